@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: ISC
+# GNU make. `make help` lists the targets; V=1 shows the commands, WERROR=1 makes
+# warnings errors. Linux only (epoll, inotify).
+#
+# CFLAGS, LDFLAGS, DESTDIR and PREFIX are the user's; what jobwire itself needs
+# is in JOBWIRE_CFLAGS. FLAVOUR names an object tree: `release` puts its programs
+# into build/bin, any other into build/FLAVOUR/bin; `asan` adds the sanitizers.
+
+VERSION := $(file <VERSION)
+FLAVOUR ?= release
+PREFIX  ?= /usr/local
+PORT    ?= 8080
+Q := $(if $(V),,@)
+
+BUILD := build/$(FLAVOUR)
+OBJ   := $(BUILD)/obj
+GEN   := $(BUILD)/gen
+BIN   := $(if $(filter release,$(FLAVOUR)),build/bin,$(BUILD)/bin)
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+# --- flags -----------------------------------------------------------------
+
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion \
+	-Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
+	-Wpointer-arith -Wcast-qual -Wwrite-strings -Wformat=2 -Wvla -Wundef \
+	-Wnull-dereference -Wdouble-promotion -Wimplicit-fallthrough
+GCC_WARNINGS := -Wduplicated-cond -Wduplicated-branches -Wlogical-op \
+	-Wformat-signedness -Walloc-zero
+IS_CLANG := $(findstring clang,$(shell $(CC) --version 2>/dev/null))
+
+SANITIZE :=
+ifeq ($(FLAVOUR),asan)
+CFLAGS ?= -O1 -g
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all \
+	-fno-omit-frame-pointer
+else ifeq ($(FLAVOUR),fuzz)
+CFLAGS ?= -O1 -g
+SANITIZE := -fsanitize=fuzzer-no-link,address,undefined \
+	-fno-sanitize-recover=all
+else
+CFLAGS ?= -O2 -g
+# glibc warns about _FORTIFY_SOURCE without optimisation.
+HARDENING := $(if $(filter -O1 -O2 -O3 -Os,$(CFLAGS)), \
+	-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2) -fstack-protector-strong
+endif
+
+# $(call pkg,--cflags|--libs,NAME,what to use where pkg-config knows no NAME)
+pkg = $(shell pkg-config $1 $2 2>/dev/null || echo $3)
+PKG_CFLAGS := $(call pkg,--cflags,fcgi) $(call pkg,--cflags,sqlite3) \
+	$(call pkg,--cflags,json-c) $(call pkg,--cflags,libcrypto)
+LIBS := $(call pkg,--libs,fcgi,-lfcgi) $(call pkg,--libs,sqlite3,-lsqlite3) \
+	$(call pkg,--libs,json-c,-ljson-c) $(call pkg,--libs,libcrypto,-lcrypto)
+
+# Also what clang-tidy and the header check compile with.
+BASE_CFLAGS := -std=c11 -D_GNU_SOURCE -DJOBWIRE_VERSION='"$(VERSION)"' \
+	-Isrc -I$(GEN) $(PKG_CFLAGS) -pthread -fno-common $(WARNINGS)
+JOBWIRE_CFLAGS := $(BASE_CFLAGS) $(if $(IS_CLANG),,$(GCC_WARNINGS)) -fPIE \
+	$(HARDENING) $(SANITIZE) $(if $(WERROR),-Werror)
+JOBWIRE_LDFLAGS := -pie -pthread -Wl,-z,relro,-z,now $(SANITIZE)
+
+# --- what there is ----------------------------------------------------------
+
+LIB_OBJS  := $(patsubst %.c,$(OBJ)/%.o,$(wildcard src/*/*.c))
+TOOL_OBJS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out %/relay.c,$(wildcard tools/*.c)))
+LIB       := $(OBJ)/libjobwire.a
+PROGRAMS  := $(patsubst fcgi/%.c,jobwire-%,$(wildcard fcgi/*.c)) \
+	$(if $(TOOL_OBJS),jobwire)
+CGI       := $(patsubst cgi-bin/%.c,%.cgi,$(wildcard cgi-bin/*.c))
+UNIT      := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+FUZZ      := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+GENERATED := $(patsubst %.sql,$(GEN)/%_sql.h,$(wildcard schema.sql))
+
+# --- building ---------------------------------------------------------------
+
+all: $(addprefix $(BIN)/,$(PROGRAMS) $(CGI)) ## build the programs (the default)
+unit-programs: $(UNIT) $(FUZZ)
+
+say = $(if $(V),,@printf '  %-5s %s\n' $1 $@)
+link = $(Q)mkdir -p $(@D) && \
+	$(CC) $(CFLAGS) $(JOBWIRE_LDFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^)
+
+# Rewritten when a flag or the compiler changes, and with it every object.
+FLAGS = $(CC) $(CPPFLAGS) $(JOBWIRE_CFLAGS) $(CFLAGS) $(JOBWIRE_LDFLAGS) $(LDFLAGS)
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(FLAGS))' | cmp -s - $@ || \
+		printf '%s\n' '$(subst ','\'',$(FLAGS))' >$@
+
+$(OBJ)/%.o: %.c $(BUILD)/flags | $(GENERATED)
+	$(call say,CC)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(JOBWIRE_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(GEN)/schema_sql.h: schema.sql scripts/embed-schema
+	$(call say,GEN)
+	$(Q)mkdir -p $(@D) && scripts/embed-schema $< >$@
+
+$(LIB): $(LIB_OBJS)
+	$(call say,AR)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(BIN)/jobwire-%: $(OBJ)/fcgi/%.o $(LIB)
+	$(call say,LD)
+	$(link) $(LIBS)
+
+$(BIN)/%.cgi: $(OBJ)/cgi-bin/%.o $(LIB)
+	$(call say,LD)
+	$(link) $(LIBS)
+
+$(BIN)/jobwire: $(TOOL_OBJS) $(LIB)
+	$(call say,LD)
+	$(link) $(LIBS)
+
+# What a test of failing allocations is linked with; see the header.
+WRAP_FLAGS := -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc
+WRAP = $(if $(shell grep -ls '"alloc_fail.h"' tests/unit/$*.c),$(WRAP_FLAGS))
+$(BUILD)/unit/%: $(OBJ)/tests/unit/%.o $(LIB)
+	$(call say,LD)
+	$(link) $(WRAP) -lcmocka $(LIBS)
+
+# Only the flavour `fuzz` makes up inputs; the others replay the corpus.
+IS_FUZZ := $(filter fuzz,$(FLAVOUR))
+$(BUILD)/fuzz/%: $(OBJ)/tests/fuzz/%.o $(if $(IS_FUZZ),,$(OBJ)/tests/fuzz/replay.o) $(LIB)
+	$(call say,LD)
+	$(link) $(if $(IS_FUZZ),-fsanitize=fuzzer) $(LIBS)
+
+-include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
+
+# --- running and testing ----------------------------------------------------
+
+# What was missing when this make started may be installed by the time the
+# build begins: a make of its own looks again. Its own -j unless we have one.
+submake = $(MAKE) --no-print-directory \
+	$(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+CHECK = BIN='$(BIN)' BUILD='$(BUILD)' T='$(T)' scripts/check
+
+run: ## start everything on 127.0.0.1:PORT and print what to open [PORT=8080]
+	@scripts/deps build run
+	@+$(submake) all
+	@exec scripts/run --port '$(PORT)'
+
+check: ## all tests a newcomer expects; installs what they need
+	@scripts/deps build run test browser
+	@+$(submake) all unit-programs
+	@$(CHECK) unit integration browser
+
+unit: unit-programs ## unit tests [T=part of a program's name]
+	@$(CHECK) unit
+
+integration: all ## tests over sockets and processes [T=pytest -k pattern]
+	@$(CHECK) integration
+
+browser: all ## the demo page in Chromium
+	@$(CHECK) browser
+
+asan: ## unit and integration tests with ASan and UBSan
+	@+$(submake) FLAVOUR=asan all unit-programs
+	@$(MAKE) --no-print-directory FLAVOUR=asan asan-tests
+
+asan-tests:
+	@UBSAN_OPTIONS=print_stacktrace=1 JOBWIRE_SLOW=4 $(CHECK) unit integration
+
+FUZZ_SECONDS ?= 30
+fuzz: ## fuzz each parser for FUZZ_SECONDS (needs clang) [FUZZ_SECONDS=30]
+	@+$(submake) FLAVOUR=fuzz CC=clang fuzz-run
+
+fuzz-run: $(FUZZ)
+	$(Q)set -e; for f in $(FUZZ); do c=$(BUILD)/corpus/$${f##*/fuzz_}; \
+	mkdir -p $$c; $$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
+	$$c tests/fuzz/corpus/$${f##*/fuzz_}; done
+
+bench: all ## run the measurements in tests/bench
+	$(Q)set -e; for b in $(wildcard tests/bench/bench_*); do BIN='$(BIN)' $$b; done
+
+# --- looking at the source --------------------------------------------------
+
+# The layout of .clang-format is that of version 14; others format differently.
+CLANG_FORMAT ?= $(or $(shell command -v clang-format-14),clang-format)
+
+lint: export LINT_CFLAGS = $(BASE_CFLAGS)
+lint: $(GENERATED) ## layers, headers, formatting, static analysis, scripts, manuals
+	@CC='$(CC)' CLANG_FORMAT='$(CLANG_FORMAT)' scripts/lint
+
+format: ## rewrite the C files in the project's layout (clang-format 14)
+	$(Q)$(CLANG_FORMAT) -i $(wildcard src/*/*.[ch] fcgi/*.c cgi-bin/*.c \
+		tools/*.[ch] tests/*/*.[ch])
+
+# --- installing and shipping ------------------------------------------------
+
+SHARE := share/jobwire
+# source:folder below PREFIX
+FILES := $(patsubst %,$(BIN)/%:bin,$(PROGRAMS)) \
+	$(patsubst %,$(BIN)/%:lib/cgi-bin,$(CGI)) \
+	$(foreach m,$(wildcard man/*.[1-8]),$m:share/man/man$(subst .,,$(suffix $m))) \
+	$(patsubst %,%:$(SHARE),$(wildcard schema.sql)) \
+	$(patsubst %,%:$(SHARE)/demo,$(wildcard client/demo/*)) \
+	$(patsubst %,%:share/doc/jobwire/examples,$(wildcard *.conf.example))
+
+install: all ## install below DESTDIR/PREFIX [PREFIX=/usr/local]
+	$(Q)set -e; for f in $(FILES); do \
+	mode=644; case $${f#*:} in bin|lib/*) mode=755;; esac; \
+	install -D -m $$mode "$${f%:*}" \
+		"$(DESTDIR)$(PREFIX)/$${f#*:}/$$(basename "$${f%:*}")"; done
+
+uninstall: ## remove what install installed
+	$(Q)set -e; for f in $(FILES); do \
+	rm -f "$(DESTDIR)$(PREFIX)/$${f#*:}/$$(basename "$${f%:*}")"; done
+	$(Q)cd "$(DESTDIR)$(PREFIX)" && rmdir -p --ignore-fail-on-non-empty \
+		$(SHARE)/demo share/doc/jobwire/examples 2>/dev/null || true
+
+dist: ## a tarball of the last commit in build/
+	$(Q)mkdir -p build
+	$(Q)git archive --prefix=jobwire-$(VERSION)/ \
+		-o build/jobwire-$(VERSION).tar.gz HEAD
+	@echo build/jobwire-$(VERSION).tar.gz
+
+deps: ## install Debian packages [G="build run test browser lint"]
+	@scripts/deps $(or $(G),build run test browser lint)
+
+clean: ## remove what was built
+	$(Q)rm -rf build
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+
+FORCE:
+.PHONY: all unit-programs run check unit integration browser asan asan-tests \
+	fuzz fuzz-run bench lint format install uninstall dist deps clean help FORCE

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Reads small files whole: configuration, keys. Databases are never opened
+ * here, because closing a descriptor of one drops SQLite's locks on it.
+ * Blocks on the disk.
+ */
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+static enum err
+read_all(int fd, size_t max, struct buf *content)
+{
+	char chunk[4096];
+	ssize_t n;
+
+	for (;;) {
+		n = read(fd, chunk, sizeof(chunk));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return ERR_SYS;
+		if (n == 0)
+			return buf_ok(content) ? OK : ERR_NOMEM;
+		if ((size_t)n > max - content->len)
+			return ERR_LIMIT;
+		buf_add(content, chunk, (size_t)n);
+	}
+}
+
+enum err
+file_read(const char *path, size_t max, struct buf *ret)
+{
+	struct buf content = BUF_INIT;
+	enum err e = ERR_SYS;
+	int fd, saved_errno;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (fd == -1)
+		goto out;
+	e = read_all(fd, max, &content);
+	if (e != OK)
+		goto out;
+	buf_add_span(ret, buf_span(&content));
+	if (!buf_ok(ret))
+		e = ERR_NOMEM;
+out:
+	saved_errno = errno;
+	if (fd != -1)
+		close(fd);
+	buf_done(&content);
+	errno = saved_errno;
+	return e;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Whole small files. Layer: base. Blocks on the disk; for start-up only.
+ */
+#ifndef JOBWIRE_FILE_H
+#define JOBWIRE_FILE_H
+
+#include <stddef.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+/*
+ * Appends the file's content to *ret. ERR_SYS with errno; ERR_LIMIT above
+ * `max` bytes; ERR_NOMEM.
+ */
+CHECK_RESULT enum err file_read(const char *path, size_t max, struct buf *ret);
+
+#endif

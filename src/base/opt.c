@@ -1,0 +1,563 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Loads settings by a table: defaults, then the file, the environment and the
+ * command line, each over the one before. The settings themselves, and rules
+ * that involve two of them, are conf/settings. Blocks on the file; for
+ * start-up only.
+ */
+#include "base/opt.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+
+enum {
+	FILE_MAX_BYTES = 64 * 1024, /* a configuration is far smaller */
+	FLAG_COLUMN = 32,	    /* where --help starts the help texts */
+};
+
+struct unit {
+	const char *name;
+	int64_t factor;
+};
+
+/* What a load works on; `place` names where the present value comes from. */
+struct load {
+	const struct opt_source *src;
+	void *target;
+	struct buf *message;
+	struct buf place;
+};
+
+static const struct unit int_units[] = {{"", 1}, {NULL, 0}};
+static const struct unit duration_units[] = {{"", 1000}, {"ms", 1}, {"s", 1000},
+    {"m", 60 * 1000}, {"h", 3600 * 1000}, {"d", 24 * 3600 * 1000}, {NULL, 0}};
+static const struct unit size_units[] = {
+    {"", 1}, {"k", 1024}, {"m", 1024 * 1024}, {NULL, 0}};
+
+/*
+ * Values
+ */
+
+static enum err
+parse_number(const char *text, const struct unit *units, int64_t *ret)
+{
+	int64_t n = 0;
+	const char *p = text;
+
+	for (; *p >= '0' && *p <= '9'; p++)
+		if (__builtin_mul_overflow(n, 10, &n) ||
+		    __builtin_add_overflow(n, *p - '0', &n))
+			return ERR_PROTO;
+	while (units->name != NULL && strcmp(units->name, p) != 0)
+		units++;
+	if (p == text || units->name == NULL ||
+	    __builtin_mul_overflow(n, units->factor, &n))
+		return ERR_PROTO;
+	*ret = n;
+	return OK;
+}
+
+enum err
+opt_parse_duration(const char *text, int64_t *ret_ms)
+{
+	return parse_number(text, duration_units, ret_ms);
+}
+
+enum err
+opt_parse_size(const char *text, int64_t *ret_bytes)
+{
+	return parse_number(text, size_units, ret_bytes);
+}
+
+enum err
+opt_parse_int(const char *text, int64_t *ret)
+{
+	return parse_number(text, int_units, ret);
+}
+
+static const struct unit *
+units_of(enum opt_type type)
+{
+	if (type == OPT_DURATION)
+		return duration_units;
+	return type == OPT_SIZE ? size_units : int_units;
+}
+
+/* The n-th of "a|b|c"; an empty span after the last. */
+static struct span
+choice_at(const char *choices, int n)
+{
+	for (; n > 0 && *choices != '\0'; n--) {
+		choices = strchrnul(choices, '|');
+		choices += *choices == '|';
+	}
+	return (struct span){choices, strcspn(choices, "|")};
+}
+
+/* The place of `text` in "a|b|c", -1 when it is not there. */
+static int
+choice_index(const char *choices, struct span text)
+{
+	struct span c;
+	int i;
+
+	for (i = 0; (c = choice_at(choices, i)).n > 0; i++)
+		if (span_eq(c, text))
+			return i;
+	return -1;
+}
+
+static enum err
+set_string(char **member, const char *text)
+{
+	char *copy = NULL;
+
+	if (text[0] != '\0') {
+		copy = span_dup(span_of(text));
+		if (copy == NULL)
+			return ERR_NOMEM;
+	}
+	free(*member);
+	*member = copy;
+	return OK;
+}
+
+static enum err
+set_number(const struct opt_def *d, int64_t *member, const char *text)
+{
+	int64_t n;
+	enum err e = parse_number(text, units_of(d->type), &n);
+
+	if (e != OK)
+		return e;
+	if (d->max != 0 && (n < d->min || n > d->max))
+		return ERR_PROTO;
+	*member = n;
+	return OK;
+}
+
+static enum err
+set_choice(const struct opt_def *d, int *member, const char *text)
+{
+	int i = choice_index(d->choices, span_of(text));
+
+	if (i < 0)
+		return ERR_PROTO;
+	*member = i;
+	return OK;
+}
+
+static enum err
+set_value(const struct opt_def *d, void *target, const char *text)
+{
+	void *member = (char *)target + d->offset;
+
+	switch (d->type) {
+	case OPT_STRING:
+		return set_string(member, text);
+	case OPT_INT:
+	case OPT_DURATION:
+	case OPT_SIZE:
+		return set_number(d, member, text);
+	case OPT_CHOICE:
+		return set_choice(d, member, text);
+	case OPT_FLAG:
+		*(bool *)member = true;
+		return OK;
+	}
+	return ERR_PROTO;
+}
+
+/* A number in the largest unit that divides it, as the parser reads it. */
+static void
+show_number(const struct opt_def *d, int64_t n, struct buf *out)
+{
+	const struct unit *best, *u = units_of(d->type);
+
+	for (best = u++; u->name != NULL; u++)
+		if (n % u->factor == 0 && (n != 0 || u->factor == 1))
+			best = u;
+	buf_addf(out, "%lld%s", (long long)(n / best->factor), best->name);
+}
+
+static void
+show_value(const struct opt_def *d, const void *target, struct buf *out)
+{
+	const void *member = (const char *)target + d->offset;
+
+	switch (d->type) {
+	case OPT_STRING:
+		buf_add_span(out, span_of(*(char *const *)member));
+		break;
+	case OPT_INT:
+	case OPT_DURATION:
+	case OPT_SIZE:
+		show_number(d, *(const int64_t *)member, out);
+		break;
+	case OPT_CHOICE:
+		buf_add_span(out, choice_at(d->choices, *(const int *)member));
+		break;
+	case OPT_FLAG:
+		break;
+	}
+}
+
+/*
+ * Names
+ */
+
+static const struct opt_def *
+find_def(const struct opt_def *d, struct span name, char separator)
+{
+	size_t i;
+
+	for (; d->name != NULL; d++) {
+		for (i = 0; i < name.n && d->name[i] != '\0'; i++)
+			if (name.p[i] !=
+			    (d->name[i] == '_' ? separator : d->name[i]))
+				break;
+		if (i == name.n && d->name[i] == '\0')
+			return d;
+	}
+	return NULL;
+}
+
+static void
+add_flag(struct buf *out, const char *name)
+{
+	buf_add_str(out, "--");
+	for (; *name != '\0'; name++)
+		buf_add_char(out, *name == '_' ? '-' : *name);
+}
+
+static void
+add_variable(struct buf *out, const char *name)
+{
+	buf_add_str(out, "JOBWIRE_");
+	for (; *name != '\0'; name++)
+		buf_add_char(out, (char)toupper((unsigned char)*name));
+}
+
+/* What the user wrote, made fit for a message of one line. */
+static void
+add_printable(struct buf *out, const char *text, size_t n)
+{
+	for (; n > 0 && *text != '\0'; text++, n--)
+		buf_add_char(out, isgraph((unsigned char)*text) ? *text : '?');
+}
+
+/*
+ * Sources
+ */
+
+static enum err
+refuse(struct load *l, const char *why)
+{
+	buf_add_span(l->message, buf_span(&l->place));
+	buf_addf(l->message, ": %s", why);
+	return ERR_PROTO;
+}
+
+/* The value itself is not repeated: it may be a secret. */
+static enum err
+refuse_value(struct load *l, const struct opt_def *d)
+{
+	static const char *const kinds[] = {
+	    [OPT_STRING] = "a text",
+	    [OPT_INT] = "a whole number",
+	    [OPT_DURATION] = "a time such as 500ms, 30s or 2h",
+	    [OPT_SIZE] = "a size such as 4096, 64k or 32m",
+	    [OPT_CHOICE] = "one of ",
+	    [OPT_FLAG] = "without a value",
+	};
+	struct buf *m = l->message;
+
+	(void)refuse(l, d->name);
+	buf_addf(m, " must be %s", kinds[d->type]);
+	if (d->choices != NULL)
+		buf_add_str(m, d->choices);
+	if (d->max != 0) {
+		buf_add_str(m, ", from ");
+		show_number(d, d->min, m);
+		buf_add_str(m, " to ");
+		show_number(d, d->max, m);
+	}
+	return ERR_PROTO;
+}
+
+static enum err
+take_value(struct load *l, const struct opt_def *d, const char *text)
+{
+	enum err e = set_value(d, l->target, text);
+
+	return e == ERR_PROTO ? refuse_value(l, d) : e;
+}
+
+static enum err
+take_defaults(struct load *l)
+{
+	const struct opt_def *d;
+	enum err e = OK;
+
+	buf_add_str(&l->place, "default");
+	for (d = l->src->defs; d->name != NULL && e == OK; d++)
+		if (d->fallback != NULL)
+			e = take_value(l, d, d->fallback);
+	return e;
+}
+
+/* The setting a file's key means; *ret_is_ours is false when it is one that
+ * this program passes over. */
+static const struct opt_def *
+find_key(const struct opt_source *src, struct span key, bool *ret_is_ours)
+{
+	const struct opt_def *d = find_def(src->defs, key, '_');
+	const char *end = memchr(key.p, '_', key.n);
+	unsigned programs = 0;
+	int i;
+
+	if (d != NULL) {
+		programs = d->programs;
+	} else if (src->aliases != NULL && end != NULL) {
+		struct span alias = {key.p, (size_t)(end - key.p)};
+		struct span rest = {end + 1, key.n - alias.n - 1};
+
+		i = choice_index(src->aliases, alias);
+		d = i < 0 ? NULL : find_def(src->defs, rest, '_');
+		programs = d == NULL ? 0 : d->programs & (1u << i);
+	}
+	*ret_is_ours = (programs & src->program) != 0;
+	return d;
+}
+
+static char *
+trim(char *text)
+{
+	char *end = text + strlen(text);
+
+	while (end > text && isspace((unsigned char)end[-1]))
+		end--;
+	*end = '\0';
+	return text + strspn(text, " \t\r\v\f");
+}
+
+static enum err
+take_line(struct load *l, char *line)
+{
+	const struct opt_def *d;
+	char *equals, *key;
+	bool is_ours;
+
+	line = trim(line);
+	if (line[0] == '\0' || line[0] == '#')
+		return OK;
+	equals = strchr(line, '=');
+	if (equals == NULL)
+		return refuse(l, "expected `name = value`");
+	*equals = '\0';
+	key = trim(line);
+	d = find_key(l->src, span_of(key), &is_ours);
+	if (d == NULL) {
+		(void)refuse(l, "unknown setting ");
+		add_printable(l->message, key, strlen(key));
+		return ERR_PROTO;
+	}
+	if (d->type == OPT_FLAG)
+		return refuse(l, "this is for the command line only");
+	return is_ours ? take_value(l, d, trim(equals + 1)) : OK;
+}
+
+static enum err
+take_lines(struct load *l, char *text)
+{
+	enum err e = OK;
+	char *next;
+	int number = 1;
+
+	for (; e == OK && *text != '\0'; text = next, number++) {
+		next = strchrnul(text, '\n');
+		if (*next != '\0')
+			*next++ = '\0';
+		buf_reset(&l->place);
+		buf_addf(&l->place, "%s:%d", l->src->file, number);
+		e = take_line(l, text);
+	}
+	return e;
+}
+
+static enum err
+take_file(struct load *l)
+{
+	struct buf content = BUF_INIT;
+	enum err e;
+
+	buf_reset(&l->place);
+	buf_add_str(&l->place, l->src->file);
+	e = file_read(l->src->file, FILE_MAX_BYTES, &content);
+	if (e == ERR_SYS && errno == ENOENT && !l->src->file_required)
+		e = OK;
+	else if (e != OK)
+		(void)refuse(l, e == ERR_SYS ? strerror(errno) : err_text(e));
+	else if (strlen(buf_span(&content).p) != content.len)
+		e = refuse(l, "holds a zero byte, so it is no text");
+	else if (content.len > 0)
+		e = take_lines(l, content.data);
+	buf_done(&content);
+	return e == ERR_LIMIT ? ERR_PROTO : e;
+}
+
+static enum err
+take_environment(struct load *l)
+{
+	const struct opt_def *d;
+	const char *text;
+	enum err e = OK;
+
+	for (d = l->src->defs; d->name != NULL && e == OK; d++) {
+		if ((d->programs & l->src->program) == 0 || d->type == OPT_FLAG)
+			continue;
+		buf_reset(&l->place);
+		add_variable(&l->place, d->name);
+		text = getenv(buf_span(&l->place).p);
+		if (text != NULL && text[0] != '\0')
+			e = take_value(l, d, text);
+	}
+	return e;
+}
+
+/* One flag and its value, which may be the next argument. */
+static enum err
+take_flag(struct load *l, const char *flag, const char *next, bool *ret_took)
+{
+	const char *equals = strchrnul(flag, '=');
+	const struct opt_def *d = NULL;
+	struct span name = {flag + 2, (size_t)(equals - flag) - 2};
+
+	buf_reset(&l->place);
+	add_printable(&l->place, flag, (size_t)(equals - flag));
+	if (flag[1] == '-')
+		d = find_def(l->src->defs, name, '-');
+	if (d == NULL || (d->programs & l->src->program) == 0)
+		return refuse(l, "unknown flag");
+	*ret_took = d->type != OPT_FLAG && *equals == '\0';
+	if (d->type == OPT_FLAG)
+		return *equals == '\0' ? take_value(l, d, "")
+				       : refuse_value(l, d);
+	if (*equals == '\0' && next == NULL)
+		return refuse(l, "needs a value");
+	return take_value(l, d, *equals == '\0' ? next : equals + 1);
+}
+
+static enum err
+take_arguments(struct load *l, int argc, char **argv, int *ret_argc)
+{
+	bool flags_ended = false, took_next = false;
+	int i, n = 0;
+	enum err e = OK;
+
+	for (i = 0; i < argc && e == OK; i++) {
+		if (flags_ended || argv[i][0] != '-' || argv[i][1] == '\0') {
+			argv[n++] = argv[i];
+		} else if (strcmp(argv[i], "--") == 0) {
+			flags_ended = true;
+		} else {
+			e = take_flag(l, argv[i],
+			    i + 1 < argc ? argv[i + 1] : NULL, &took_next);
+			i += took_next;
+		}
+	}
+	if (e == OK)
+		*ret_argc = n;
+	return e;
+}
+
+enum err
+opt_load(const struct opt_source *src, void *target, int argc, char **argv,
+    int *ret_argc, struct buf *message)
+{
+	struct load l = {src, target, message, BUF_INIT};
+	enum err e = take_defaults(&l);
+
+	if (e == OK && src->file != NULL)
+		e = take_file(&l);
+	if (e == OK)
+		e = take_environment(&l);
+	if (e == OK)
+		e = take_arguments(&l, argc, argv, ret_argc);
+	if (e == ERR_NOMEM && message->len == 0)
+		buf_add_str(message, err_text(e));
+	buf_done(&l.place);
+	return e;
+}
+
+void
+opt_done(const struct opt_def *defs, void *target)
+{
+	for (; defs->name != NULL; defs++)
+		if (defs->type == OPT_STRING)
+			(void)set_string(
+			    (void *)((char *)target + defs->offset), "");
+}
+
+static const char *
+metavar_of(const struct opt_def *d)
+{
+	static const char *const by_type[] = {
+	    [OPT_STRING] = "TEXT",
+	    [OPT_INT] = "N",
+	    [OPT_DURATION] = "TIME",
+	    [OPT_SIZE] = "SIZE",
+	    [OPT_CHOICE] = "CHOICE",
+	    [OPT_FLAG] = "",
+	};
+
+	if (d->metavar != NULL)
+		return d->metavar;
+	return d->type == OPT_CHOICE ? d->choices : by_type[d->type];
+}
+
+void
+opt_help(const struct opt_def *defs, unsigned program, struct buf *out)
+{
+	struct buf flag = BUF_INIT;
+
+	for (; defs->name != NULL; defs++) {
+		if ((defs->programs & program) == 0)
+			continue;
+		buf_reset(&flag);
+		add_flag(&flag, defs->name);
+		buf_addf(&flag, " %s", metavar_of(defs));
+		buf_addf(out, "  %-*s %s", FLAG_COLUMN, buf_span(&flag).p,
+		    defs->help);
+		if (defs->fallback != NULL)
+			buf_addf(out, " (%s)", defs->fallback);
+		buf_add_char(out, '\n');
+	}
+	if (!buf_ok(&flag))
+		out->failed = true;
+	buf_done(&flag);
+}
+
+void
+opt_show(const struct opt_def *defs, unsigned program, const void *target,
+    struct buf *out)
+{
+	struct buf value = BUF_INIT;
+
+	for (; defs->name != NULL; defs++) {
+		if ((defs->programs & program) == 0 || defs->type == OPT_FLAG)
+			continue;
+		buf_reset(&value);
+		show_value(defs, target, &value);
+		buf_addf(out, "%s = %s\n", defs->name,
+		    defs->secret && value.len > 0 ? "(set)"
+						  : buf_span(&value).p);
+	}
+	if (!buf_ok(&value))
+		out->failed = true;
+	buf_done(&value);
+}

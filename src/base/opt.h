@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Reads settings described by a table: command line, environment, file,
+ * default, in this order of precedence. Layer: base; knows no setting itself.
+ *
+ * A setting `retry_min` is the flag --retry-min (`--retry-min 1s` or
+ * `--retry-min=1s`), the variable JOBWIRE_RETRY_MIN and the line
+ * `retry_min = 1s` of a file. In a file, `#` starts a line of comment (a value
+ * may hold one), and a later line wins over an earlier one. An empty value
+ * unsets a string; an empty variable counts as no variable. Durations take ms, s, m, h, d (a bare number is
+ * seconds) and are stored in milliseconds; sizes take k, m (a bare number is
+ * bytes).
+ */
+#ifndef JOBWIRE_OPT_H
+#define JOBWIRE_OPT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+enum opt_type {
+	OPT_STRING,   /* char *, owned by the target, NULL when unset */
+	OPT_INT,      /* int64_t */
+	OPT_DURATION, /* int64_t, milliseconds */
+	OPT_SIZE,     /* int64_t, bytes */
+	OPT_CHOICE,   /* int, index into `choices` */
+	OPT_FLAG, /* bool; a flag without a value; only on the command line */
+};
+
+struct opt_def {
+	const char *name; /* as in a file: lower case and _ */
+	enum opt_type type;
+	const char *fallback; /* default in the file's notation; NULL: unset */
+	int64_t min, max; /* numbers: both included; checked unless max is 0 */
+	const char *choices; /* OPT_CHOICE: "a|b|c" */
+	size_t offset;	     /* of the member in the target structure */
+	unsigned programs;   /* bit mask: who uses it */
+	bool secret;	     /* never shown */
+	const char *metavar; /* "PATH" in --help; NULL: by the type */
+	const char *help;    /* one line for --help, the manual, the example */
+};
+
+/* What opt_load works on. Arrays end with an entry whose name is NULL. */
+struct opt_source {
+	const struct opt_def *defs;
+	unsigned program;    /* this program's bit */
+	const char *file;    /* NULL: none; a missing default is no error */
+	bool file_required;  /* the file was named by the user */
+	const char *aliases; /* "a|b": in a file `a_x` stands for x in the
+				  program whose bit is 1, `b_x` in the one whose
+				  bit is 2, and other programs pass it over: for
+				  settings that two programs give different
+				  values in one file; NULL: none */
+};
+
+/*
+ * Fills target. argv is what follows the program's name; arguments that are
+ * not flags are moved to its front and *ret_argc is their number; "--" ends
+ * the flags. On failure (ERR_PROTO, ERR_SYS, ERR_NOMEM) *message says what is
+ * wrong with which flag, variable, or file and line, in one line without a
+ * secret. A known name of another program is ignored in a file and in the
+ * environment and refused as a flag; an unknown name in a file is an error.
+ * JOBWIRE_* variables that name no setting are ignored.
+ * The target must be zeroed; call opt_done() after success and failure.
+ */
+CHECK_RESULT enum err opt_load(const struct opt_source *src, void *target,
+    int argc, char **argv, int *ret_argc, struct buf *message);
+
+/* Frees the strings in target. */
+void opt_done(const struct opt_def *defs, void *target);
+
+/* The flags of `program`, one per line with default and help. */
+void opt_help(const struct opt_def *defs, unsigned program, struct buf *out);
+
+/* `name = value` for each setting of `program`; a secret is `(set)`. */
+void opt_show(const struct opt_def *defs, unsigned program, const void *target,
+    struct buf *out);
+
+/* Parsers for one value, for command line arguments outside the table.
+ * ERR_PROTO on anything but a whole number with a known unit. */
+CHECK_RESULT enum err opt_parse_duration(const char *text, int64_t *ret_ms);
+CHECK_RESULT enum err opt_parse_size(const char *text, int64_t *ret_bytes);
+CHECK_RESULT enum err opt_parse_int(const char *text, int64_t *ret);
+
+#endif

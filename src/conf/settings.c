@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The table of all settings and the rules between them. How a value is found
+ * and parsed is base/opt; what `@FILE` in a secret means is auth's. Blocks on
+ * the configuration file; for start-up only.
+ */
+#include "conf/settings.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+#ifndef JOBWIRE_VERSION
+#define JOBWIRE_VERSION "unknown"
+#endif
+
+#define DEFAULT_FILE "/etc/jobwire/jobwire.conf"
+#define MEMBER(m) .name = #m, .offset = offsetof(struct settings, m)
+
+enum {
+	EVENTS = PROGRAM_EVENTS,
+	WEBHOOK = PROGRAM_WEBHOOK,
+	TOOL = PROGRAM_TOOL,
+	SERVERS = EVENTS | WEBHOOK,
+	ALL = SERVERS | TOOL,
+
+	SECOND = 1000,
+	MINUTE = 60 * SECOND,
+	HOUR = 60 * MINUTE,
+	DAY = 24 * HOUR,
+	KILO = 1024,
+	MEGA = 1024 * KILO,
+};
+
+/* For opt_source: the program of bit 1, then that of bit 2. */
+static const char aliases[] = "events|webhook";
+
+const struct opt_def settings_table[] = {
+    {MEMBER(help), .type = OPT_FLAG, .programs = ALL,
+	.help = "show this text and exit"},
+    {MEMBER(version), .type = OPT_FLAG, .programs = ALL,
+	.help = "show the version and exit"},
+    {MEMBER(check), .type = OPT_FLAG, .programs = ALL,
+	.help = "check the settings, show them and exit"},
+    {MEMBER(json), .type = OPT_FLAG, .programs = TOOL, .help = "print JSON"},
+    {MEMBER(config), .type = OPT_STRING, .programs = ALL, .metavar = "FILE",
+	.help = "settings file, " DEFAULT_FILE " if there is one"},
+    {MEMBER(db), .type = OPT_STRING, .fallback = "/var/lib/jobwire/jobwire.db",
+	.programs = ALL, .metavar = "FILE",
+	.help = "the database, alone in its folder"},
+    {MEMBER(socket), .type = OPT_STRING, .programs = SERVERS,
+	.metavar = "PATH|HOST:PORT",
+	.help = "where to listen, unless started with a socket"},
+    {MEMBER(socket_mode), .type = OPT_STRING, .fallback = "0660",
+	.programs = SERVERS, .metavar = "MODE",
+	.help = "permissions of a Unix socket"},
+    {MEMBER(workers), .type = OPT_INT, .fallback = "1", .min = 1, .max = 64,
+	.programs = SERVERS,
+	.help = "processes or threads that share the work"},
+    {MEMBER(api_prefix), .type = OPT_STRING, .fallback = "/api/v1",
+	.programs = ALL, .metavar = "PATH",
+	.help = "what every path begins with"},
+    {MEMBER(base_url), .type = OPT_STRING, .fallback = "http://127.0.0.1:8080",
+	.programs = WEBHOOK | TOOL, .metavar = "URL",
+	.help = "scheme, host and port of the URLs given out"},
+    {MEMBER(log_level), .type = OPT_CHOICE, .fallback = "info",
+	.choices = "error|warn|info|debug", .programs = ALL,
+	.help = "least serious kind of line to log"},
+    {MEMBER(webhook_auth), .type = OPT_CHOICE, .fallback = "signed",
+	.choices = "signed|none", .programs = WEBHOOK,
+	.help = "none lets anybody report for any job"},
+    {MEMBER(webhook_secret), .type = OPT_STRING, .programs = WEBHOOK | TOOL,
+	.secret = true, .metavar = "LIST|@FILE",
+	.help = "keys of signed URLs; the first signs, all verify"},
+    {MEMBER(max_body), .type = OPT_SIZE, .fallback = "32m", .min = KILO,
+	.max = 1024 * MEGA, .programs = WEBHOOK,
+	.help = "longest request body"},
+    {MEMBER(body_timeout), .type = OPT_DURATION, .fallback = "30s", .min = 10,
+	.max = HOUR, .programs = SERVERS,
+	.help = "longest wait for a request body"},
+    {MEMBER(events_auth), .type = OPT_CHOICE, .fallback = "job-id",
+	.choices = "job-id|server", .programs = EVENTS,
+	.help = "who may read: whoever knows the id, or owners by REMOTE_USER"},
+    {MEMBER(cors_origins), .type = OPT_STRING, .programs = EVENTS,
+	.metavar = "LIST",
+	.help = "origins whose pages may read, separated by commas"},
+    {MEMBER(heartbeat), .type = OPT_DURATION, .fallback = "15s", .min = 10,
+	.max = HOUR, .programs = EVENTS,
+	.help = "pause between signs of life on a silent stream"},
+    {MEMBER(lifetime), .type = OPT_DURATION, .fallback = "1h", .min = 10,
+	.max = 7 * DAY, .programs = EVENTS,
+	.help = "age at which a stream is ended, to be resumed"},
+    {MEMBER(retry_min), .type = OPT_DURATION, .fallback = "1s", .min = 1,
+	.max = HOUR, .programs = EVENTS,
+	.help = "shortest wait of a client before it reconnects"},
+    {MEMBER(retry_max), .type = OPT_DURATION, .fallback = "5s", .min = 1,
+	.max = HOUR, .programs = EVENTS,
+	.help = "longest wait of a client before it reconnects"},
+    {MEMBER(max_streams), .type = OPT_INT, .fallback = "10000", .min = 1,
+	.max = 1000000, .programs = EVENTS, .help = "open streams per process"},
+    {MEMBER(lag_timeout), .type = OPT_DURATION, .fallback = "30s", .min = 10,
+	.max = HOUR, .programs = SERVERS,
+	.help = "how long a slow client may stay behind"},
+    {MEMBER(drain), .type = OPT_DURATION, .fallback = "5s", .min = 0,
+	.max = HOUR, .programs = SERVERS,
+	.help = "time over which open work is ended at a stop"},
+    {MEMBER(inline_output), .type = OPT_SIZE, .fallback = "4096", .min = 0,
+	.max = MEGA, .programs = ALL,
+	.help = "largest output that is sent in an event"},
+    {MEMBER(keep_days), .type = OPT_INT, .fallback = "7", .min = 1,
+	.max = 36500, .programs = ALL,
+	.help = "days that finished jobs are kept"},
+    {MEMBER(keep_progress), .type = OPT_INT, .fallback = "10", .min = 1,
+	.max = 1000000, .programs = ALL,
+	.help = "progress events kept per job"},
+    {MEMBER(keep_events), .type = OPT_INT, .fallback = "1000", .min = 1,
+	.max = 1000000, .programs = ALL, .help = "other events kept per job"},
+    {MEMBER(poll), .type = OPT_DURATION, .fallback = "250ms", .min = 1,
+	.max = MINUTE, .programs = EVENTS | TOOL,
+	.help = "pause between looks that nothing asked for"},
+    {MEMBER(inotify), .type = OPT_CHOICE, .fallback = "auto",
+	.choices = "auto|off", .programs = EVENTS | TOOL,
+	.help = "off polls instead, every 25ms"},
+    {.name = NULL},
+};
+
+/*
+ * The value of --<name> (or --<name>=...), the last one; "" when it stands
+ * alone, NULL when it is not there. --config is needed before the table can
+ * be loaded, --help and --version even when it cannot.
+ */
+static const char *
+find_flag(int argc, char **argv, const char *name)
+{
+	const char *found = NULL;
+	size_t n = strlen(name);
+	int i;
+
+	for (i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		if (strncmp(argv[i], "--", 2) != 0 ||
+		    strncmp(argv[i] + 2, name, n) != 0)
+			continue;
+		if (argv[i][2 + n] == '=')
+			found = argv[i] + 2 + n + 1;
+		else if (argv[i][2 + n] == '\0')
+			found = i + 1 < argc ? argv[i + 1] : "";
+	}
+	return found;
+}
+
+static bool
+is_mode(const char *text)
+{
+	size_t n = strspn(text, "01234567");
+
+	return n >= 3 && n <= 4 && text[n] == '\0' &&
+	       strtoul(text, NULL, 8) <= 0777;
+}
+
+static bool
+is_prefix(const char *text)
+{
+	size_t n = strlen(text);
+
+	return n > 1 && text[0] == '/' && text[n - 1] != '/';
+}
+
+static bool
+is_origin(const char *text)
+{
+	const char *host = strstr(text, "://");
+
+	return host != NULL && host[3] != '\0' &&
+	       strchr(host + 3, '/') == NULL &&
+	       (strncmp(text, "http:", 5) == 0 ||
+		   strncmp(text, "https:", 6) == 0);
+}
+
+/* What one value's type and range cannot say. NULL when all is well. */
+static const char *
+broken_rule(const struct settings *s)
+{
+	if (s->db == NULL)
+		return "db must not be empty";
+	if (s->api_prefix == NULL || !is_prefix(s->api_prefix))
+		return "api_prefix must begin with / and not end with it";
+	if (s->base_url == NULL || !is_origin(s->base_url))
+		return "base_url must be http(s)://HOST[:PORT] without a path";
+	if (s->socket_mode == NULL || !is_mode(s->socket_mode))
+		return "socket_mode must be an octal mode such as 0660";
+	if (s->retry_min > s->retry_max)
+		return "retry_min must not be larger than retry_max";
+	return NULL;
+}
+
+enum err
+settings_load(struct settings *s, enum program program, int argc, char **argv,
+    int *ret_argc, struct buf *message)
+{
+	const char *named = find_flag(argc, argv, "config");
+	struct opt_source src = {.defs = settings_table,
+	    .program = program,
+	    .file = DEFAULT_FILE,
+	    .aliases = aliases};
+	const char *why;
+	enum err e;
+
+	if (named == NULL)
+		named = getenv("JOBWIRE_CONFIG");
+	if (named != NULL && named[0] != '\0') {
+		src.file = named;
+		src.file_required = true;
+	}
+	*s = (struct settings){0};
+	e = opt_load(&src, s, argc - 1, argv + 1, ret_argc, message);
+	if (e != OK)
+		return e;
+	why = broken_rule(s);
+	if (why != NULL) {
+		buf_add_str(message, why);
+		return ERR_PROTO;
+	}
+	log_set_level((enum log_level)s->log_level);
+	return OK;
+}
+
+void
+settings_done(struct settings *s)
+{
+	opt_done(settings_table, s);
+}
+
+static int
+print_help(enum program program, const char *usage)
+{
+	struct buf flags = BUF_INIT;
+
+	opt_help(settings_table, program, &flags);
+	printf("%s%s", usage, buf_span(&flags).p);
+	buf_done(&flags);
+	return 0;
+}
+
+int
+settings_main(struct settings *s, enum program program, const char *usage,
+    int argc, char **argv, int *ret_argc)
+{
+	struct buf message = BUF_INIT;
+	bool want_help = find_flag(argc, argv, "help") != NULL;
+	bool want_version = find_flag(argc, argv, "version") != NULL;
+	int status = -1;
+
+	*s = (struct settings){0};
+	if (want_help)
+		return print_help(program, usage);
+	if (want_version) {
+		printf(
+		    "%s %s\n", program_invocation_short_name, JOBWIRE_VERSION);
+		return 0;
+	}
+	if (settings_load(s, program, argc, argv, ret_argc, &message) != OK) {
+		fprintf(stderr, "%s: %s\n", program_invocation_short_name,
+		    buf_span(&message).p);
+		status = 2;
+	}
+	buf_done(&message);
+	return status;
+}

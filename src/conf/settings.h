@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Every setting of every program, in one table. Layer: conf (above base only).
+ */
+#ifndef JOBWIRE_SETTINGS_H
+#define JOBWIRE_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/opt.h"
+
+enum program {
+	PROGRAM_EVENTS = 1,  /* jobwire-events, events.cgi */
+	PROGRAM_WEBHOOK = 2, /* jobwire-webhook, webhook.cgi */
+	PROGRAM_TOOL = 4,    /* jobwire */
+};
+
+enum webhook_auth { WEBHOOK_AUTH_SIGNED, WEBHOOK_AUTH_NONE };
+enum events_auth { EVENTS_AUTH_JOB_ID, EVENTS_AUTH_SERVER };
+enum inotify_use { INOTIFY_AUTO, INOTIFY_OFF };
+
+/* Durations in milliseconds, sizes in bytes. Strings are owned by this
+ * structure and NULL when unset. The comments on each are in settings.c. */
+struct settings {
+	bool help, version, check, json;
+	char *config;
+	char *db;
+	char *socket;
+	char *socket_mode;
+	int64_t workers;
+	char *api_prefix;
+	char *base_url;
+	int log_level;
+	int webhook_auth;
+	char *webhook_secret;
+	int64_t max_body;
+	int64_t body_timeout;
+	int events_auth;
+	char *cors_origins;
+	int64_t heartbeat;
+	int64_t lifetime;
+	int64_t retry_min, retry_max;
+	int64_t max_streams;
+	int64_t lag_timeout;
+	int64_t drain;
+	int64_t inline_output;
+	int64_t keep_days, keep_progress, keep_events;
+	int64_t poll;
+	int inotify;
+};
+
+extern const struct opt_def settings_table[];
+
+/*
+ * Finds the configuration file (--config, JOBWIRE_CONFIG, else
+ * /etc/jobwire/jobwire.conf where it exists), loads everything, sets the log
+ * level. argc/argv as main() got them; the arguments that are no flags end up
+ * in argv[1..*ret_argc]. Errors as opt_load(); settings_done() afterwards in
+ * every case.
+ */
+CHECK_RESULT enum err settings_load(struct settings *s, enum program program,
+    int argc, char **argv, int *ret_argc, struct buf *message);
+
+void settings_done(struct settings *s);
+
+/*
+ * settings_load() for a program's main(): answers --help and --version (with
+ * `usage`, the text before the flags) and reports errors. Returns -1 when the
+ * program shall go on, else the exit status it shall end with (0, or 2 for
+ * bad usage).
+ */
+int settings_main(struct settings *s, enum program program, const char *usage,
+    int argc, char **argv, int *ret_argc);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The bell: a small file beside the database (`<db>-bell`) that our own
+ * writers touch after a commit, so that watchers look at the very moment the
+ * commit is visible. Layer: io. A missing bell only costs latency, so nothing
+ * here is fatal.
+ */
+#ifndef JOBWIRE_BELL_H
+#define JOBWIRE_BELL_H
+
+#include "base/err.h"
+
+struct bell {
+	int fd; /* -1 when closed */
+};
+
+#define BELL_INIT                                                              \
+	{                                                                      \
+		-1                                                             \
+	}
+
+/* Opens or creates `<db_path>-bell`. ERR_SYS. */
+CHECK_RESULT enum err bell_open(const char *db_path, struct bell *ret);
+/* One pwrite(2) of one byte; harmless on a closed bell. */
+void bell_ring(const struct bell *b);
+void bell_close(struct bell *b);
+
+#endif

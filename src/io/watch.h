@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Says when to look into a database file again. Layer: io; knows SQLite's file
+ * names (db, db-wal, db-journal) and the bell's, but no SQL.
+ *
+ * inotify on the folder is a hint only: SQLite writes the WAL before a commit
+ * becomes visible, and the visible moment makes no inotify event. So each hint
+ * asks for a look now and then after 0.1, 0.2, 0.4 .. 51.2 ms; a new hint
+ * restarts this schedule. A base poll catches what no hint announced: `poll_ms`
+ * where inotify works, at most WATCH_BLIND_POLL_MS where it does not (limits
+ * reached, network file systems, failed self-test, switched off).
+ */
+#ifndef JOBWIRE_WATCH_H
+#define JOBWIRE_WATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "io/loop.h"
+
+enum { WATCH_BLIND_POLL_MS = 25 };
+
+struct watch;
+
+struct watch_config {
+	/* Borrowed during watch_start() only. The file itself: SQLite puts
+	 * the -wal beside the target of a symbolic link, not beside the
+	 * link. */
+	const char *db_path;
+	bool use_inotify;
+	int64_t poll_ms;
+	/* Look now. is_base: called by the base poll, the place for identity
+	 * checks. Returns true when it found something; that is counted only
+	 * and does not end the re-checks, as the hint may have been that of
+	 * the commit after the one found (see watch.c). */
+	bool (*on_look)(void *arg, bool is_base);
+	/* inotify cannot be used; errno-style reason. Called at most once per
+	 * loss, from the loop. */
+	void (*on_blind)(void *arg, const char *why);
+	void *arg;
+};
+
+struct watch_stats {
+	uint64_t hints; /* inotify events that named our files */
+	uint64_t looks; /* calls of on_look */
+	uint64_t finds; /* those that returned true */
+	bool is_blind;	/* inotify is not in use, or not proven to work yet */
+};
+
+/*
+ * Returns owned (watch_stop; not from its callbacks). Never fails for want of
+ * inotify: it polls then. The first look and the self-test (touch a probe
+ * file, expect its event within 100 ms) happen on the loop. ERR_NOMEM.
+ */
+CHECK_RESULT enum err watch_start(
+    struct loop *loop, const struct watch_config *cfg, struct watch **ret);
+void watch_stop(struct watch **w);
+
+/* The same as an inotify event: look in the next turn, which does not wait,
+ * and start the schedule. */
+void watch_hint(struct watch *w);
+
+struct watch_stats watch_get_stats(const struct watch *w);
+
+#endif

@@ -1,0 +1,527 @@
+/* SPDX-License-Identifier: ISC */
+/* Unit tests of base/opt and conf/settings. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/opt.h"
+#include "conf/settings.h"
+
+enum { ONE = 1, TWO = 2 };
+
+struct target {
+	char *name, *key, *other;
+	int64_t count, pause, room;
+	int color;
+	bool loud;
+};
+
+#define AT(m) .name = #m, .offset = offsetof(struct target, m)
+
+static const struct opt_def table[] = {
+    {AT(name), .type = OPT_STRING, .fallback = "def", .programs = ONE | TWO,
+	.help = "a name"},
+    {AT(key), .type = OPT_STRING, .programs = ONE, .secret = true,
+	.help = "a key"},
+    {AT(other), .type = OPT_STRING, .programs = TWO, .help = "not ours"},
+    {AT(count), .type = OPT_INT, .fallback = "3", .min = 1, .max = 9,
+	.programs = ONE, .help = "a count"},
+    {AT(pause), .type = OPT_DURATION, .fallback = "1s", .programs = ONE | TWO,
+	.help = "a pause"},
+    {.name = "room_size",
+	.offset = offsetof(struct target, room),
+	.type = OPT_SIZE,
+	.programs = ONE,
+	.help = "some room"},
+    {AT(color), .type = OPT_CHOICE, .fallback = "red", .choices = "red|green",
+	.programs = ONE, .help = "a color"},
+    {AT(loud), .type = OPT_FLAG, .programs = ONE, .help = "shout"},
+    {.name = NULL},
+};
+
+static char folder[] = "/tmp/jobwire-opt.XXXXXX";
+static char file[64];
+static struct target target;
+static struct buf message;
+static int arg_count;
+static char arg_texts[16][128], *args[16];
+
+static void
+write_file(const char *text)
+{
+	FILE *f = fopen(file, "w");
+
+	assert_non_null(f);
+	assert_int_equal(fwrite(text, 1, strlen(text), f), strlen(text));
+	assert_int_equal(fclose(f), 0);
+}
+
+/* Loads for program ONE with these arguments (a list ended by NULL). */
+static enum err
+load(const char *first, ...)
+{
+	struct opt_source src = {
+	    .defs = table, .program = ONE, .file = file, .aliases = "one|two"};
+	const char *arg;
+	va_list ap;
+	int argc = 0;
+
+	opt_done(table, &target);
+	target = (struct target){0};
+	buf_reset(&message);
+	va_start(ap, first);
+	for (arg = first; arg != NULL; arg = va_arg(ap, const char *)) {
+		args[argc] = strcpy(arg_texts[argc], arg);
+		argc++;
+	}
+	va_end(ap);
+	return opt_load(&src, &target, argc, args, &arg_count, &message);
+}
+
+#define assert_loads(...)                                                      \
+	do {                                                                   \
+		enum err e_ = load(__VA_ARGS__, NULL);                         \
+		if (e_ != OK)                                                  \
+			print_error("%s\n", message.data);                     \
+		assert_int_equal(e_, OK);                                      \
+	} while (0)
+
+/* The message begins with `begin`, and does not repeat values. */
+#define assert_refuses(begin, ...)                                             \
+	do {                                                                   \
+		assert_int_equal(load(__VA_ARGS__, NULL), ERR_PROTO);          \
+		assert_non_null(message.data);                                 \
+		assert_null(strchr(message.data, '\n'));                       \
+		assert_null(strstr(message.data, "s3cret"));                   \
+		if (strncmp(message.data, begin, strlen(begin)) != 0)          \
+			assert_string_equal(message.data, begin);              \
+	} while (0)
+
+/* The same for a fault in the file, "FILE:LINE: ...". */
+#define assert_refuses_file(text, end)                                         \
+	do {                                                                   \
+		char begin_[128];                                              \
+		(void)snprintf(begin_, sizeof(begin_), "%s%s", file, end);     \
+		write_file(text);                                              \
+		assert_refuses(begin_, NULL);                                  \
+	} while (0)
+
+static int
+set_up(void **state)
+{
+	(void)state;
+	unlink(file);
+	unsetenv("JOBWIRE_CONFIG");
+	unsetenv("JOBWIRE_NAME");
+	unsetenv("JOBWIRE_PAUSE");
+	unsetenv("JOBWIRE_OTHER");
+	return 0;
+}
+
+static void
+test_precedence(void **state)
+{
+	(void)state;
+	assert_loads(NULL);
+	assert_string_equal(target.name, "def");
+	assert_null(target.key);
+	assert_int_equal(target.pause, 1000);
+	write_file("name = from file\npause = 2s\n");
+	assert_loads(NULL);
+	assert_string_equal(target.name, "from file");
+	assert_int_equal(target.pause, 2000);
+	setenv("JOBWIRE_NAME", "from env", 1);
+	setenv("JOBWIRE_PAUSE", "3s", 1);
+	assert_loads(NULL);
+	assert_string_equal(target.name, "from env");
+	assert_loads("--name", "from flag");
+	assert_string_equal(target.name, "from flag");
+	assert_int_equal(target.pause, 3000);
+	setenv("JOBWIRE_NAME", "", 1);
+	assert_loads(NULL);
+	assert_string_equal(target.name, "from file");
+	assert_loads("--name=");
+	assert_null(target.name);
+}
+
+static void
+test_arguments(void **state)
+{
+	(void)state;
+	assert_loads("a", "--room-size=2k", "-", "--loud", "b", "--pause", "5m",
+	    "--", "--name", "c");
+	assert_int_equal(arg_count, 5);
+	assert_string_equal(args[0], "a");
+	assert_string_equal(args[1], "-");
+	assert_string_equal(args[2], "b");
+	assert_string_equal(args[3], "--name");
+	assert_string_equal(args[4], "c");
+	assert_int_equal(target.room, 2048);
+	assert_int_equal(target.pause, 300000);
+	assert_true(target.loud);
+	assert_loads("--name=a=b");
+	assert_string_equal(target.name, "a=b");
+}
+
+static void
+test_bad_flags(void **state)
+{
+	(void)state;
+	assert_refuses("--nonsense: unknown flag", "--nonsense=s3cret");
+	assert_refuses("--room_size: unknown flag", "--room_size", "1");
+	assert_refuses("--other: unknown flag", "--other", "x");
+	assert_refuses("-x: unknown flag", "-x");
+	assert_refuses("-: unknown flag", "-=x");
+	assert_refuses("--: unknown flag", "--=x");
+	assert_refuses("--a?b: unknown flag", "--a\nb");
+	assert_refuses("--name: needs a value", "--name");
+	assert_refuses("--loud: loud must be without a value", "--loud=yes");
+	assert_refuses("--pause: pause must be a time", "--pause", "s3cret");
+	assert_refuses(
+	    "--count: count must be a whole number, from 1 to 9", "--count=0");
+	assert_refuses("--count: ", "--count=10");
+	assert_refuses("--room-size: room_size must be a size", "--room-size=");
+	assert_refuses("--color: color must be one of red|green", "--color=re");
+	assert_refuses("--color: ", "--color=red|green");
+	assert_refuses("--color: ", "--color=");
+}
+
+static void
+test_bad_variables(void **state)
+{
+	(void)state;
+	setenv("JOBWIRE_UNKNOWN", "x", 1);
+	setenv("JOBWIRE_OTHER", "not ours", 1);
+	assert_loads(NULL);
+	assert_null(target.other);
+	setenv("JOBWIRE_PAUSE", "s3cret", 1);
+	assert_refuses("JOBWIRE_PAUSE: pause must be a time", NULL);
+}
+
+static void
+test_file_syntax(void **state)
+{
+	(void)state;
+	write_file("# a comment\n\n  \t\r\n   # another\r\n"
+		   "  name =  spaced # kept  \t\r\n"
+		   "key=a=b\nother = passed over\npause=1\npause = 2\n"
+		   "color=green");
+	assert_loads(NULL);
+	assert_string_equal(target.name, "spaced # kept");
+	assert_string_equal(target.key, "a=b");
+	assert_null(target.other);
+	assert_int_equal(target.pause, 2000);
+	assert_int_equal(target.color, 1);
+	write_file("name =\n");
+	assert_loads(NULL);
+	assert_null(target.name);
+	write_file("");
+	assert_loads(NULL);
+}
+
+static void
+test_file_aliases(void **state)
+{
+	(void)state;
+	write_file("one_pause = 7s\ntwo_pause = 8s\none_room_size = 3\n"
+		   "two_other = x\ntwo_count = whatever\none_other = x\n");
+	assert_loads(NULL);
+	assert_int_equal(target.pause, 7000);
+	assert_int_equal(target.room, 3);
+	assert_null(target.other);
+	assert_refuses_file("one_nonsense = 1\n", ":1: unknown setting one_n");
+	assert_refuses_file("three_pause = 1\n", ":1: unknown setting three");
+	assert_refuses_file("one_pause = x\n", ":1: pause must be a time");
+}
+
+static void
+test_bad_files(void **state)
+{
+	(void)state;
+	assert_refuses_file(
+	    "name = a\n\nnonsense = s3cret\n", ":3: unknown setting nonsense");
+	assert_refuses_file("\nname\n", ":2: expected `name = value`");
+	assert_refuses_file("= x\n", ":1: unknown setting ");
+	assert_refuses_file("na\x1b[me = x\n", ":1: unknown setting na?[me");
+	assert_refuses_file("pause = s3cret", ":1: pause must be a time");
+	assert_refuses_file("key = x\ncount = 3s3cret\n", ":2: count must be");
+	assert_refuses_file("loud = 1\n", ":1: this is for the command line");
+}
+
+static void
+test_unreadable_files(void **state)
+{
+	struct opt_source src = {.defs = table,
+	    .program = ONE,
+	    .file = "/nonexistent/jobwire.conf",
+	    .file_required = true};
+	char *big = malloc(100001);
+
+	(void)state;
+	opt_done(table, &target);
+	target = (struct target){0};
+	buf_reset(&message);
+	assert_int_equal(
+	    opt_load(&src, &target, 0, args, &arg_count, &message), ERR_SYS);
+	assert_string_equal(message.data,
+	    "/nonexistent/jobwire.conf: No such file or directory");
+	memset(big, '#', 100000);
+	big[100000] = '\0';
+	assert_refuses_file(big, ": larger than the limit");
+	free(big);
+	{
+		int fd = open(file, O_WRONLY | O_TRUNC);
+
+		assert_int_equal(write(fd, "name = a\0b\n", 11), 11);
+		close(fd);
+	}
+	assert_int_equal(load(NULL, NULL), ERR_PROTO);
+	assert_non_null(strstr(message.data, "zero byte"));
+}
+
+static void
+test_numbers(void **state)
+{
+	static const struct {
+		const char *text;
+		int64_t ms; /* -1: refused */
+	} durations[] = {{"0", 0}, {"0ms", 0}, {"1", 1000}, {"250ms", 250},
+	    {"30s", 30000}, {"5m", 300000}, {"2h", 7200000}, {"1d", 86400000},
+	    {"007s", 7000}, {"106751991167d", INT64_C(9223372036828800000)},
+	    {"106751991168d", -1}, {"9223372036854775807ms", INT64_MAX},
+	    {"9223372036854775808ms", -1}, {"99999999999999999999", -1},
+	    {"", -1}, {"s", -1}, {"-1s", -1}, {"+1s", -1}, {"1.5s", -1},
+	    {"1 s", -1}, {" 1s", -1}, {"1s ", -1}, {"1S", -1}, {"1k", -1},
+	    {"1sm", -1}, {"0x10", -1}};
+	int64_t n = 5;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(durations) / sizeof(durations[0]); i++) {
+		enum err e = opt_parse_duration(durations[i].text, &n);
+
+		assert_int_equal(e, durations[i].ms < 0 ? ERR_PROTO : OK);
+		if (e == OK)
+			assert_true(n == durations[i].ms);
+	}
+	assert_int_equal(opt_parse_size("32m", &n), OK);
+	assert_int_equal(n, 33554432);
+	assert_int_equal(opt_parse_size("4k", &n), OK);
+	assert_int_equal(n, 4096);
+	assert_int_equal(opt_parse_size("1g", &n), ERR_PROTO);
+	assert_int_equal(opt_parse_size("8796093022208m", &n), ERR_PROTO);
+	assert_int_equal(n, 4096);
+	assert_int_equal(opt_parse_int("12", &n), OK);
+	assert_int_equal(n, 12);
+	assert_int_equal(opt_parse_int("12s", &n), ERR_PROTO);
+	assert_int_equal(opt_parse_int("", &n), ERR_PROTO);
+}
+
+static void
+test_help_and_show(void **state)
+{
+	struct buf out = BUF_INIT;
+
+	(void)state;
+	opt_help(table, ONE, &out);
+	assert_non_null(strstr(out.data, "  --room-size SIZE  "));
+	assert_non_null(strstr(out.data, "  --color red|green  "));
+	assert_non_null(strstr(out.data, " a pause (1s)\n"));
+	assert_null(strstr(out.data, "--other"));
+	buf_reset(&out);
+	assert_loads("--key=s3cret", "--pause=90s", "--room-size=2048");
+	opt_show(table, ONE, &target, &out);
+	assert_string_equal(out.data,
+	    "name = def\nkey = (set)\ncount = 3\npause = 90s\n"
+	    "room_size = 2k\ncolor = red\n");
+	buf_reset(&out);
+	assert_loads("--pause=0");
+	opt_show(table, ONE, &target, &out);
+	assert_non_null(strstr(out.data, "key = \n"));
+	assert_non_null(strstr(out.data, "pause = 0ms\nroom_size = 0\n"));
+	buf_done(&out);
+}
+
+/*
+ * The settings themselves
+ */
+
+static struct settings settings;
+
+static enum err
+load_settings(enum program program, const char *flag)
+{
+	char *argv[] = {
+	    strcpy(arg_texts[0], "program"), strcpy(arg_texts[1], flag), NULL};
+
+	settings_done(&settings);
+	buf_reset(&message);
+	return settings_load(&settings, program, 2, argv, &arg_count, &message);
+}
+
+static void
+test_settings_defaults(void **state)
+{
+	(void)state;
+	write_file("");
+	setenv("JOBWIRE_CONFIG", file, 1);
+	assert_int_equal(load_settings(PROGRAM_EVENTS, "x"), OK);
+	assert_int_equal(arg_count, 1);
+	assert_string_equal(settings.config, file);
+	assert_string_equal(settings.db, "/var/lib/jobwire/jobwire.db");
+	assert_null(settings.socket);
+	assert_string_equal(settings.socket_mode, "0660");
+	assert_string_equal(settings.api_prefix, "/api/v1");
+	assert_int_equal(settings.webhook_auth, WEBHOOK_AUTH_SIGNED);
+	assert_int_equal(settings.inotify, INOTIFY_AUTO);
+	assert_int_equal(settings.max_body, 32 << 20);
+	assert_int_equal(settings.poll, 250);
+	assert_int_equal(settings.lifetime, 3600000);
+	assert_int_equal(settings.keep_days, 7);
+}
+
+static void
+test_settings_file_of_both_programs(void **state)
+{
+	char flag[96];
+
+	(void)state;
+	write_file("events_socket = /run/e\nwebhook_socket = /run/w\n"
+		   "webhook_secret = s3cret\n");
+	(void)snprintf(flag, sizeof(flag), "--config=%s", file);
+	assert_int_equal(load_settings(PROGRAM_EVENTS, flag), OK);
+	assert_string_equal(settings.socket, "/run/e");
+	assert_null(settings.webhook_secret);
+	assert_int_equal(load_settings(PROGRAM_WEBHOOK, flag), OK);
+	assert_string_equal(settings.socket, "/run/w");
+	assert_string_equal(settings.webhook_secret, "s3cret");
+	assert_int_equal(load_settings(PROGRAM_TOOL, flag), OK);
+	assert_null(settings.socket);
+	write_file("socket = /run/s\n");
+	assert_int_equal(load_settings(PROGRAM_WEBHOOK, flag), OK);
+	assert_string_equal(settings.socket, "/run/s");
+}
+
+static void
+test_settings_rules(void **state)
+{
+	static const char *const bad[] = {"--retry-min=6s", "--retry-max=10ms",
+	    "--api-prefix=", "--api-prefix=/", "--api-prefix=api",
+	    "--api-prefix=/api/", "--db=", "--socket-mode=", "--socket-mode=9",
+	    "--socket-mode=7777", "--socket-mode=0660x", "--json", "--config=x",
+	    "--keep-days=0", "--workers=0"};
+	static const char *const bad_urls[] = {
+	    "--base-url=", "--base-url=example.com", "--base-url=http://a/",
+	    "--base-url=ftp://a", "--base-url=https://"};
+	size_t i;
+
+	(void)state;
+	write_file("");
+	setenv("JOBWIRE_CONFIG", file, 1);
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_not_equal(load_settings(PROGRAM_EVENTS, bad[i]), OK);
+	for (i = 0; i < sizeof(bad_urls) / sizeof(bad_urls[0]); i++)
+		assert_int_not_equal(
+		    load_settings(PROGRAM_WEBHOOK, bad_urls[i]), OK);
+	assert_int_equal(load_settings(PROGRAM_EVENTS, "--retry-min=5s"), OK);
+	assert_int_equal(load_settings(PROGRAM_TOOL, "--json"), OK);
+	assert_true(settings.json);
+}
+
+/* settings_main() with its standard output and error in a file. */
+static int
+run_main(const char *flag, const char *second)
+{
+	char *argv[] = {strcpy(arg_texts[0], "program"),
+	    strcpy(arg_texts[1], flag), strcpy(arg_texts[2], second), NULL};
+	int out = dup(STDOUT_FILENO), err = dup(STDERR_FILENO), status;
+	int fd = open(file, O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+	settings_done(&settings);
+	buf_reset(&message);
+	fflush(stdout);
+	dup2(fd, STDOUT_FILENO);
+	dup2(fd, STDERR_FILENO);
+	status = settings_main(
+	    &settings, PROGRAM_EVENTS, "Usage: x\n", 3, argv, &arg_count);
+	fflush(stdout);
+	dup2(out, STDOUT_FILENO);
+	dup2(err, STDERR_FILENO);
+	close(out);
+	close(err);
+	buf_reserve(&message, 16384);
+	message.data[pread(fd, message.data, 16383, 0)] = '\0';
+	close(fd);
+	return status;
+}
+
+static void
+test_settings_main(void **state)
+{
+	(void)state;
+	assert_int_equal(run_main("--check", "arg"), -1);
+	assert_string_equal(message.data, "");
+	assert_true(settings.check);
+	assert_int_equal(arg_count, 1);
+	/* Asked for help, a broken setting is no obstacle. */
+	assert_int_equal(run_main("--config=/nonexistent", "--help"), 0);
+	assert_memory_equal(message.data, "Usage: x\n", 9);
+	assert_non_null(strstr(message.data, "--retry-min TIME"));
+	assert_null(strstr(message.data, "--webhook-secret"));
+	assert_int_equal(run_main("--version", "x"), 0);
+	assert_memory_equal(message.data, program_invocation_short_name,
+	    strlen(program_invocation_short_name));
+	assert_int_equal(run_main("--nonsense", "x"), 2);
+	assert_non_null(strstr(message.data, ": --nonsense: unknown flag\n"));
+	assert_int_equal(run_main("--config", "/nonexistent"), 2);
+	assert_non_null(strstr(message.data, ": /nonexistent: No such file"));
+	assert_int_equal(run_main("--check", "--"), -1);
+	assert_int_equal(run_main("--", "--help"), -1);
+}
+
+static int
+tear_down_all(void **state)
+{
+	(void)state;
+	opt_done(table, &target);
+	settings_done(&settings);
+	buf_done(&message);
+	unlink(file);
+	return rmdir(folder);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup(test_precedence, set_up),
+	    cmocka_unit_test_setup(test_arguments, set_up),
+	    cmocka_unit_test_setup(test_bad_flags, set_up),
+	    cmocka_unit_test_setup(test_bad_variables, set_up),
+	    cmocka_unit_test_setup(test_file_syntax, set_up),
+	    cmocka_unit_test_setup(test_file_aliases, set_up),
+	    cmocka_unit_test_setup(test_bad_files, set_up),
+	    cmocka_unit_test_setup(test_unreadable_files, set_up),
+	    cmocka_unit_test_setup(test_numbers, set_up),
+	    cmocka_unit_test_setup(test_help_and_show, set_up),
+	    cmocka_unit_test_setup(test_settings_defaults, set_up),
+	    cmocka_unit_test_setup(test_settings_file_of_both_programs, set_up),
+	    cmocka_unit_test_setup(test_settings_rules, set_up),
+	    cmocka_unit_test_setup(test_settings_main, set_up),
+	};
+
+	if (mkdtemp(folder) == NULL)
+		return 1;
+	(void)snprintf(file, sizeof(file), "%s/conf", folder);
+	return cmocka_run_group_tests(tests, NULL, tear_down_all);
+}
