@@ -1,0 +1,185 @@
+-- SPDX-License-Identifier: ISC
+--
+-- The jobwire database, version 1. This file is the public interface for
+-- programs in any language that publish events; it is also compiled into
+-- jobwire, which creates the database with it (`jobwire init --db PATH`).
+--
+-- To publish an event, commit one row:
+--
+--     INSERT INTO job_events (job_id, type, data)
+--     VALUES ('job-123', 'progress', '{"progress":40}');
+--
+-- That is all. Triggers keep `jobs` and fill `status`; whoever streams the job
+-- has the event about a millisecond after the COMMIT.
+--
+--   job_id  1 to 128 of A-Z a-z 0-9 . _ : ~ -
+--   type    queued processing progress completed failed cancelled timed_out,
+--           or a name of your own: a-z, then up to 63 of a-z 0-9 _ . -
+--   data    NULL or a JSON object. Members with a meaning: "output" (any JSON,
+--           kept with the job), "restore_id" (text), "progress" (0 to 100),
+--           "error" (text). Over 1 MiB it is stored but not streamed.
+--
+-- To publish at most once, name the delivery; a second row does nothing:
+--
+--     INSERT INTO job_events (job_id, type, data, source, delivery_key)
+--     VALUES (?, ?, ?, 'my-worker', ?)
+--     ON CONFLICT (source, delivery_key) DO NOTHING;
+--
+-- To say whose job it is, before or after its first event:
+--
+--     INSERT INTO jobs (job_id, owner) VALUES ('job-123', 'alice')
+--     ON CONFLICT (job_id) DO UPDATE SET owner = excluded.owner;
+--
+-- What a writer must not do: give an `id`, change a row of job_events, use
+-- INSERT OR REPLACE (it deletes without the triggers), lower `synchronous`
+-- below FULL (after a power cut, ids that clients have seen would be given to
+-- other events), or delete the files PATH-wal and PATH-shm. Set a
+-- busy_timeout of some seconds. Leave no read transaction open.
+--
+-- Works with SQLite 3.37 and later, and from the sqlite3 shell. Times are RFC
+-- 3339, UTC, in milliseconds.
+
+-- "jobw": tells jobwire that the file is its own.
+PRAGMA application_id = 0x6a6f6277;
+
+-- epoch       made once; a client's id from another database is told apart
+-- gone_floor  the highest event id that was deleted together with its job
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO meta (key, value) VALUES
+    ('epoch', lower(hex(randomblob(4)))),
+    ('gone_floor', '0');
+
+-- One row per job: what its events add up to. Kept by the triggers below.
+--
+-- `floor` is the highest id of an event that was deleted from the job, except
+-- `progress`, which later progress supersedes: a client that saw nothing after
+-- a lower id has missed something. `output` is JSON text and stands last,
+-- because SQLite walks through all of a large value to reach a column behind
+-- it.
+--
+-- The functions length() and GLOB stop at a NUL byte, so instr() looks for it.
+-- CASE and not IN (...): for a list SQLite builds a table, at each event.
+CREATE TABLE jobs (
+    job_id      TEXT PRIMARY KEY NOT NULL CONSTRAINT job_id_format CHECK (
+                    length(job_id) BETWEEN 1 AND 128
+                    AND job_id NOT GLOB '*[^A-Za-z0-9._:~-]*'
+                    AND instr(job_id, char(0)) = 0),
+    owner       TEXT,
+    external_id TEXT,
+    restore_id  TEXT,
+    state       TEXT NOT NULL DEFAULT 'queued' CONSTRAINT job_state CHECK (
+                    CASE state WHEN 'queued' THEN 1 WHEN 'processing' THEN 1
+                        WHEN 'completed' THEN 1 WHEN 'failed' THEN 1
+                        WHEN 'cancelled' THEN 1 WHEN 'timed_out' THEN 1
+                        ELSE 0 END),
+    floor       INTEGER NOT NULL DEFAULT 0,
+    created_at  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+    updated_at  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+    output      TEXT
+) STRICT;
+
+CREATE INDEX jobs_owner ON jobs (owner) WHERE owner IS NOT NULL;
+CREATE INDEX jobs_external_id ON jobs (external_id)
+    WHERE external_id IS NOT NULL;
+CREATE INDEX jobs_state ON jobs (state, updated_at);
+
+-- The history and the queue. AUTOINCREMENT: an id is never given out twice,
+-- also when the newest rows are deleted; id order is commit order.
+--
+-- `status` is the state of the job after the event. The size limit on `data`
+-- keeps a row below what readers can load at all (64 MiB).
+CREATE TABLE job_events (
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id       TEXT NOT NULL CONSTRAINT job_id_format CHECK (
+                     length(job_id) BETWEEN 1 AND 128
+                     AND job_id NOT GLOB '*[^A-Za-z0-9._:~-]*'
+                     AND instr(job_id, char(0)) = 0),
+    type         TEXT NOT NULL CONSTRAINT event_type_format CHECK (
+                     length(type) <= 64
+                     AND type GLOB '[a-z]*'
+                     AND type NOT GLOB '*[^a-z0-9_.-]*'
+                     AND instr(type, char(0)) = 0),
+    data         TEXT CONSTRAINT data_is_json_object CHECK (
+                     data IS NULL
+                     OR CASE WHEN json_valid(data)
+                        THEN json_type(data) = 'object'
+                             AND instr(data, char(0)) = 0
+                             AND length(CAST(data AS BLOB)) <= 33554432
+                        ELSE 0 END),
+    created_at   TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+    source       TEXT,
+    delivery_key TEXT,
+    status       TEXT NOT NULL DEFAULT 'queued',
+    UNIQUE (source, delivery_key)
+) STRICT;
+
+CREATE INDEX job_events_job ON job_events (job_id, id);
+
+-- The state a job takes from an event: a lifecycle type is the state itself
+-- (only then excluded.state equals the type); `progress` proves that a waiting
+-- job runs, and says nothing about one that has ended; any other type leaves
+-- it, and a new job starts as queued.
+--
+-- The output must keep its text: as an SQL value 12345678901234567890 would
+-- become 1.23456789012346e+19 and 1e400 infinity. Asked for two paths,
+-- json_extract() answers the JSON text of an array of both and copies numbers
+-- as they are written. The second path, an array element of an object, is
+-- never there, so the answer is `[OUTPUT,null]`: the text from character 2 on,
+-- without the 7 characters around it.
+CREATE TRIGGER job_events_inserted AFTER INSERT ON job_events
+BEGIN
+    INSERT INTO jobs (job_id, state, restore_id, output)
+    VALUES (
+        NEW.job_id,
+        CASE NEW.type
+            WHEN 'processing' THEN 'processing'
+            WHEN 'progress' THEN 'processing'
+            WHEN 'completed' THEN 'completed'
+            WHEN 'failed' THEN 'failed'
+            WHEN 'cancelled' THEN 'cancelled'
+            WHEN 'timed_out' THEN 'timed_out'
+            ELSE 'queued'
+        END,
+        CASE json_type(NEW.data, '$.restore_id') WHEN 'text'
+            THEN json_extract(NEW.data, '$.restore_id') END,
+        CASE WHEN json_type(NEW.data, '$.output') IS NOT NULL
+            THEN substr(json_extract(NEW.data, '$.output', '$[0]'), 2,
+                length(json_extract(NEW.data, '$.output', '$[0]')) - 7) END
+    )
+    ON CONFLICT (job_id) DO UPDATE SET
+        state = CASE
+            WHEN excluded.state = NEW.type THEN NEW.type
+            WHEN NEW.type = 'progress' AND state = 'queued' THEN 'processing'
+            ELSE state
+        END,
+        restore_id = coalesce(restore_id, excluded.restore_id),
+        output = coalesce(excluded.output, output),
+        updated_at = excluded.updated_at;
+    UPDATE job_events
+    SET status = (SELECT state FROM jobs WHERE job_id = NEW.job_id)
+    WHERE id = NEW.id;
+END;
+
+CREATE TRIGGER job_events_deleted AFTER DELETE ON job_events
+WHEN OLD.type <> 'progress'
+BEGIN
+    UPDATE jobs SET floor = OLD.id
+    WHERE job_id = OLD.job_id AND floor < OLD.id;
+END;
+
+-- DELETE FROM jobs removes a whole job. Its events go after it, not before:
+-- then the trigger above finds no row whose floor it would have to raise.
+CREATE TRIGGER jobs_deleted AFTER DELETE ON jobs
+BEGIN
+    UPDATE meta
+    SET value = max(CAST(value AS INTEGER), OLD.floor, coalesce(
+        (SELECT max(id) FROM job_events WHERE job_id = OLD.job_id), 0))
+    WHERE key = 'gone_floor';
+    DELETE FROM job_events WHERE job_id = OLD.job_id;
+END;
+
+PRAGMA user_version = 1;

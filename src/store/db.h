@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * One hardened connection to the jobwire database. Layer: store.
+ *
+ * A connection belongs to one thread and must not live across fork(). Calls
+ * block on the disk, and on other writers up to the connection's deadline.
+ * Statements are always reset before a call returns, so no read transaction
+ * is ever open while the program waits (an open one freezes data_version and
+ * pins the WAL).
+ */
+#ifndef JOBWIRE_DB_H
+#define JOBWIRE_DB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct db;
+
+enum db_mode {
+	DB_READ, /* query_only; needs write access to -shm all the same (WAL) */
+	DB_WRITE,
+	DB_CREATE, /* makes the file and the schema where missing */
+};
+
+/* What went wrong, copied at the failing call. */
+struct db_fault {
+	int code;	/* SQLite's extended result code */
+	int sys_errno;	/* sqlite3_system_errno() */
+	char text[200]; /* one line; no data of any row */
+};
+
+enum { DB_EPOCH_SIZE = 9 };
+
+/*
+ * Opens path. Sets: WAL, synchronous=FULL, foreign keys off, cell_size_check,
+ * DEFENSIVE, mmap_size 0, no autocheckpoint and no checkpoint on close
+ * (janitor.h says why), a busy handler that waits 0.5-1.5 ms at a time,
+ * jittered, up to busy_ms in all.
+ * Then checks application_id and user_version and, with DB_WRITE or
+ * DB_CREATE, migrates an older schema under BEGIN IMMEDIATE.
+ * Returns owned (db_close). ERR_NOENT: no such file (DB_CREATE: no such
+ * folder); ERR_CORRUPT: damaged, not a database, or another program's;
+ * ERR_VERSION: newer than we know (DB_READ: or older); ERR_READONLY; ERR_BUSY;
+ * ERR_FULL; ERR_IO; ERR_NOMEM. *fault (may be NULL) gets a text that names the
+ * path and the remedy.
+ */
+CHECK_RESULT enum err db_open(const char *path, enum db_mode mode, int busy_ms,
+    struct db **ret, struct db_fault *fault);
+
+/* Accepts NULL and half-opened ones. */
+void db_close(struct db **db);
+
+/* The last failure on this connection; code 0 when there was none. */
+const struct db_fault *db_last_fault(const struct db *db);
+
+/* 8 hex digits made when the database was created; valid while it is open. */
+const char *db_epoch(const struct db *db);
+
+const char *db_path(const struct db *db);
+
+/*
+ * Has another connection changed the database since the last call? (PRAGMA
+ * data_version.) True the first time, and after any error: "not known" must
+ * read as "look", or a wake is missed.
+ */
+bool db_changed(struct db *db);
+
+/* Is the file under our path not the one we opened (renamed away, replaced,
+ * deleted)? Compares device and inode, and asks SQLITE_FCNTL_HAS_MOVED. */
+bool db_has_moved(struct db *db);
+
+/* BEGIN IMMEDIATE / COMMIT / ROLLBACK. db_commit() answers OK only when the
+ * transaction is on the disk (synchronous=FULL) and the file is still under
+ * its path: ERR_GONE when it is not, after the commit. After any error the
+ * transaction is rolled back. */
+CHECK_RESULT enum err db_begin(struct db *db);
+/* A snapshot for several readings; ended by db_rollback(). Never across a
+ * wait. */
+CHECK_RESULT enum err db_begin_read(struct db *db);
+CHECK_RESULT enum err db_commit(struct db *db);
+void db_rollback(struct db *db);
+
+#endif

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Appends events, and reads them forward. What an event means for its job is
+ * done by the triggers of schema.sql; what becomes of a row on the wire is
+ * decided by the callers. Blocks on the disk.
+ */
+#include "store/events.h"
+
+#include "store/stmt.h"
+
+/* The rows of one statement, at its next row. */
+struct cursor {
+	sqlite3_stmt *st;
+	int64_t id; /* the row's; INT64_MAX: no more */
+};
+
+static enum err
+cursor_step(struct db *db, struct cursor *c)
+{
+	bool has_row = false;
+	enum err e = stmt_step(db, c->st, &has_row);
+
+	if (e == OK)
+		c->id = has_row ? sqlite3_column_int64(c->st, 0) : INT64_MAX;
+	return e;
+}
+
+static enum err
+cursor_start(struct db *db, struct cursor *c, unsigned id, const char *name,
+    int64_t after, int limit)
+{
+	enum err e = stmt_open(db, id, &c->st);
+
+	if (e != OK)
+		return e;
+	stmt_bind_int(db, c->st, 1, after);
+	stmt_bind_int(db, c->st, 2, limit);
+	if (name != NULL)
+		stmt_bind_text(db, c->st, 3, name);
+	return cursor_step(db, c);
+}
+
+static const char *
+column(sqlite3_stmt *st, int i)
+{
+	return (const char *)sqlite3_column_text(st, i);
+}
+
+static enum err
+emit(struct db *db, const struct cursor *c, event_row_fn *on_row, void *arg,
+    bool *ret_go_on)
+{
+	struct event_row row = {
+	    .id = c->id,
+	    .job_id = column(c->st, 1),
+	    .type = column(c->st, 2),
+	    .data.p = column(c->st, 3),
+	    .status = column(c->st, 4),
+	    .restore_id = column(c->st, 5),
+	    .owner = column(c->st, 6),
+	    .created_at = column(c->st, 7),
+	};
+
+	/* The schema has these as NOT NULL. */
+	if (row.job_id == NULL || row.type == NULL || row.status == NULL ||
+	    row.created_at == NULL)
+		return stmt_failed(db, SQLITE_NOMEM);
+	/* By bytes: a foreign writer can have stored a NUL. */
+	row.data.n = (size_t)sqlite3_column_bytes(c->st, 3);
+	*ret_go_on = on_row(arg, &row);
+	return OK;
+}
+
+/* The cursor of the lowest id; NULL when no cursor has a row. */
+static const struct cursor *
+lowest(const struct cursor *cursors, size_t n)
+{
+	const struct cursor *c, *found = NULL;
+
+	for (c = cursors; c < cursors + n; c++)
+		if (c->id != INT64_MAX && (found == NULL || c->id < found->id))
+			found = c;
+	return found;
+}
+
+/* Merges n started cursors by id. A job that is named twice counts once. */
+static enum err
+merge(struct db *db, struct cursor *cursors, size_t n, int limit,
+    event_row_fn *on_row, void *arg)
+{
+	const struct cursor *next;
+	bool go_on = true;
+	enum err e = OK;
+	int64_t id;
+	size_t i;
+
+	while (limit-- > 0 && go_on && (next = lowest(cursors, n)) != NULL) {
+		id = next->id;
+		e = emit(db, next, on_row, arg, &go_on);
+		for (i = 0; e == OK && i < n; i++)
+			if (cursors[i].id == id)
+				e = cursor_step(db, &cursors[i]);
+		if (e != OK)
+			break;
+	}
+	return e;
+}
+
+static enum err
+read_one(struct db *db, unsigned id, const char *name, int64_t after, int limit,
+    event_row_fn *on_row, void *arg)
+{
+	struct cursor c = {0};
+	enum err e = cursor_start(db, &c, id, name, after, limit);
+
+	if (e == OK)
+		e = merge(db, &c, 1, limit, on_row, arg);
+	stmt_close(c.st);
+	return e;
+}
+
+enum err
+events_read_all(
+    struct db *db, int64_t after, int limit, event_row_fn *on_row, void *arg)
+{
+	return read_one(db, STMT_READ_ALL, NULL, after, limit, on_row, arg);
+}
+
+enum err
+events_read_owner(struct db *db, const char *owner, int64_t after, int limit,
+    event_row_fn *on_row, void *arg)
+{
+	return read_one(db, STMT_READ_OWNER, owner, after, limit, on_row, arg);
+}
+
+enum err
+events_read_jobs(struct db *db, const char *const *job_ids, size_t n,
+    int64_t after, int limit, event_row_fn *on_row, void *arg)
+{
+	struct cursor cursors[STMT_JOBS_MAX] = {0};
+	bool is_nested = sqlite3_get_autocommit(db->h) == 0;
+	enum err e = OK;
+	size_t i;
+
+	if (n > STMT_JOBS_MAX)
+		return ERR_LIMIT;
+	/* One snapshot for all statements, or a commit between two of them
+	 * would put an id behind the reader that it has not seen. */
+	if (!is_nested)
+		e = stmt_do(db, STMT_BEGIN_READ);
+	for (i = 0; e == OK && i < n; i++)
+		e = cursor_start(db, &cursors[i], STMT_READ_JOB + (unsigned)i,
+		    job_ids[i], after, limit);
+	if (e == OK)
+		e = merge(db, cursors, n, limit, on_row, arg);
+	for (i = 0; i < n; i++)
+		stmt_close(cursors[i].st);
+	if (!is_nested)
+		db_rollback(db);
+	return e;
+}
+
+enum err
+events_last_id(struct db *db, int64_t *ret)
+{
+	sqlite3_stmt *st = NULL;
+	enum err e = stmt_open(db, STMT_LAST_ID, &st);
+
+	return e == OK ? stmt_run_int(db, st, 0, ret) : e;
+}
+
+static enum err
+insert(struct db *db, const struct event_new *e)
+{
+	sqlite3_stmt *st = NULL;
+	enum err err = stmt_open(db, STMT_APPEND, &st);
+
+	if (err != OK)
+		return err;
+	stmt_bind_text(db, st, 1, e->job_id);
+	stmt_bind_text(db, st, 2, e->type);
+	stmt_bind_span(db, st, 3, e->data);
+	stmt_bind_text(db, st, 4, e->source);
+	stmt_bind_text(db, st, 5, e->delivery_key);
+	return stmt_run(db, st);
+}
+
+static enum err
+find_delivered(struct db *db, const struct event_new *e, int64_t *ret_id)
+{
+	sqlite3_stmt *st = NULL;
+	enum err err = stmt_open(db, STMT_DELIVERED, &st);
+
+	if (err != OK)
+		return err;
+	stmt_bind_text(db, st, 1, e->source);
+	stmt_bind_text(db, st, 2, e->delivery_key);
+	return stmt_run_int(db, st, 0, ret_id);
+}
+
+static enum err
+amend_job(struct db *db, const struct event_new *e)
+{
+	sqlite3_stmt *st = NULL;
+	enum err err;
+
+	if (e->output.n == 0 && e->restore_id == NULL && e->external_id == NULL)
+		return OK;
+	if ((err = stmt_open(db, STMT_AMEND_JOB, &st)) != OK)
+		return err;
+	stmt_bind_text(db, st, 1, e->job_id);
+	stmt_bind_span(db, st, 2, e->output);
+	stmt_bind_text(db, st, 3, e->restore_id);
+	stmt_bind_text(db, st, 4, e->external_id);
+	return stmt_run(db, st);
+}
+
+enum err
+events_append(struct db *db, const struct event_new *e, int64_t *ret_id,
+    bool *ret_duplicate)
+{
+	bool is_duplicate;
+	int64_t id = 0;
+	enum err err;
+
+	if ((err = insert(db, e)) != OK)
+		return err;
+	is_duplicate = sqlite3_changes(db->h) == 0;
+	if (is_duplicate) {
+		err = find_delivered(db, e, &id);
+	} else {
+		id = sqlite3_last_insert_rowid(db->h);
+		err = amend_job(db, e);
+	}
+	if (err != OK)
+		return err;
+	*ret_id = id;
+	*ret_duplicate = is_duplicate;
+	return OK;
+}

@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Retention and checkpoints, and the thread that does both. What deleting a
+ * row means for floors is in the triggers of schema.sql. Blocks on the disk
+ * and on other writers; the thread exists so that nobody else does.
+ *
+ * Retention costs nothing while nothing happens: each event is looked at once,
+ * after its commit (db->pruned_id), and finished jobs come from an index by
+ * age. A new connection begins at the first event, slice by slice.
+ */
+#include "store/janitor.h"
+
+#include <sys/file.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "store/stmt.h"
+
+enum {
+	/* A checkpoint that waits for readers holds up writers that long. */
+	BUSY_MS = 500,
+	/* Between two batches, for writers to get their turn. */
+	PAUSE_MS = 20,
+	/* So many looks without a commit: all is quiet. */
+	QUIET_LOOKS = 10,
+	/* A WAL up to this size is left as it is then: writing into blocks
+	 * that are there is cheaper than growing the file. */
+	QUIET_WAL_BYTES = 1 << 20,
+	WAL_HEADER_SIZE = 32,
+	WAL_FRAME_HEADER_SIZE = 24,
+	WAL_SALT_SIZE = 8,
+};
+
+struct janitor {
+	struct janitor_config cfg;
+	char *db_path, *lock_path; /* owned */
+	pthread_t thread;
+	pthread_mutex_t mutex;
+	pthread_cond_t wake;
+	bool is_stopping; /* under mutex; the rest is the thread's own */
+	int lock_fd;	  /* -1: another process may be the janitor */
+	struct db *db;	  /* NULL: not open */
+	int n_quiet;	  /* looks since the last commit by others */
+	char fault_text[sizeof(((struct db_fault *)0)->text)]; /* reported */
+};
+
+/* --- retention ---------------------------------------------------------- */
+
+static enum err
+run_with(struct db *db, unsigned id, int64_t row, int64_t limit)
+{
+	sqlite3_stmt *st = NULL;
+	enum err e = stmt_open(db, id, &st);
+
+	if (e != OK)
+		return e;
+	stmt_bind_int(db, st, 1, row);
+	if (limit > 0)
+		stmt_bind_int(db, st, 2, limit);
+	return stmt_run(db, st);
+}
+
+/* *ret: the rowid of a finished job last changed before cutoff, or 0. */
+static enum err
+find_old_job(struct db *db, const char *cutoff, int64_t *ret)
+{
+	sqlite3_stmt *st = NULL;
+	enum err e = stmt_open(db, STMT_OLD_JOB, &st);
+
+	if (e != OK)
+		return e;
+	stmt_bind_text(db, st, 1, cutoff);
+	return stmt_run_int(db, st, 0, ret);
+}
+
+/* Takes up to *budget rows from a job, its own row last. */
+static enum err
+delete_job(struct db *db, int64_t job, int *budget, struct janitor_stats *done)
+{
+	int n_events;
+	enum err e;
+
+	if ((e = run_with(db, STMT_STRIP_JOB, job, 0)) != OK ||
+	    (e = run_with(db, STMT_DELETE_EVENTS, job, *budget)) != OK)
+		return e;
+	n_events = sqlite3_changes(db->h);
+	done->pruned_events += (uint64_t)n_events;
+	*budget -= n_events;
+	if (*budget > 0) {
+		e = run_with(db, STMT_DELETE_JOB, job, 0);
+		done->pruned_jobs++;
+		--*budget;
+	}
+	return e;
+}
+
+static enum err
+prune_jobs(struct db *db, int64_t keep_days, bool *ret_more,
+    struct janitor_stats *add_to)
+{
+	struct janitor_stats done = *add_to;
+	char cutoff[CLOCK_RFC3339_SIZE];
+	int budget = STMT_BATCH_ROWS;
+	int64_t job = 0;
+	enum err e;
+
+	clock_rfc3339(clock_real_ms() - keep_days * 86400000, cutoff);
+	e = find_old_job(db, cutoff, &job);
+	if (e != OK || job == 0) {
+		*ret_more = false;
+		return e;
+	}
+	if ((e = db_begin(db)) != OK)
+		return e;
+	/* Asked again: only now can nobody reopen it under our hands. */
+	while (budget > 0 && (e = find_old_job(db, cutoff, &job)) == OK &&
+	       job != 0)
+		if ((e = delete_job(db, job, &budget, &done)) != OK)
+			break;
+	if (e != OK) {
+		db_rollback(db);
+		return e;
+	}
+	if ((e = db_commit(db)) != OK)
+		return e;
+	*ret_more = budget == 0;
+	*add_to = done;
+	return OK;
+}
+
+/* Ids of events of one kind beyond the newest `keep` of their job, for the
+ * jobs that have events in after+1..last. */
+static enum err
+find_surplus(struct db *db, int64_t last, bool is_progress, int64_t keep,
+    int64_t ids[STMT_BATCH_ROWS], size_t *ret_n)
+{
+	sqlite3_stmt *st = NULL;
+	bool has_row = false;
+	size_t n = 0;
+	enum err e;
+
+	if ((e = stmt_open(db, STMT_SURPLUS, &st)) != OK)
+		return e;
+	stmt_bind_int(db, st, 1, db->pruned_id);
+	stmt_bind_int(db, st, 2, last);
+	stmt_bind_int(db, st, 3, is_progress);
+	stmt_bind_int(db, st, 4, keep);
+	stmt_bind_int(db, st, 5, STMT_BATCH_ROWS);
+	while ((e = stmt_step(db, st, &has_row)) == OK && has_row)
+		ids[n++] = sqlite3_column_int64(st, 0);
+	stmt_close(st);
+	*ret_n = n;
+	return e;
+}
+
+/* The newest first: its trigger raises the job's floor, and has nothing to
+ * write for the others. */
+static enum err
+delete_events(
+    struct db *db, const int64_t *ids, size_t n, struct janitor_stats *add_to)
+{
+	uint64_t n_deleted = 0;
+	enum err e;
+	size_t i;
+
+	if ((e = db_begin(db)) != OK)
+		return e;
+	for (i = 0; e == OK && i < n; i++) {
+		e = run_with(db, STMT_DELETE_EVENT, ids[i], 0);
+		n_deleted += (uint64_t)sqlite3_changes(db->h);
+	}
+	if (e != OK) {
+		db_rollback(db);
+		return e;
+	}
+	if ((e = db_commit(db)) == OK)
+		add_to->pruned_events += n_deleted;
+	return e;
+}
+
+static enum err
+prune_events(struct db *db, const struct janitor_config *cfg, bool *ret_more,
+    struct janitor_stats *add_to)
+{
+	int64_t ids[STMT_BATCH_ROWS], last = 0;
+	sqlite3_stmt *st = NULL;
+	size_t n = 0;
+	int is_progress;
+	enum err e;
+
+	if ((e = stmt_open(db, STMT_SLICE, &st)) != OK)
+		return e;
+	stmt_bind_int(db, st, 1, db->pruned_id);
+	if ((e = stmt_run_int(db, st, 0, &last)) != OK)
+		return e;
+	*ret_more = last != 0;
+	if (last == 0)
+		return OK;
+	/* Progress first: a search for other events walks over all of it. */
+	for (is_progress = 1; is_progress >= 0; is_progress--) {
+		e = find_surplus(db, last, is_progress != 0,
+		    is_progress ? cfg->keep_progress : cfg->keep_events, ids,
+		    &n);
+		if (e == OK && n > 0)
+			e = delete_events(db, ids, n, add_to);
+		if (e != OK || n == STMT_BATCH_ROWS)
+			return e; /* there may be more in this slice */
+	}
+	db->pruned_id = last;
+	return OK;
+}
+
+enum err
+janitor_prune(struct db *db, const struct janitor_config *cfg, bool *ret_more,
+    struct janitor_stats *add_to)
+{
+	enum err e = prune_jobs(db, cfg->keep_days, ret_more, add_to);
+
+	if (e == OK && !*ret_more)
+		e = prune_events(db, cfg, ret_more, add_to);
+	return e;
+}
+
+/* --- checkpoints -------------------------------------------------------- */
+
+/* The open WAL; borrowed from the connection. NULL: there is none. */
+static sqlite3_file *
+wal_file(struct db *db)
+{
+	sqlite3_file *f = NULL;
+
+	sqlite3_file_control(db->h, "main", SQLITE_FCNTL_JOURNAL_POINTER, &f);
+	return f != NULL && f->pMethods != NULL ? f : NULL;
+}
+
+/*
+ * Is a frame of the present generation behind limit? The size cannot tell:
+ * after a RESTART writers begin at the front again and the file keeps its
+ * size. A frame counts while it has the salt of the header
+ * (https://sqlite.org/fileformat2.html, section 4.1).
+ */
+static bool
+wal_is_filled(sqlite3_file *f, int64_t limit)
+{
+	unsigned char header[WAL_HEADER_SIZE], salt[WAL_SALT_SIZE];
+	int64_t frame_size, frame;
+
+	if (f->pMethods->xRead(f, header, sizeof(header), 0) != SQLITE_OK)
+		return false;
+	frame_size = WAL_FRAME_HEADER_SIZE + ((int64_t)header[8] << 24) +
+		     ((int64_t)header[9] << 16) + ((int64_t)header[10] << 8) +
+		     header[11];
+	frame = WAL_HEADER_SIZE + limit / frame_size * frame_size;
+	return f->pMethods->xRead(f, salt, sizeof(salt), frame + 8) ==
+		   SQLITE_OK &&
+	       memcmp(salt, header + 16, sizeof(salt)) == 0;
+}
+
+static bool
+wal_is_larger(sqlite3_file *f, int64_t limit)
+{
+	sqlite3_int64 size = 0;
+
+	return f->pMethods->xFileSize(f, &size) == SQLITE_OK && size > limit;
+}
+
+enum err
+janitor_checkpoint(struct db *db, int64_t limit_bytes, bool truncate,
+    struct janitor_stats *add_to)
+{
+	sqlite3_file *f = wal_file(db);
+	int rc;
+
+	if (f == NULL || !(truncate ? wal_is_larger(f, limit_bytes)
+				    : wal_is_filled(f, limit_bytes)))
+		return OK;
+	rc = sqlite3_wal_checkpoint_v2(db->h, "main",
+	    truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_RESTART,
+	    NULL, NULL);
+	if (rc != SQLITE_OK)
+		return stmt_failed(db, rc);
+	add_to->checkpoints++;
+	return OK;
+}
+
+/* --- the thread --------------------------------------------------------- */
+
+/* True when it is time to end. */
+static bool
+wait_ms(struct janitor *j, int64_t ms)
+{
+	int64_t end_us = clock_mono_us() + ms * 1000;
+	struct timespec end = {
+	    .tv_sec = (time_t)(end_us / 1000000),
+	    .tv_nsec = (long)(end_us % 1000000) * 1000,
+	};
+	bool is_stopping;
+
+	pthread_mutex_lock(&j->mutex);
+	while (!j->is_stopping &&
+	       pthread_cond_timedwait(&j->wake, &j->mutex, &end) != ETIMEDOUT)
+		;
+	is_stopping = j->is_stopping;
+	pthread_mutex_unlock(&j->mutex);
+	return is_stopping;
+}
+
+/* NULL: all is well. Tells of a change only: the same fault at each look is
+ * one fault. */
+static void
+report(struct janitor *j, const struct db_fault *fault)
+{
+	const char *text = fault != NULL ? fault->text : "";
+
+	if (strcmp(j->fault_text, text) == 0)
+		return;
+	snprintf(j->fault_text, sizeof(j->fault_text), "%s", text);
+	if (j->cfg.on_fault != NULL)
+		j->cfg.on_fault(j->cfg.arg, fault);
+}
+
+static void
+let_go(struct janitor *j)
+{
+	db_close(&j->db);
+	if (j->lock_fd != -1)
+		close(j->lock_fd);
+	j->lock_fd = -1;
+}
+
+/* Is this process the janitor? The lock is kept until let_go(). */
+static bool
+take_lock(struct janitor *j)
+{
+	if (j->lock_fd != -1)
+		return true;
+	j->lock_fd = open(j->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0660);
+	if (j->lock_fd == -1)
+		return false;
+	if (flock(j->lock_fd, LOCK_EX | LOCK_NB) == 0)
+		return true;
+	close(j->lock_fd);
+	j->lock_fd = -1;
+	return false;
+}
+
+static bool
+take_db(struct janitor *j)
+{
+	struct db_fault fault;
+
+	if (j->db != NULL)
+		return true;
+	if (db_open(j->cfg.db_path, DB_WRITE, BUSY_MS, &j->db, &fault) != OK) {
+		report(j, &fault);
+		return false;
+	}
+	j->n_quiet = 0;
+	return true;
+}
+
+static enum err
+work(struct janitor *j)
+{
+	struct janitor_stats stats = {0};
+	bool has_more = true;
+	enum err e;
+
+	for (;;) {
+		e = janitor_prune(j->db, &j->cfg, &has_more, &stats);
+		if (e == OK)
+			e = janitor_checkpoint(
+			    j->db, j->cfg.wal_limit_bytes, false, &stats);
+		if (e != OK)
+			return e;
+		if (!has_more || wait_ms(j, PAUSE_MS))
+			break;
+	}
+	j->n_quiet = db_changed(j->db) ? 0 : j->n_quiet + 1;
+	if (j->n_quiet < QUIET_LOOKS)
+		return OK;
+	j->n_quiet = 0;
+	return janitor_checkpoint(j->db, QUIET_WAL_BYTES, true, &stats);
+}
+
+static void
+look(struct janitor *j)
+{
+	enum err e;
+
+	if (j->db != NULL && db_has_moved(j->db))
+		let_go(j);
+	if (!take_lock(j) || !take_db(j))
+		return;
+	e = work(j);
+	if (e == OK) {
+		report(j, NULL);
+	} else if (e != ERR_BUSY) {
+		report(j, db_last_fault(j->db));
+		let_go(j); /* a fresh connection next time */
+	}
+}
+
+static void *
+run(void *arg)
+{
+	struct janitor *j = arg;
+
+	do
+		look(j);
+	while (!wait_ms(j, j->cfg.interval_ms));
+	let_go(j);
+	return NULL;
+}
+
+static void
+janitor_free(struct janitor **j)
+{
+	pthread_cond_destroy(&(*j)->wake);
+	pthread_mutex_destroy(&(*j)->mutex);
+	free((*j)->db_path);
+	free((*j)->lock_path);
+	free(*j);
+	*j = NULL;
+}
+
+static struct janitor *
+janitor_new(const struct janitor_config *cfg)
+{
+	struct janitor *j = calloc(1, sizeof(*j));
+	pthread_condattr_t attr;
+
+	if (j == NULL)
+		return NULL;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&j->wake, &attr);
+	pthread_condattr_destroy(&attr);
+	pthread_mutex_init(&j->mutex, NULL);
+	j->lock_fd = -1;
+	j->cfg = *cfg;
+	j->cfg.db_path = j->db_path = strdup(cfg->db_path);
+	if (asprintf(&j->lock_path, "%s-janitor", cfg->db_path) == -1)
+		j->lock_path = NULL;
+	if (j->db_path == NULL || j->lock_path == NULL)
+		janitor_free(&j);
+	return j;
+}
+
+enum err
+janitor_start(const struct janitor_config *cfg, struct janitor **ret)
+{
+	struct janitor *j = janitor_new(cfg);
+	int rc;
+
+	if (j == NULL)
+		return ERR_NOMEM;
+	rc = pthread_create(&j->thread, NULL, run, j);
+	if (rc != 0) {
+		janitor_free(&j);
+		errno = rc;
+		return ERR_SYS;
+	}
+	*ret = j;
+	return OK;
+}
+
+void
+janitor_stop(struct janitor **j)
+{
+	if (*j == NULL)
+		return;
+	pthread_mutex_lock(&(*j)->mutex);
+	(*j)->is_stopping = true;
+	pthread_cond_signal(&(*j)->wake);
+	pthread_mutex_unlock(&(*j)->mutex);
+	pthread_join((*j)->thread, NULL);
+	janitor_free(j);
+}

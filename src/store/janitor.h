@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Maintenance of the database: retention and checkpoints. Layer: store.
+ *
+ * Every long-lived program starts one; the one that holds the lock file
+ * `<db>-janitor` (flock) works, the others wait for it. It has a thread and a
+ * connection of its own, so a checkpoint's fsync never stands in the way of a
+ * stream or of an answer (except that writers wait for its write lock).
+ *
+ * All jobwire connections have autocheckpoint off and do not checkpoint on
+ * close: SQLite before 3.51.3 can lose a WAL reset that races with a PASSIVE
+ * checkpoint (facts: https://sqlite.org/wal.html, section 11), and only
+ * PASSIVE reads the WAL header without the write lock. The janitor checkpoints
+ * with RESTART (TRUNCATE when all is quiet), which take the lock first.
+ */
+#ifndef JOBWIRE_JANITOR_H
+#define JOBWIRE_JANITOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "store/db.h"
+
+struct janitor;
+
+struct janitor_config {
+	const char *db_path; /* borrowed during janitor_start() only */
+	int64_t keep_days, keep_progress, keep_events;
+	int64_t wal_limit_bytes; /* checkpoint above this size of the WAL */
+	int64_t interval_ms;	 /* how often it looks */
+	/* Runs on the janitor's thread; NULL fault: all is well again. */
+	void (*on_fault)(void *arg, const struct db_fault *fault);
+	void *arg;
+};
+
+struct janitor_stats {
+	uint64_t checkpoints, pruned_events, pruned_jobs;
+};
+
+/* Returns owned (janitor_stop). Call after signals are blocked and after any
+ * fork(). ERR_SYS, ERR_NOMEM. */
+CHECK_RESULT enum err janitor_start(
+    const struct janitor_config *cfg, struct janitor **ret);
+/* Ends the thread and waits for it (at most one small batch). */
+void janitor_stop(struct janitor **j);
+
+/* One small batch of retention on an open DB_WRITE connection, a transaction
+ * of its own. *ret_more: call again. Used by `jobwire prune` too. */
+CHECK_RESULT enum err janitor_prune(struct db *db,
+    const struct janitor_config *cfg, bool *ret_more,
+    struct janitor_stats *add_to);
+
+/* Checkpoints now when the WAL is above limit (0: always). ERR_BUSY is
+ * harmless. */
+CHECK_RESULT enum err janitor_checkpoint(struct db *db, int64_t limit_bytes,
+    bool truncate, struct janitor_stats *add_to);
+
+#endif

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Reads the table jobs. Its rows are written by the triggers of schema.sql,
+ * by events_append() and by the janitor. Blocks on the disk.
+ */
+#include "store/jobs.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/stmt.h"
+
+enum err
+jobs_place(struct db *db, const char *job_id, struct job_place *ret)
+{
+	struct job_place place = {0};
+	sqlite3_stmt *st = NULL;
+	enum err e;
+
+	if ((e = stmt_open(db, STMT_JOB_PLACE, &st)) != OK)
+		return e;
+	stmt_bind_text(db, st, 1, job_id);
+	e = stmt_step(db, st, &place.is_known);
+	if (e == OK && place.is_known) {
+		place.is_terminal = sqlite3_column_int(st, 0) != 0;
+		place.floor = sqlite3_column_int64(st, 1);
+		place.last_id = sqlite3_column_int64(st, 2);
+	}
+	stmt_close(st);
+	if (e == OK)
+		*ret = place;
+	return e;
+}
+
+enum err
+jobs_gone_floor(struct db *db, int64_t *ret)
+{
+	sqlite3_stmt *st = NULL;
+	enum err e = stmt_open(db, STMT_META, &st);
+
+	if (e != OK)
+		return e;
+	stmt_bind_text(db, st, 1, "gone_floor");
+	return stmt_run_int(db, st, 0, ret);
+}
+
+enum err
+jobs_owner_floor(struct db *db, const char *owner, int64_t *ret)
+{
+	sqlite3_stmt *st = NULL;
+	enum err e = stmt_open(db, STMT_OWNER_FLOOR, &st);
+
+	if (e != OK)
+		return e;
+	stmt_bind_text(db, st, 1, owner);
+	return stmt_run_int(db, st, 0, ret);
+}
+
+enum err
+jobs_owns(struct db *db, const char *job_id, const char *owner, bool *ret)
+{
+	sqlite3_stmt *st = NULL;
+	int64_t n = 0;
+	enum err e = stmt_open(db, STMT_OWNS_JOB, &st);
+
+	if (e != OK)
+		return e;
+	stmt_bind_text(db, st, 1, job_id);
+	stmt_bind_text(db, st, 2, owner);
+	e = stmt_run_int(db, st, 0, &n);
+	if (e == OK)
+		*ret = n > 0;
+	return e;
+}
+
+/* The column's text to *ret, owned; NULL stays NULL. */
+static bool
+load_text(sqlite3_stmt *st, int i, char **ret)
+{
+	const char *s;
+
+	if (sqlite3_column_type(st, i) == SQLITE_NULL)
+		return true;
+	s = (const char *)sqlite3_column_text(st, i);
+	*ret = s != NULL ? strdup(s) : NULL;
+	return *ret != NULL;
+}
+
+/* The present row of st. On failure *j is left empty. */
+static enum err
+jobs_load(struct db *db, sqlite3_stmt *st, struct job *ret)
+{
+	struct job j = {.last_event_id = sqlite3_column_int64(st, 8)};
+
+	if (!load_text(st, 0, &j.job_id) || !load_text(st, 1, &j.owner) ||
+	    !load_text(st, 2, &j.external_id) ||
+	    !load_text(st, 3, &j.restore_id) || !load_text(st, 4, &j.state) ||
+	    !load_text(st, 5, &j.progress) ||
+	    !load_text(st, 6, &j.created_at) ||
+	    !load_text(st, 7, &j.updated_at) || !load_text(st, 9, &j.output)) {
+		job_done(&j);
+		return stmt_failed(db, SQLITE_NOMEM);
+	}
+	*ret = j;
+	return OK;
+}
+
+enum err
+jobs_get(struct db *db, const char *job_id, struct job *ret)
+{
+	sqlite3_stmt *st = NULL;
+	bool has_row = false;
+	enum err e;
+
+	if ((e = stmt_open(db, STMT_JOB, &st)) != OK)
+		return e;
+	stmt_bind_text(db, st, 1, job_id);
+	e = stmt_step(db, st, &has_row);
+	if (e == OK)
+		e = has_row ? jobs_load(db, st, ret) : ERR_NOENT;
+	stmt_close(st);
+	return e;
+}
+
+void
+job_done(struct job *j)
+{
+	free(j->job_id);
+	free(j->owner);
+	free(j->external_id);
+	free(j->restore_id);
+	free(j->state);
+	free(j->progress);
+	free(j->output);
+	free(j->created_at);
+	free(j->updated_at);
+	*j = (struct job){0};
+}
+
+enum err
+jobs_list(struct db *db, const char *state, int limit,
+    void (*on_job)(void *arg, const struct job *j), void *arg)
+{
+	sqlite3_stmt *st = NULL;
+	struct job j;
+	bool has_row = false;
+	enum err e;
+
+	e = stmt_open(db, state != NULL ? STMT_JOBS_IN_STATE : STMT_JOBS, &st);
+	if (e != OK)
+		return e;
+	stmt_bind_int(db, st, 1, limit);
+	if (state != NULL)
+		stmt_bind_text(db, st, 2, state);
+	while ((e = stmt_step(db, st, &has_row)) == OK && has_row) {
+		if ((e = jobs_load(db, st, &j)) != OK)
+			break;
+		on_job(arg, &j);
+		job_done(&j);
+	}
+	stmt_close(st);
+	return e;
+}

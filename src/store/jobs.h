@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The table jobs, kept by triggers on job_events (schema.sql). Layer: store.
+ */
+#ifndef JOBWIRE_JOBS_H
+#define JOBWIRE_JOBS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "store/db.h"
+
+/* What a stream needs to know of a job to decide where it stands. */
+struct job_place {
+	bool is_known;	  /* there is a row */
+	bool is_terminal; /* its state is an end */
+	int64_t floor;	  /* retention took events up to this id from the job */
+	int64_t last_id;  /* the job's newest event; 0 for none */
+};
+
+CHECK_RESULT enum err jobs_place(
+    struct db *db, const char *job_id, struct job_place *ret);
+
+/* The highest event id that left with a whole job; what is asked for a job
+ * without a row and a lower id may be lost. 0 for none. */
+CHECK_RESULT enum err jobs_gone_floor(struct db *db, int64_t *ret);
+
+/* The highest floor of an owner's jobs; 0 for none. */
+CHECK_RESULT enum err jobs_owner_floor(
+    struct db *db, const char *owner, int64_t *ret);
+
+/* Is there such a job, and does it belong to this owner? */
+CHECK_RESULT enum err jobs_owns(
+    struct db *db, const char *job_id, const char *owner, bool *ret);
+
+/* A whole job for GET .../jobs/{job_id}. Everything owned (job_done). */
+struct job {
+	char *job_id, *owner, *external_id, *restore_id; /* NULL when unset */
+	char *state;
+	char *progress; /* JSON text of the newest progress, NULL when none */
+	char *output;	/* JSON text, NULL when none */
+	char *created_at, *updated_at;
+	int64_t last_event_id;
+};
+
+/* ERR_NOENT when there is no such job; else as events_read_all(). */
+CHECK_RESULT enum err jobs_get(
+    struct db *db, const char *job_id, struct job *ret);
+void job_done(struct job *j);
+
+/* Calls on_job for jobs of that state (NULL: all), newest change first. The
+ * row (its output left NULL) is valid during the call. */
+CHECK_RESULT enum err jobs_list(struct db *db, const char *state, int limit,
+    void (*on_job)(void *arg, const struct job *j), void *arg);
+
+#endif

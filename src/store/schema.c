@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The versions of the schema and the steps from one to the next. The schema
+ * itself is schema.sql, compiled in. Blocks on the disk and on other writers;
+ * runs while a connection is opened.
+ */
+#include "store/schema.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "schema_sql.h"
+#include "store/stmt.h"
+
+enum { APPLICATION_ID = 0x6a6f6277 /* "jobw" */ };
+
+/* steps[v] leads from user_version v to v + 1, which it also sets. */
+static const char *const steps[] = {schema_sql};
+
+enum { SCHEMA_VERSION = sizeof(steps) / sizeof(steps[0]) };
+
+/* *ret_version: where the schema stands; 0 for an empty database. */
+static enum err
+read_version(struct db *db, int64_t *ret_version)
+{
+	int64_t application, version, n_objects;
+	sqlite3_stmt *st = NULL;
+	bool has_row = false;
+	enum err e;
+
+	if ((e = stmt_open(db, STMT_IDENTITY, &st)) != OK ||
+	    (e = stmt_step(db, st, &has_row)) != OK)
+		goto out;
+	application = sqlite3_column_int64(st, 0);
+	version = sqlite3_column_int64(st, 1);
+	n_objects = sqlite3_column_int64(st, 2);
+	if (application != APPLICATION_ID &&
+	    (application != 0 || version != 0 || n_objects != 0)) {
+		db->fault = (struct db_fault){0};
+		snprintf(db->fault.text, sizeof(db->fault.text),
+		    "%.100s is the database of another program; "
+		    "give jobwire a path of its own",
+		    db->path);
+		e = ERR_CORRUPT;
+		goto out;
+	}
+	*ret_version = version;
+out:
+	stmt_close(st);
+	return e;
+}
+
+static enum err
+wrong_version(struct db *db, int64_t version)
+{
+	bool is_newer = version > SCHEMA_VERSION;
+
+	db->fault = (struct db_fault){0};
+	snprintf(db->fault.text, sizeof(db->fault.text),
+	    "%.100s: schema version %" PRId64
+	    " is %s than this program's %d; %s",
+	    db->path, version, is_newer ? "newer" : "older", SCHEMA_VERSION,
+	    is_newer ? "upgrade jobwire" : "run: jobwire init");
+	return ERR_VERSION;
+}
+
+static enum err
+enable_wal(struct db *db)
+{
+	sqlite3_stmt *st = NULL;
+	const char *mode;
+	bool has_row = false;
+	enum err e;
+
+	if ((e = stmt_open(db, STMT_JOURNAL_WAL, &st)) != OK)
+		return e;
+	e = stmt_step(db, st, &has_row);
+	if (e == OK) {
+		mode = (const char *)sqlite3_column_text(st, 0);
+		if (mode == NULL || strcmp(mode, "wal") != 0) {
+			db->fault = (struct db_fault){0};
+			snprintf(db->fault.text, sizeof(db->fault.text),
+			    "%.100s cannot use a write-ahead log; "
+			    "move it to a local file system",
+			    db->path);
+			e = ERR_IO;
+		}
+	}
+	stmt_close(st);
+	return e;
+}
+
+static enum err
+migrate(struct db *db)
+{
+	int64_t version = 0;
+	enum err e;
+	int rc;
+
+	if ((e = db_begin(db)) != OK)
+		return e;
+	/* Another process may have done it while we waited for the lock. */
+	e = read_version(db, &version);
+	for (; e == OK && version < SCHEMA_VERSION; version++) {
+		rc = sqlite3_exec(db->h, steps[version], NULL, NULL, NULL);
+		if (rc != SQLITE_OK)
+			e = stmt_failed(db, rc);
+	}
+	if (e == OK && version > SCHEMA_VERSION)
+		e = wrong_version(db, version);
+	if (e == OK)
+		e = stmt_do(db, STMT_COMMIT);
+	if (e != OK)
+		db_rollback(db);
+	return e;
+}
+
+enum err
+schema_check(struct db *db, bool may_write)
+{
+	int64_t version;
+	enum err e;
+
+	if ((e = read_version(db, &version)) != OK)
+		return e;
+	if (version > SCHEMA_VERSION)
+		return wrong_version(db, version);
+	if (!may_write)
+		return version < SCHEMA_VERSION ? wrong_version(db, version)
+						: OK;
+	if ((e = enable_wal(db)) == OK && version < SCHEMA_VERSION)
+		e = migrate(db);
+	return e;
+}

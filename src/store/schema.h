@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Is this our database, and of our version? Layer: store, private to it;
+ * called by db_open().
+ */
+#ifndef JOBWIRE_SCHEMA_H
+#define JOBWIRE_SCHEMA_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "store/db.h"
+
+/*
+ * Checks application_id and user_version. With may_write it also turns WAL on
+ * and brings an empty database or an older schema up to date; safe when
+ * several processes do so at once. ERR_CORRUPT: another program's;
+ * ERR_VERSION: newer than we know, or older without may_write: then the fault
+ * has code 0 and a whole text. Else as db_open().
+ */
+CHECK_RESULT enum err schema_check(struct db *db, bool may_write);
+
+#endif

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * All SQL that jobwire runs, in one table, and how a statement is prepared,
+ * stepped and put back. The schema is schema.sql; opening the database and
+ * transactions are db.c. Blocks on the disk and on other writers.
+ */
+#include "store/stmt.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* A member of an event's data with its text as written: see schema.sql. */
+#define RAW_MEMBER(data, path)                                                 \
+	"CASE WHEN json_type(" data ", '" path "') IS NOT NULL "               \
+	"THEN substr(json_extract(" data ", '" path "', '$[0]'), 2, "          \
+	"length(json_extract(" data ", '" path "', '$[0]')) - 7) END"
+
+/* What jobs_load() reads, up to the output. */
+#define JOB_COLUMNS                                                            \
+	"j.job_id, j.owner, j.external_id, j.restore_id, j.state, "            \
+	"(SELECT " RAW_MEMBER("data",                                          \
+	    "$.progress") " FROM job_events "                                  \
+			  "WHERE job_id = j.job_id AND type = 'progress' "     \
+			  "ORDER BY id DESC LIMIT 1), "                        \
+			  "j.created_at, j.updated_at, "                       \
+			  "(SELECT max(id) FROM job_events WHERE job_id = j.job_id)"
+
+/* The newest rows are found first, so that only theirs are looked at whole. */
+#define JOBS_NEWEST(where)                                                     \
+	"SELECT " JOB_COLUMNS ", NULL FROM jobs AS j WHERE j.rowid IN "        \
+	"(SELECT rowid FROM jobs " where "ORDER BY updated_at DESC LIMIT ?1) " \
+	"ORDER BY j.updated_at DESC"
+
+/* What events.c reads. */
+#define EVENT_COLUMNS                                                          \
+	"e.id, e.job_id, e.type, e.data, e.status, j.restore_id, j.owner, "    \
+	"e.created_at "
+#define READ_EVENTS(where)                                                     \
+	"SELECT " EVENT_COLUMNS "FROM job_events AS e "                        \
+	"LEFT JOIN jobs AS j ON j.job_id = e.job_id "                          \
+	"WHERE " where "e.id > ?1 ORDER BY e.id LIMIT ?2"
+
+static const char *const sql[] = {
+    [STMT_BEGIN_READ] = "BEGIN",
+    [STMT_BEGIN_WRITE] = "BEGIN IMMEDIATE",
+    [STMT_COMMIT] = "COMMIT",
+    [STMT_ROLLBACK] = "ROLLBACK",
+    /* One statement, so that it cannot see half of another's creation. */
+    [STMT_IDENTITY] = "SELECT "
+		      "(SELECT application_id FROM pragma_application_id), "
+		      "(SELECT user_version FROM pragma_user_version), "
+		      "(SELECT count(*) FROM sqlite_master)",
+    [STMT_JOURNAL_WAL] = "PRAGMA journal_mode = WAL",
+    [STMT_DATA_VERSION] = "PRAGMA main.data_version",
+    [STMT_META] = "SELECT value FROM meta WHERE key = ?1",
+    [STMT_LAST_ID] = "SELECT seq FROM sqlite_sequence "
+		     "WHERE name = 'job_events'",
+
+    [STMT_APPEND] = "INSERT INTO job_events "
+		    "(job_id, type, data, source, delivery_key) "
+		    "VALUES (?1, ?2, ?3, ?4, ?5) "
+		    "ON CONFLICT (source, delivery_key) DO NOTHING",
+    [STMT_DELIVERED] = "SELECT id FROM job_events "
+		       "WHERE source = ?1 AND delivery_key = ?2",
+    [STMT_AMEND_JOB] = "UPDATE jobs SET output = coalesce(?2, output), "
+		       "restore_id = coalesce(restore_id, ?3), "
+		       "external_id = coalesce(external_id, ?4) "
+		       "WHERE job_id = ?1",
+
+    [STMT_OWNS_JOB] = "SELECT count(*) FROM jobs "
+		      "WHERE job_id = ?1 AND owner = ?2",
+    [STMT_OWNER_FLOOR] = "SELECT max(floor) FROM jobs WHERE owner = ?1",
+    [STMT_JOB_PLACE] = "SELECT CASE state WHEN 'completed' THEN 1 "
+		       "WHEN 'failed' THEN 1 WHEN 'cancelled' THEN 1 "
+		       "WHEN 'timed_out' THEN 1 ELSE 0 END, floor, "
+		       "(SELECT max(id) FROM job_events WHERE job_id = ?1) "
+		       "FROM jobs WHERE job_id = ?1",
+    [STMT_JOB] = "SELECT " JOB_COLUMNS ", j.output FROM jobs AS j "
+		 "WHERE j.job_id = ?1",
+    [STMT_JOBS] = JOBS_NEWEST(""),
+    [STMT_JOBS_IN_STATE] = JOBS_NEWEST("WHERE state = ?2 "),
+
+    [STMT_OLD_JOB] = "SELECT rowid FROM jobs WHERE state IN "
+		     "('completed', 'failed', 'cancelled', 'timed_out') "
+		     "AND updated_at < ?1 LIMIT 1",
+    /* The floor first; and without its output the row is cheap to write. */
+    [STMT_STRIP_JOB] = "UPDATE jobs SET output = NULL, floor = max(floor, "
+		       "coalesce((SELECT max(e.id) FROM job_events AS e "
+		       "WHERE e.job_id = jobs.job_id), 0)) WHERE rowid = ?1",
+    [STMT_DELETE_EVENTS] = "DELETE FROM job_events WHERE id IN "
+			   "(SELECT id FROM job_events WHERE job_id = "
+			   "(SELECT job_id FROM jobs WHERE rowid = ?1) "
+			   "ORDER BY id LIMIT ?2)",
+    [STMT_DELETE_JOB] = "DELETE FROM jobs WHERE rowid = ?1",
+
+    [STMT_SLICE] = "SELECT max(id) FROM (SELECT id FROM job_events "
+		   "WHERE id > ?1 ORDER BY id LIMIT 1000)",
+    /* Of each job with events in the slice: what is older than the newest ?4
+     * of its kind. The newest of them come first, see janitor.c. */
+    [STMT_SURPLUS] =
+	"SELECT id FROM (SELECT e.id FROM "
+	"(SELECT DISTINCT job_id FROM job_events WHERE id > ?1 AND id <= ?2 "
+	"AND (type = 'progress') = ?3) AS t "
+	"CROSS JOIN job_events AS e ON e.job_id = t.job_id "
+	"AND (e.type = 'progress') = ?3 "
+	"AND e.id <= (SELECT k.id FROM job_events AS k "
+	"WHERE k.job_id = t.job_id AND (k.type = 'progress') = ?3 "
+	"ORDER BY k.id DESC LIMIT 1 OFFSET ?4) LIMIT ?5) ORDER BY id DESC",
+    [STMT_DELETE_EVENT] = "DELETE FROM job_events WHERE id = ?1",
+
+    [STMT_READ_ALL] = READ_EVENTS(""),
+    /* The owner's jobs first, then a seek into each: the cost is that of the
+     * owner's jobs, however long the table is. */
+    [STMT_READ_OWNER] =
+	"SELECT " EVENT_COLUMNS "FROM jobs AS j CROSS JOIN job_events AS e "
+	"WHERE j.owner = ?3 AND e.job_id = j.job_id AND e.id > ?1 "
+	"ORDER BY e.id LIMIT ?2",
+    [STMT_READ_JOB] = READ_EVENTS("e.job_id = ?3 AND "),
+};
+
+static enum err
+to_err(int rc)
+{
+	if (rc == SQLITE_IOERR_NOMEM)
+		return ERR_NOMEM;
+	if (rc == SQLITE_READONLY_DBMOVED)
+		return ERR_GONE;
+	switch (rc & 0xff) {
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+	case SQLITE_PROTOCOL:
+		return ERR_BUSY;
+	case SQLITE_FULL:
+		return ERR_FULL;
+	case SQLITE_READONLY:
+	case SQLITE_CANTOPEN:
+	case SQLITE_PERM:
+	case SQLITE_AUTH:
+		return ERR_READONLY;
+	case SQLITE_NOMEM:
+		return ERR_NOMEM;
+	case SQLITE_CONSTRAINT:
+		return ERR_PROTO;
+	case SQLITE_TOOBIG:
+		return ERR_LIMIT;
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+	case SQLITE_ERROR: /* no such table or column: somebody altered it */
+		return ERR_CORRUPT;
+	default:
+		return ERR_IO;
+	}
+}
+
+enum err
+stmt_failed(struct db *db, int rc)
+{
+	db->fault.code = rc;
+	db->fault.sys_errno = sqlite3_system_errno(db->h);
+	snprintf(db->fault.text, sizeof(db->fault.text), "%s",
+	    sqlite3_extended_errcode(db->h) == rc ? sqlite3_errmsg(db->h)
+						  : sqlite3_errstr(rc));
+	return to_err(rc);
+}
+
+enum err
+stmt_open(struct db *db, unsigned id, sqlite3_stmt **ret)
+{
+	const char *text = sql[id < STMT_READ_JOB ? id : STMT_READ_JOB];
+	int rc;
+
+	if (db->stmts[id] == NULL) {
+		rc = sqlite3_prepare_v3(db->h, text, -1,
+		    SQLITE_PREPARE_PERSISTENT, &db->stmts[id], NULL);
+		if (rc != SQLITE_OK)
+			return stmt_failed(db, rc);
+	}
+	*ret = db->stmts[id];
+	return OK;
+}
+
+static void
+note_bind(struct db *db, int rc)
+{
+	if (db->bind_failure == SQLITE_OK)
+		db->bind_failure = rc;
+}
+
+void
+stmt_bind_int(struct db *db, sqlite3_stmt *st, int i, int64_t n)
+{
+	note_bind(db, sqlite3_bind_int64(st, i, n));
+}
+
+void
+stmt_bind_text(struct db *db, sqlite3_stmt *st, int i, const char *s)
+{
+	stmt_bind_span(db, st, i, span_of(s));
+}
+
+void
+stmt_bind_span(struct db *db, sqlite3_stmt *st, int i, struct span s)
+{
+	note_bind(db, sqlite3_bind_text64(st, i, s.n > 0 ? s.p : NULL, s.n,
+			  SQLITE_STATIC, SQLITE_UTF8));
+}
+
+enum err
+stmt_step(struct db *db, sqlite3_stmt *st, bool *ret_row)
+{
+	int rc = db->bind_failure;
+
+	db->bind_failure = SQLITE_OK;
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(st);
+	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+		return stmt_failed(db, rc);
+	*ret_row = rc == SQLITE_ROW;
+	return OK;
+}
+
+enum err
+stmt_run(struct db *db, sqlite3_stmt *st)
+{
+	bool has_row = true;
+	enum err e = OK;
+
+	while (e == OK && has_row)
+		e = stmt_step(db, st, &has_row);
+	stmt_close(st);
+	return e;
+}
+
+enum err
+stmt_run_int(struct db *db, sqlite3_stmt *st, int64_t fallback, int64_t *ret)
+{
+	bool has_row = false;
+	enum err e = stmt_step(db, st, &has_row);
+
+	if (e == OK)
+		*ret = has_row && sqlite3_column_type(st, 0) != SQLITE_NULL
+			   ? sqlite3_column_int64(st, 0)
+			   : fallback;
+	stmt_close(st);
+	return e;
+}
+
+enum err
+stmt_do(struct db *db, unsigned id)
+{
+	sqlite3_stmt *st = NULL;
+	enum err e = stmt_open(db, id, &st);
+
+	return e == OK ? stmt_run(db, st) : e;
+}
+
+void
+stmt_close(sqlite3_stmt *st)
+{
+	if (st == NULL)
+		return;
+	sqlite3_reset(st);
+	sqlite3_clear_bindings(st);
+}
+
+void
+stmt_done(struct db *db)
+{
+	size_t i;
+
+	for (i = 0; i < STMT_SLOTS; i++) {
+		sqlite3_finalize(db->stmts[i]);
+		db->stmts[i] = NULL;
+	}
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The project's SQL statements and what a connection is made of. Layer: store,
+ * and private to it (and to its unit tests).
+ *
+ * Use of a statement: stmt_open(), stmt_bind_*(), stmt_step() until it has no
+ * row, stmt_close() on every path.
+ */
+#ifndef JOBWIRE_STMT_H
+#define JOBWIRE_STMT_H
+
+#include <sys/types.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <sqlite3.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "store/db.h"
+
+enum {
+	STMT_JOBS_MAX = 64,    /* jobs that one reading can merge */
+	STMT_BATCH_ROWS = 500, /* rows that one maintenance step deletes */
+};
+
+/* Index of the SQL texts and of a connection's prepared statements. */
+enum stmt_id {
+	STMT_BEGIN_READ,
+	STMT_BEGIN_WRITE,
+	STMT_COMMIT,
+	STMT_ROLLBACK,
+	STMT_IDENTITY,	    /* -> application_id, user_version, objects */
+	STMT_JOURNAL_WAL,   /* -> the journal mode there is now */
+	STMT_DATA_VERSION,  /* -> counter */
+	STMT_META,	    /* key -> value */
+	STMT_LAST_ID,	    /* -> id */
+	STMT_APPEND,	    /* job, type, data, source, key */
+	STMT_DELIVERED,	    /* source, key -> id */
+	STMT_AMEND_JOB,	    /* job, output, restore id, external id */
+	STMT_OWNS_JOB,	    /* job, owner -> is it */
+	STMT_OWNER_FLOOR,   /* owner -> highest floor */
+	STMT_JOB_PLACE,	    /* job -> is terminal, floor, last id */
+	STMT_JOB,	    /* job -> row of jobs_load() */
+	STMT_JOBS,	    /* limit -> rows of jobs_load() */
+	STMT_JOBS_IN_STATE, /* limit, state -> rows of jobs_load() */
+	STMT_OLD_JOB,	    /* time -> rowid */
+	STMT_STRIP_JOB,	    /* rowid */
+	STMT_DELETE_EVENTS, /* rowid of the job, limit */
+	STMT_DELETE_JOB,    /* rowid */
+	STMT_SLICE,	    /* id -> highest id of the next rows */
+	STMT_SURPLUS,	    /* id, id, is progress, keep, limit -> ids */
+	STMT_DELETE_EVENT,  /* id */
+	STMT_READ_ALL,	    /* id, limit -> rows of events.c */
+	STMT_READ_OWNER,    /* id, limit, owner -> rows of events.c */
+	STMT_READ_JOB,	    /* id, limit, job -> rows of events.c */
+	STMT_SLOTS = STMT_READ_JOB + STMT_JOBS_MAX,
+	/* STMT_READ_JOB + k for each job of a merge: the same SQL */
+};
+
+struct db {
+	sqlite3 *h;
+	char *path;	       /* as given */
+	dev_t dev;	       /* the file's identity when it was opened */
+	ino_t ino;	       /* likewise */
+	int busy_ms;	       /* how long to wait for a lock in all */
+	int64_t busy_until_us; /* end of the wait under way */
+	bool has_version;      /* is `version` known? */
+	int64_t version;       /* PRAGMA data_version at the last look */
+	int bind_failure;      /* result code of the first bind that failed */
+	int64_t pruned_id; /* retention has seen the events up to this one */
+	char epoch[DB_EPOCH_SIZE];
+	struct db_fault fault;		 /* the last one */
+	sqlite3_stmt *stmts[STMT_SLOTS]; /* NULL until first used */
+};
+
+/* Copies what SQLite says of the call that just failed with rc into the
+ * connection's fault, and returns rc as our error. */
+CHECK_RESULT enum err stmt_failed(struct db *db, int rc);
+
+/* Prepares slot id where it is not yet. *ret is borrowed from db. */
+CHECK_RESULT enum err stmt_open(struct db *db, unsigned id, sqlite3_stmt **ret);
+
+/* Parameter i, from 1. A NULL text and a span without bytes are NULL. The
+ * bytes are borrowed until stmt_close(). A failure shows at stmt_step(). */
+void stmt_bind_int(struct db *db, sqlite3_stmt *st, int i, int64_t n);
+void stmt_bind_text(struct db *db, sqlite3_stmt *st, int i, const char *s);
+void stmt_bind_span(struct db *db, sqlite3_stmt *st, int i, struct span s);
+
+/* *ret_row: there is a row to read; else the statement is done. */
+CHECK_RESULT enum err stmt_step(struct db *db, sqlite3_stmt *st, bool *ret_row);
+
+/* Steps to the end, without a look at rows, and closes. */
+CHECK_RESULT enum err stmt_run(struct db *db, sqlite3_stmt *st);
+
+/* One step and close; *ret is the row's first column, or `fallback`. */
+CHECK_RESULT enum err stmt_run_int(
+    struct db *db, sqlite3_stmt *st, int64_t fallback, int64_t *ret);
+
+/* stmt_open() and stmt_run() of a statement without parameters. */
+CHECK_RESULT enum err stmt_do(struct db *db, unsigned id);
+
+/* Resets and lets go of what was bound. Accepts NULL. */
+void stmt_close(sqlite3_stmt *st);
+
+/* Frees all prepared statements. */
+void stmt_done(struct db *db);
+
+#endif
