@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Signs and verifies webhook URLs with HMAC-SHA256 of libcrypto. Finds no
+ * parameters (hook does, with web/query.c), checks no job's existence and
+ * knows no clock: the time comes from the caller. Only sign_keys_load() may
+ * block, on its file.
+ */
+#include "auth/sign.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#include "base/file.h"
+#include "web/query.h"
+
+enum {
+	MAC_SIZE = 32,
+	SIG_LEN = 43, /* base64 of a MAC without its one '=' */
+	KEY_FILE_MAX =
+	    65536 /* some hundred secrets; not a mistaken disk image */
+};
+
+static bool
+is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r';
+}
+
+/* Takes the next item off the list, trimmed; it may be empty. */
+static struct span
+cut_item(struct span *list)
+{
+	struct span item = {list->p, 0};
+
+	while (item.n < list->n && list->p[item.n] != ',' &&
+	       list->p[item.n] != '\n')
+		item.n++;
+	list->p += item.n;
+	list->n -= item.n;
+	if (list->n > 0) {
+		list->p++;
+		list->n--;
+	}
+	while (item.n > 0 && is_space(*item.p)) {
+		item.p++;
+		item.n--;
+	}
+	while (item.n > 0 && is_space(item.p[item.n - 1]))
+		item.n--;
+	return item;
+}
+
+/* Appends a copy of the secret. */
+static enum err
+add_key(struct sign_keys *k, struct span secret)
+{
+	struct span *keys = realloc(k->keys, (k->n + 1) * sizeof(*keys));
+	char *copy;
+
+	if (keys == NULL)
+		return ERR_NOMEM;
+	k->keys = keys;
+	copy = span_dup(secret);
+	if (copy == NULL)
+		return ERR_NOMEM;
+	k->keys[k->n++] = (struct span){copy, secret.n};
+	return OK;
+}
+
+static enum err
+add_keys(struct sign_keys *k, struct span list, struct buf *message)
+{
+	while (list.n > 0) {
+		struct span secret = cut_item(&list);
+		enum err e;
+
+		if (secret.n == 0)
+			continue;
+		if (secret.n < SIGN_KEY_MIN) {
+			buf_addf(message, "secret %zu is shorter than %d bytes",
+			    k->n + 1, SIGN_KEY_MIN);
+			return ERR_LIMIT;
+		}
+		e = add_key(k, secret);
+		if (e != OK) {
+			buf_add_str(message, err_text(e));
+			return e;
+		}
+	}
+	return OK;
+}
+
+static enum err
+read_list(const char *path, struct buf *list, struct buf *message)
+{
+	enum err e = file_read(path, KEY_FILE_MAX, list);
+	int saved = errno;
+
+	if (e != OK)
+		buf_addf(message, "%s: %s", path,
+		    e == ERR_SYS ? strerror(saved) : err_text(e));
+	errno = saved;
+	return e;
+}
+
+enum err
+sign_keys_load(const char *value, struct sign_keys *ret, struct buf *message)
+{
+	struct sign_keys keys = {0};
+	struct buf content = BUF_INIT;
+	struct span list = span_of(value);
+	enum err e = OK;
+
+	if (list.n > 0 && *list.p == '@') {
+		e = read_list(value + 1, &content, message);
+		list = buf_span(&content);
+	}
+	if (e == OK)
+		e = add_keys(&keys, list, message);
+	if (content.data != NULL)
+		OPENSSL_cleanse(content.data, content.len);
+	buf_done(&content);
+	if (e == OK)
+		*ret = keys;
+	else
+		sign_keys_done(&keys);
+	return e;
+}
+
+void
+sign_keys_done(struct sign_keys *k)
+{
+	for (size_t i = 0; i < k->n; i++) {
+		char *bytes = (char *)(uintptr_t)k->keys[i].p;
+
+		OPENSSL_cleanse(bytes, k->keys[i].n);
+		free(bytes);
+	}
+	free(k->keys);
+	*k = (struct sign_keys){0};
+}
+
+/*
+ * The text that is signed. A line break in the provider or the job would let
+ * two claims share one text ("a\nb" with "c" is "a" with "b\nc"), so such
+ * claims have none. In restore_id it is harmless: what stands before it cannot
+ * hold one, and what follows the last is exp.
+ */
+static enum err
+add_message(struct buf *out, const struct sign_claim *c)
+{
+	const struct span job_id = c->job_id;
+
+	if (strchr(c->provider, '\n') != NULL ||
+	    (job_id.n > 0 && memchr(job_id.p, '\n', job_id.n) != NULL))
+		return ERR_AUTH;
+	buf_addf(out, "jobwire-webhook-v1\n%s\n", c->provider);
+	buf_add_span(out, job_id);
+	buf_add_char(out, '\n');
+	buf_add_span(out, c->restore_id);
+	buf_addf(out, "\n%" PRId64, c->exp);
+	return buf_ok(out) ? OK : ERR_NOMEM;
+}
+
+/* base64url of the message's HMAC under one key. */
+static enum err
+make_sig(struct span key, struct span message, char ret[SIG_LEN])
+{
+	unsigned char mac[EVP_MAX_MD_SIZE];
+	unsigned char text[SIG_LEN + 2]; /* '=' and '\0' */
+
+	if (HMAC(EVP_sha256(), key.p, (int)key.n,
+		(const unsigned char *)message.p, message.n, mac, NULL) == NULL)
+		return ERR_NOMEM;
+	EVP_EncodeBlock(text, mac, MAC_SIZE);
+	for (size_t i = 0; i < SIG_LEN; i++)
+		ret[i] = (char)(text[i] == '+'	 ? '-'
+				: text[i] == '/' ? '_'
+						 : text[i]);
+	return OK;
+}
+
+static void
+add_parameter(struct buf *out, const char *name, struct span value)
+{
+	buf_add_str(out, name);
+	query_encode(out, value);
+}
+
+enum err
+sign_add_query(
+    const struct sign_keys *k, const struct sign_claim *c, struct buf *out)
+{
+	struct buf message = BUF_INIT;
+	char sig[SIG_LEN];
+	enum err e = k->n == 0 ? ERR_AUTH : add_message(&message, c);
+
+	if (e == OK)
+		e = make_sig(k->keys[0], buf_span(&message), sig);
+	buf_done(&message);
+	if (e != OK)
+		return e;
+	add_parameter(out, "job_id=", c->job_id);
+	if (c->restore_id.n > 0)
+		add_parameter(out, "&restore_id=", c->restore_id);
+	buf_addf(out, "&exp=%" PRId64 "&sig=", c->exp);
+	buf_add(out, sig, SIG_LEN);
+	return buf_ok(out) ? OK : ERR_NOMEM;
+}
+
+/* The expected text is compared, not the decoded bytes: base64 of 32 bytes
+ * leaves two bits unused, and a decoder would take four spellings of each. */
+static enum err
+match_any(const struct sign_keys *k, struct span message, struct span sig,
+    bool *ret_is_match)
+{
+	char expected[SIG_LEN];
+	bool is_match = false;
+
+	if (sig.n != SIG_LEN)
+		return ERR_AUTH;
+	for (size_t i = 0; i < k->n; i++) {
+		enum err e = make_sig(k->keys[i], message, expected);
+
+		if (e != OK)
+			return e;
+		is_match |= CRYPTO_memcmp(expected, sig.p, SIG_LEN) == 0;
+	}
+	*ret_is_match = is_match;
+	return OK;
+}
+
+enum err
+sign_verify(const struct sign_keys *k, const struct sign_claim *c,
+    struct span sig, int64_t now_s)
+{
+	struct buf message = BUF_INIT;
+	bool is_match = false;
+	enum err e = add_message(&message, c);
+
+	if (e == OK)
+		e = match_any(k, buf_span(&message), sig, &is_match);
+	buf_done(&message);
+	if (e != OK)
+		return e;
+	if (!is_match)
+		return ERR_AUTH;
+	return c->exp < now_s ? ERR_EXPIRED : OK;
+}
+
+enum err
+sign_digest(struct span bytes, char ret[SIGN_DIGEST_SIZE])
+{
+	static const char digits[] = "0123456789abcdef";
+	unsigned char md[EVP_MAX_MD_SIZE];
+
+	if (EVP_Digest(bytes.p, bytes.n, md, NULL, EVP_sha256(), NULL) != 1)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < MAC_SIZE; i++) {
+		ret[2 * i] = digits[md[i] >> 4];
+		ret[2 * i + 1] = digits[md[i] & 0xf];
+	}
+	ret[SIGN_DIGEST_SIZE - 1] = '\0';
+	return OK;
+}

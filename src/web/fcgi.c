@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The FastCGI server: accepts connections, owns them and ends them. What they
+ * say is read in fcgi_in.c, what they are answered is sent in fcgi_out.c. Knows
+ * no route and no event. Runs on the loop; never blocks.
+ */
+#include "web/fcgi.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "web/fcgi_conn.h"
+
+enum { HEAD_TIMEOUT_MS = 5000 }; /* a web server sends the head at once */
+
+void
+fcgi_conn_drop_intake(struct fcgi_conn *c)
+{
+	c->x.request = NULL;
+	if (c->in == NULL)
+		return;
+	request_done(&c->in->request);
+	buf_done(&c->in->body);
+	free(c->in);
+	c->in = NULL;
+}
+
+static void
+conn_free(struct fcgi_conn *c)
+{
+	fcgi_conn_drop_intake(c);
+	buf_done(&c->out);
+	free(c);
+}
+
+static void
+on_reap(struct deferred *d)
+{
+	conn_free(
+	    (struct fcgi_conn *)(void *)((char *)d -
+					 offsetof(struct fcgi_conn, reap)));
+}
+
+void
+fcgi_conn_close(struct fcgi_conn *c)
+{
+	struct fcgi_server *s = c->server;
+	int fd = c->io.fd;
+
+	if (c->state == CLOSED)
+		return;
+	c->state = CLOSED;
+	io_remove(s->loop, &c->io);
+	timer_cancel(s->loop, &c->deadline);
+	(void)close(fd);
+	LIST_REMOVE(c, link);
+	s->cfg.stats->open--;
+	loop_defer(s->loop, &c->reap);
+	if (s->is_stopping && LIST_EMPTY(&s->conns))
+		s->cfg.on_idle(s->cfg.arg);
+}
+
+void
+fcgi_conn_set_deadline(struct fcgi_conn *c, int64_t ms)
+{
+	/* Without memory for the timer the connection is not worth keeping:
+	 * nothing would ever end it. */
+	if (timer_set(c->server->loop, &c->deadline,
+		clock_mono_us() + ms * 1000) != OK)
+		fcgi_conn_close(c);
+}
+
+bool
+fcgi_conn_want_write(struct fcgi_conn *c, bool want)
+{
+	unsigned asked = IO_READ | IO_EDGE | (want ? IO_WRITE : 0);
+
+	if (c->wants_write == want)
+		return true;
+	c->wants_write = want;
+	return io_want(c->server->loop, &c->io, asked) == OK;
+}
+
+/* The peer left while a handler holds the exchange. */
+static void
+conn_gone(struct fcgi_conn *c)
+{
+	bool is_held = c->state == HELD && c->x.on_gone == NULL;
+
+	if ((c->state == STREAM || c->state == HELD) && c->x.on_gone != NULL) {
+		void (*on_gone)(struct exchange *) = c->x.on_gone;
+
+		c->x.on_gone = NULL;
+		on_gone(&c->x);
+	}
+	/* A handler without on_gone still has the exchange: it will answer, and
+	 * that ends the connection. */
+	if (!is_held)
+		fcgi_conn_close(c);
+}
+
+/* Nothing that follows on this connection is worth reading: the peer closed
+ * it, or broke the protocol. */
+void
+fcgi_conn_lost(struct fcgi_conn *c)
+{
+	c->saw_eof = true;
+	/* An answer that is being sent may still reach a peer that only closed
+	 * its sending side. */
+	if (c->state != SENDING)
+		conn_gone(c);
+}
+
+static void
+on_conn_ready(struct io *io, unsigned ready)
+{
+	struct fcgi_conn *c =
+	    (struct fcgi_conn *)(void *)((char *)io -
+					 offsetof(struct fcgi_conn, io));
+
+	if ((ready & (IO_READ | IO_GONE)) != 0)
+		fcgi_conn_read(c);
+	if ((ready & IO_WRITE) == 0 || c->state == CLOSED)
+		return;
+	/* Should this fail, we are told of room that we did not ask for. */
+	(void)fcgi_conn_want_write(c, false);
+	if (c->state == SENDING)
+		fcgi_conn_flush(c);
+	else if (c->state == STREAM)
+		c->x.on_writable(&c->x);
+}
+
+static void
+on_conn_deadline(struct timer *t)
+{
+	struct fcgi_conn *c =
+	    (struct fcgi_conn *)(void *)((char *)t -
+					 offsetof(struct fcgi_conn, deadline));
+
+	c->server->cfg.stats->timed_out++;
+	fcgi_conn_close(c);
+}
+
+static void
+on_accept(struct acceptor *a, int fd)
+{
+	struct fcgi_server *s =
+	    (struct fcgi_server *)(void *)((char *)a -
+					   offsetof(
+					       struct fcgi_server, acceptor));
+	struct fcgi_conn *c = calloc(1, sizeof(*c));
+
+	if (c == NULL) {
+		(void)close(fd);
+		return;
+	}
+	c->x.ops = &fcgi_conn_ops;
+	c->io.fd = fd;
+	c->io.on_ready = on_conn_ready;
+	c->deadline.on_due = on_conn_deadline;
+	c->reap.run = on_reap;
+	c->server = s;
+	c->state = HEAD;
+	if (io_add(s->loop, &c->io, IO_READ | IO_EDGE) != OK) {
+		(void)close(fd);
+		free(c);
+		return;
+	}
+	LIST_INSERT_HEAD(&s->conns, c, link);
+	s->cfg.stats->accepted++;
+	s->cfg.stats->open++;
+	fcgi_conn_set_deadline(c, HEAD_TIMEOUT_MS);
+	/* Mostly the head is there already: a web server connects and writes. */
+	if (c->state == HEAD)
+		fcgi_conn_read(c);
+}
+
+enum err
+fcgi_server_new(struct loop *loop, int listen_fd, const struct fcgi_config *cfg,
+    struct fcgi_server **ret)
+{
+	struct fcgi_server *s = calloc(1, sizeof(*s));
+	enum err e;
+
+	if (s == NULL) {
+		(void)close(listen_fd);
+		return ERR_NOMEM;
+	}
+	s->loop = loop;
+	s->cfg = *cfg;
+	LIST_INIT(&s->conns);
+	s->parser = (struct fcgi_parser)FCGI_PARSER_INIT;
+	s->acceptor.on_accept = on_accept;
+	e = acceptor_start(&s->acceptor, loop, listen_fd);
+	if (e == OK)
+		e = fcgi_parser_init(&s->parser);
+	if (e != OK) {
+		fcgi_server_free(&s);
+		return e;
+	}
+	*ret = s;
+	return OK;
+}
+
+void
+fcgi_server_stop(struct fcgi_server *s)
+{
+	struct fcgi_conn *c, *next;
+
+	if (s->is_stopping)
+		return;
+	acceptor_stop(&s->acceptor);
+	for (c = LIST_FIRST(&s->conns); c != NULL; c = next) {
+		next = LIST_NEXT(c, link);
+		if (c->state == HEAD)
+			fcgi_conn_close(c);
+	}
+	s->is_stopping = true;
+	if (LIST_EMPTY(&s->conns))
+		s->cfg.on_idle(s->cfg.arg);
+}
+
+void
+fcgi_server_free(struct fcgi_server **server)
+{
+	struct fcgi_server *s = *server;
+	struct fcgi_conn *c;
+
+	if (s == NULL)
+		return;
+	s->is_stopping = false;
+	acceptor_stop(&s->acceptor);
+	while ((c = LIST_FIRST(&s->conns)) != NULL) {
+		fcgi_conn_close(c);
+		loop_undefer(s->loop, &c->reap);
+		conn_free(c);
+	}
+	fcgi_parser_done(&s->parser);
+	free(s);
+	*server = NULL;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A FastCGI responder on the event loop: accepts, reads heads and bodies
+ * without a thread, and carries answers and streams. Layer: web.
+ *
+ * A connection is in one of these states; fcgi.c says who leaves each:
+ *
+ *   HEAD ──▶ BODY ──▶ HELD ──▶ SENDING ──▶ HEAD (FCGI_KEEP_CONN) or closed
+ *                       └────▶ STREAM ──▶ SENDING
+ */
+#ifndef JOBWIRE_FCGI_H
+#define JOBWIRE_FCGI_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "io/loop.h"
+#include "web/exchange.h"
+
+struct fcgi_server;
+
+struct fcgi_stats {
+	uint64_t accepted;  /* connections */
+	uint64_t requests;  /* whole requests handed to on_request */
+	uint64_t refused;   /* heads that were not let in */
+	uint64_t timed_out; /* heads, bodies and answers that took too long */
+	uint64_t open;	    /* connections now */
+};
+
+struct fcgi_config {
+	const char *prefix; /* borrowed for the server's life: "/api/v1" */
+	size_t max_body;    /* bytes; a longer body is read and dropped, and
+				    answered 413 */
+	int64_t body_timeout_ms;  /* from the head to the end of the body */
+	int64_t send_timeout_ms;  /* to take an answer */
+	struct fcgi_stats *stats; /* borrowed for the server's life */
+	/* A whole request has come. */
+	void (*on_request)(void *arg, struct exchange *x);
+	/* The last connection is gone after fcgi_server_stop(). */
+	void (*on_idle)(void *arg);
+	void *arg;
+};
+
+/* Takes listen_fd. Call once per process, before loop_signals() (libfcgi
+ * replaces signal handlers). Returns owned (fcgi_server_free). ERR_SYS,
+ * ERR_NOMEM. */
+CHECK_RESULT enum err fcgi_server_new(struct loop *loop, int listen_fd,
+    const struct fcgi_config *cfg, struct fcgi_server **ret);
+
+/*
+ * Accepts no more and closes connections that carry no request; the others go
+ * on to their end. on_idle is called when none is left (also at once, from
+ * inside, when there is none).
+ */
+void fcgi_server_stop(struct fcgi_server *s);
+
+/* Closes what is left, without on_gone. Not from inside a callback. */
+void fcgi_server_free(struct fcgi_server **s);
+
+#endif

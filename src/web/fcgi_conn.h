@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * One FastCGI connection, as fcgi.c, fcgi_in.c and fcgi_out.c share it. Layer:
+ * web, internal to these three.
+ *
+ * State   entered                        left
+ * HEAD    accepted, or answer sent       fcgi_in: the gate opened, or the peer
+ *         with FCGI_KEEP_CONN            or the deadline ended it
+ * BODY    the head is parsed             fcgi_in: STDIN ended
+ * HELD    on_request has the exchange    fcgi_out: answer, first send, drop
+ * STREAM  the first send                 fcgi_out: end, drop; the peer left
+ * SENDING the answer's last bytes wait   fcgi_out: all sent
+ * CLOSED  anything ended it              freed at the end of the turn
+ */
+#ifndef JOBWIRE_FCGI_CONN_H
+#define JOBWIRE_FCGI_CONN_H
+
+#include <sys/queue.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "io/loop.h"
+#include "io/sock.h"
+#include "web/exchange.h"
+#include "web/fcgi.h"
+#include "web/fcgi_gate.h"
+#include "web/fcgi_head.h"
+
+enum { FCGI_READ_SIZE = 65536 };
+
+enum state { HEAD, BODY, HELD, STREAM, SENDING, CLOSED };
+
+/* What a connection needs only until its request is answered. */
+struct intake {
+	struct request request;
+	struct buf body;
+	bool is_large; /* the body passed max_body: dropped, 413 at its end */
+};
+
+struct fcgi_conn {
+	struct exchange x; /* first: the handler's view */
+	struct io io;
+	struct timer deadline;
+	struct deferred reap;
+	struct fcgi_server *server;
+	LIST_ENTRY(fcgi_conn) link;
+	struct intake *in; /* owned; NULL in HEAD and while streaming */
+	struct buf out;	   /* rest of an answer, or of the end of a stream */
+	size_t out_sent;
+	unsigned char header[GATE_HEADER_LEN]; /* of the record being read */
+	uint8_t header_len;		       /* how much of it is there */
+	uint8_t state;			       /* enum state */
+	bool keep_conn;
+	bool is_kept; /* has answered a request before */
+	bool wants_write;
+	bool saw_eof; /* the peer will send no more */
+	uint16_t request_id;
+	size_t record_left;  /* content and padding still to come */
+	size_t content_left; /* of that, content */
+};
+
+struct fcgi_server {
+	struct acceptor acceptor;
+	struct loop *loop;
+	struct fcgi_config cfg;
+	struct fcgi_parser parser;
+	LIST_HEAD(, fcgi_conn) conns;
+	bool is_stopping;
+	unsigned char scratch[FCGI_READ_SIZE]; /* one read's worth, for all */
+};
+
+/* Any state; frees at the end of the turn. */
+void fcgi_conn_close(struct fcgi_conn *c);
+
+/* Nothing that follows on this connection is worth reading: the peer closed
+ * it, or broke the protocol. Tells a streaming handler. */
+void fcgi_conn_lost(struct fcgi_conn *c);
+
+/* Closes the connection that long from now. */
+void fcgi_conn_set_deadline(struct fcgi_conn *c, int64_t ms);
+
+bool fcgi_conn_want_write(struct fcgi_conn *c, bool want);
+
+/* The request and its body are not needed any more. */
+void fcgi_conn_drop_intake(struct fcgi_conn *c);
+
+/* In fcgi_in.c: reads what is there, whatever the state wants of it. */
+void fcgi_conn_read(struct fcgi_conn *c);
+
+/* In fcgi_out.c. */
+extern const struct exchange_ops fcgi_conn_ops;
+void fcgi_conn_flush(struct fcgi_conn *c);
+/* An answer of ours that no handler makes. */
+void fcgi_conn_refuse(
+    struct fcgi_conn *c, int status, const char *code, const char *message);
+/* END_REQUEST with UNKNOWN_ROLE. */
+void fcgi_conn_refuse_role(struct fcgi_conn *c);
+
+#endif

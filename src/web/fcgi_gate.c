@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Checks FastCGI heads before libfcgi sees them, and formats the few records
+ * we write. Holds no state: a head that came in pieces is judged again from its
+ * first byte. Descriptors are fcgi.c's business. Never blocks.
+ */
+#include "web/fcgi_gate.h"
+
+#include <string.h>
+
+enum { VERSION_1 = 1, ROLE_RESPONDER = 1, FLAG_KEEP_CONN = 1 };
+
+bool
+gate_parse_header(
+    const unsigned char p[GATE_HEADER_LEN], struct gate_record *ret)
+{
+	if (p[0] != VERSION_1)
+		return false;
+	ret->type = p[1];
+	ret->request_id = (uint16_t)(p[2] << 8 | p[3]);
+	ret->content_len = (uint16_t)(p[4] << 8 | p[5]);
+	ret->padding_len = p[6];
+	return true;
+}
+
+void
+gate_format_header(unsigned char p[GATE_HEADER_LEN], enum gate_type type,
+    uint16_t request_id, size_t content_len)
+{
+	p[0] = VERSION_1;
+	p[1] = (unsigned char)type;
+	p[2] = (unsigned char)(request_id >> 8);
+	p[3] = (unsigned char)(request_id & 0xff);
+	p[4] = (unsigned char)(content_len >> 8 & 0xff);
+	p[5] = (unsigned char)(content_len & 0xff);
+	p[6] = 0;
+	p[7] = 0;
+}
+
+void
+gate_format_end(
+    unsigned char p[GATE_END_LEN], uint16_t request_id, enum gate_status status)
+{
+	gate_format_header(p, GATE_STDOUT, request_id, 0);
+	gate_format_header(p + 8, GATE_END_REQUEST, request_id, 8);
+	memset(p + 16, 0, 8); /* application status 0 */
+	p[20] = (unsigned char)status;
+}
+
+/* Walks the content of consecutive PARAMS records as one stream of bytes. */
+struct params {
+	const unsigned char *p; /* next record's header, or content */
+	size_t left;		/* content left in the present record */
+	size_t padding;		/* after that content */
+	bool is_end;		/* the empty PARAMS record was reached */
+};
+
+/* Makes the next content byte available; false at the end of the stream. The
+ * records were checked by walk_records() before. */
+static bool
+params_fill(struct params *s)
+{
+	struct gate_record r = {0};
+
+	while (s->left == 0 && !s->is_end) {
+		s->p += s->padding;
+		(void)gate_parse_header(s->p, &r);
+		s->p += GATE_HEADER_LEN;
+		s->left = r.content_len;
+		s->padding = r.padding_len;
+		s->is_end = r.content_len == 0;
+	}
+	return !s->is_end;
+}
+
+static bool
+params_skip(struct params *s, size_t n)
+{
+	size_t step;
+
+	while (n > 0) {
+		if (!params_fill(s))
+			return false;
+		step = n < s->left ? n : s->left;
+		s->p += step;
+		s->left -= step;
+		n -= step;
+	}
+	return true;
+}
+
+/* A length of one byte, or of four with the top bit set (section 3.4). */
+static bool
+params_length(struct params *s, size_t *ret)
+{
+	size_t len;
+
+	if (!params_fill(s))
+		return false;
+	len = *s->p;
+	if (!params_skip(s, 1))
+		return false;
+	if ((len & 0x80) != 0) {
+		len &= 0x7f;
+		for (int i = 0; i < 3; i++) {
+			if (!params_fill(s))
+				return false;
+			len = len << 8 | *s->p;
+			(void)params_skip(s, 1);
+		}
+	}
+	*ret = len;
+	return true;
+}
+
+/* Do the name-value pairs end exactly where the stream ends? */
+static bool
+params_add_up(const unsigned char *first_record)
+{
+	struct params s = {first_record, 0, 0, false};
+	size_t name_len, value_len;
+
+	while (params_fill(&s)) {
+		if (!params_length(&s, &name_len) ||
+		    !params_length(&s, &value_len) ||
+		    !params_skip(&s, name_len + value_len))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * From the record after BEGIN_REQUEST to the empty PARAMS. Every header that
+ * is there is judged at once, so garbage is refused without waiting for more.
+ */
+static enum gate_verdict
+walk_records(const unsigned char *p, size_t n, struct gate_head *head)
+{
+	struct gate_record r = {0};
+	size_t at = head->len;
+
+	for (;;) {
+		if (n - at < GATE_HEADER_LEN)
+			return n >= GATE_HEAD_MAX ? GATE_LARGE : GATE_MORE;
+		if (!gate_parse_header(p + at, &r) || r.type != GATE_PARAMS ||
+		    r.request_id != head->request_id)
+			return GATE_REFUSE;
+		at += GATE_HEADER_LEN + (size_t)r.content_len + r.padding_len;
+		if (at > GATE_HEAD_MAX)
+			return GATE_LARGE;
+		if (at > n)
+			return GATE_MORE;
+		if (r.content_len == 0)
+			break;
+	}
+	if (!params_add_up(p + head->len))
+		return GATE_REFUSE;
+	head->len = at;
+	return GATE_OPEN;
+}
+
+enum gate_verdict
+gate_scan(const unsigned char *p, size_t n, struct gate_head *ret)
+{
+	struct gate_head head = {0};
+	struct gate_record r = {0};
+	enum gate_verdict verdict;
+
+	if (n > 0 && p[0] != VERSION_1)
+		return GATE_REFUSE;
+	if (n < GATE_HEADER_LEN)
+		return GATE_MORE;
+	if (!gate_parse_header(p, &r) || r.type != GATE_BEGIN_REQUEST ||
+	    r.request_id == 0 || r.content_len != 8)
+		return GATE_REFUSE;
+	head.len = GATE_HEADER_LEN + 8 + (size_t)r.padding_len;
+	if (n < head.len)
+		return GATE_MORE;
+	head.request_id = r.request_id;
+	head.keep_conn = (p[10] & FLAG_KEEP_CONN) != 0;
+	verdict = walk_records(p, n, &head);
+	if (verdict == GATE_OPEN && (p[8] << 8 | p[9]) != ROLE_RESPONDER)
+		verdict = GATE_ROLE;
+	if (verdict == GATE_OPEN || verdict == GATE_ROLE)
+		*ret = head;
+	return verdict;
+}
+
+size_t
+gate_framed_len(size_t n)
+{
+	size_t records = (n + GATE_RECORD_MAX - 1) / GATE_RECORD_MAX;
+
+	return n + records * GATE_HEADER_LEN;
+}
+
+void
+gate_frame(
+    struct gate_frame *f, uint16_t request_id, struct span body, size_t from)
+{
+	const size_t step = GATE_RECORD_MAX + GATE_HEADER_LEN;
+	size_t skip = from % step; /* bytes of the first record to leave out */
+	size_t at = from / step * GATE_RECORD_MAX, len;
+	char *content;
+
+	f->n = 0;
+	for (int i = 0; i < GATE_FRAME_RECORDS && at < body.n; i++) {
+		len = body.n - at;
+		len = len < GATE_RECORD_MAX ? len : GATE_RECORD_MAX;
+		gate_format_header(f->headers[i], GATE_STDOUT, request_id, len);
+		if (skip < GATE_HEADER_LEN) {
+			f->iov[f->n++] = (struct iovec){
+			    f->headers[i] + skip, GATE_HEADER_LEN - skip};
+			skip = GATE_HEADER_LEN;
+		}
+		skip -= GATE_HEADER_LEN;
+		/* iovec has no const; sendmsg does not write. */
+		memcpy(&content, &body.p, sizeof(content));
+		f->iov[f->n++] =
+		    (struct iovec){content + at + skip, len - skip};
+		skip = 0;
+		at += len;
+	}
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * JSON as text: checks RFC 8259 grammar and walks members without converting
+ * anything. Layer: web, pure (no descriptors, no clock, no globals, no
+ * allocation but in *out).
+ *
+ * json-c keeps numbers as int64 or double; results of jobs hold 19-digit
+ * seeds and 1e400, and their text must reach the page unchanged. So what is
+ * passed on is passed as the text it came as, found by these functions.
+ */
+#ifndef JOBWIRE_JTEXT_H
+#define JOBWIRE_JTEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+enum { JTEXT_DEPTH_MAX = 32 }; /* nesting, RFC 8259 section 9 lets us choose */
+
+/*
+ * Checks that text is exactly one JSON value with white space around it
+ * (RFC 8259; no control character in strings; bytes >= 0x80 are not looked
+ * at, see jtext_add_line). ERR_PROTO; ERR_LIMIT when deeper than
+ * JTEXT_DEPTH_MAX. *ret_value, when not NULL, is the value without the space
+ * around it.
+ */
+CHECK_RESULT enum err jtext_check(struct span text, struct span *ret_value);
+
+/* The kind of a checked value, by its first byte. */
+enum jtext_kind {
+	JTEXT_OBJECT,
+	JTEXT_ARRAY,
+	JTEXT_STRING,
+	JTEXT_NUMBER,
+	JTEXT_TRUE,
+	JTEXT_FALSE,
+	JTEXT_NULL,
+};
+enum jtext_kind jtext_kind(struct span value);
+
+/*
+ * Walks the members of a checked object, or the items of a checked array
+ * (their key is empty). Start with a zeroed iterator whose `rest` is the
+ * value. The key is raw: between its quotes, escapes not undone.
+ */
+struct jtext_iter {
+	struct span rest;
+	bool is_started;
+};
+bool jtext_next(
+    struct jtext_iter *it, struct span *ret_key, struct span *ret_value);
+
+/* The last member of that name (plain ASCII) in a checked object, as every
+ * JSON.parse takes the last of duplicates; a key written with escapes is
+ * compared by its meaning. False when there is none. */
+bool jtext_get(struct span object, const char *name, struct span *ret_value);
+
+/* Does the raw key mean `name` (plain ASCII)? */
+bool jtext_key_is(struct span raw_key, const char *name);
+
+/* Appends the meaning of a checked string value (with its quotes) as UTF-8:
+ * escapes undone, lone surrogates and invalid UTF-8 as U+FFFD. */
+void jtext_add_string_value(struct buf *out, struct span value);
+
+/*
+ * Appends a checked value on one line and as valid UTF-8: white space between
+ * tokens dropped, invalid UTF-8 and lone surrogates (raw, or escaped as
+ * \ud800) replaced by U+FFFD, all else byte for byte.
+ */
+void jtext_add_line(struct buf *out, struct span value);
+
+/* Appends any bytes as a JSON string with its quotes; invalid UTF-8 becomes
+ * U+FFFD; U+2028, U+2029 and DEL pass. */
+void jtext_add_quoted(struct buf *out, struct span bytes);
+
+#endif

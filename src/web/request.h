@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * One HTTP request as a handler sees it, whatever transport it came by. Layer:
+ * web. Meta-variables are those of RFC 3875 section 4.1.
+ */
+#ifndef JOBWIRE_REQUEST_H
+#define JOBWIRE_REQUEST_H
+
+#include "base/buf.h"
+#include "base/err.h"
+
+/*
+ * Strings are owned by the request and never NULL: what was not sent is "".
+ * A web server passes a header once, so an empty one and a missing one are
+ * the same here.
+ */
+struct request {
+	const char *method;
+	const char *route; /* decoded path below the prefix: "/events/123" */
+	const char *query; /* raw */
+	const char *content_type;
+	const char *content_length; /* as sent; a hint, never trusted */
+	const char *accept;
+	const char *authorization;
+	const char *cookie;
+	const char *origin;
+	const char *last_event_id;
+	const char *idempotency_key;
+	const char *webhook_id, *webhook_timestamp, *webhook_signature;
+	const char *remote_user;
+	const char *remote_addr;
+	struct span body; /* set by the transport; borrowed from it */
+	char *block;	  /* owned: all the strings */
+};
+
+/* The value of a meta-variable, or NULL; valid during request_init(). */
+typedef const char *request_param_fn(void *arg, const char *name);
+
+/*
+ * Copies what handlers need. The route is the path of REQUEST_URI where it
+ * begins with prefix, else PATH_INFO where that is not empty, else the whole
+ * path of REQUEST_URI; the prefix is removed and, where it came from
+ * REQUEST_URI, percent-encoding undone. ERR_NOMEM.
+ */
+CHECK_RESULT enum err request_init(
+    struct request *r, const char *prefix, request_param_fn *param, void *arg);
+void request_done(struct request *r);
+
+#endif

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * One row becomes one Server-Sent Event. Knows the grammar of the stream and
+ * which members are ours; heartbeats, retry and the order of events belong to
+ * live/stream.c. A field that could hold a line break is either refused (type,
+ * epoch) or written as a JSON string (all else), so no input can begin a line
+ * of its own. Never blocks.
+ */
+#include "web/sse.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "web/jtext.h"
+
+enum { TYPE_MAX = 64, JOB_ID_MAX = 128 };
+
+static bool
+is_lower(char c)
+{
+	return c >= 'a' && c <= 'z';
+}
+
+static bool
+is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static bool
+is_hex(char c)
+{
+	return is_digit(c) || (c >= 'a' && c <= 'f');
+}
+
+static bool
+is_type_char(char c)
+{
+	return is_lower(c) || is_digit(c) || c == '_' || c == '.' || c == '-';
+}
+
+static bool
+is_job_id_char(char c)
+{
+	return is_type_char(c) || (c >= 'A' && c <= 'Z') || c == ':' ||
+	       c == '~';
+}
+
+static bool
+all_are(struct span s, bool (*is_good)(char c))
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (!is_good(s.p[i]))
+			return false;
+	}
+	return true;
+}
+
+bool
+sse_type_ok(struct span type)
+{
+	return type.n >= 1 && type.n <= TYPE_MAX && is_lower(*type.p) &&
+	       all_are(type, is_type_char);
+}
+
+bool
+sse_job_id_ok(struct span id)
+{
+	return id.n >= 1 && id.n <= JOB_ID_MAX && all_are(id, is_job_id_char);
+}
+
+bool
+sse_type_is_lifecycle(const char *type)
+{
+	return strcmp(type, "queued") == 0 || strcmp(type, "processing") == 0 ||
+	       sse_type_is_terminal(type);
+}
+
+bool
+sse_type_is_terminal(const char *type)
+{
+	return strcmp(type, "completed") == 0 || strcmp(type, "failed") == 0 ||
+	       strcmp(type, "cancelled") == 0 || strcmp(type, "timed_out") == 0;
+}
+
+/* Decimal without leading zeros, not above INT64_MAX. */
+static bool
+parse_row_id(struct span digits, int64_t *ret)
+{
+	int64_t n = 0;
+
+	if (digits.n == 0 || (digits.n > 1 && *digits.p == '0') ||
+	    !all_are(digits, is_digit))
+		return false;
+	for (size_t i = 0; i < digits.n; i++) {
+		int digit = digits.p[i] - '0';
+
+		if (n > (INT64_MAX - digit) / 10)
+			return false;
+		n = n * 10 + digit;
+	}
+	*ret = n;
+	return true;
+}
+
+bool
+sse_id_parse(struct span text, struct sse_id *ret)
+{
+	const struct span epoch = {text.p, SSE_EPOCH_LEN};
+	int64_t n;
+
+	if (text.n < SSE_EPOCH_LEN + 1 || text.p[SSE_EPOCH_LEN] != '-' ||
+	    !all_are(epoch, is_hex))
+		return false;
+	text.p += SSE_EPOCH_LEN + 1;
+	text.n -= SSE_EPOCH_LEN + 1;
+	if (!parse_row_id(text, &n))
+		return false;
+	memcpy(ret->epoch, epoch.p, SSE_EPOCH_LEN);
+	ret->epoch[SSE_EPOCH_LEN] = '\0';
+	ret->n = n;
+	return true;
+}
+
+void
+sse_id_format(const char *epoch, int64_t n, char ret[SSE_ID_SIZE])
+{
+	snprintf(ret, SSE_ID_SIZE, "%.*s-%" PRId64, SSE_EPOCH_LEN, epoch, n);
+}
+
+/* A row's data after it was checked. */
+struct row {
+	struct span object; /* the data, or {} where there is none */
+	struct span output; /* its last member of that name; empty: none */
+	bool is_omitted;    /* the output is too long to be sent */
+};
+
+/* Measured on the line that would be sent: white space does not count, and
+ * U+FFFD is longer than what it replaces. */
+static enum err
+is_longer(struct span value, size_t max, bool *ret)
+{
+	struct buf line = BUF_INIT;
+	bool is_whole;
+
+	jtext_add_line(&line, value);
+	is_whole = buf_ok(&line);
+	*ret = line.len > max;
+	buf_done(&line);
+	return is_whole ? OK : ERR_NOMEM;
+}
+
+static enum err
+check_row(const struct sse_event *e, struct row *ret)
+{
+	struct row row = {.object = SPAN_LIT("{}")};
+	enum err err = OK;
+
+	if (e->data.n > SSE_DATA_MAX)
+		return ERR_LIMIT;
+	if (e->data.n > 0)
+		err = jtext_check(e->data, &row.object);
+	if (err == OK && jtext_kind(row.object) != JTEXT_OBJECT)
+		err = ERR_PROTO;
+	if (err == OK && jtext_get(row.object, "output", &row.output))
+		err = is_longer(row.output, e->inline_output, &row.is_omitted);
+	if (err == OK)
+		*ret = row;
+	return err;
+}
+
+static void
+add_leading_members(struct buf *out, const struct sse_event *e)
+{
+	buf_add_str(out, "{\"job_id\":");
+	jtext_add_quoted(out, span_of(e->job_id));
+	if (e->restore_id != NULL) {
+		buf_add_str(out, ",\"restore_id\":");
+		jtext_add_quoted(out, span_of(e->restore_id));
+	}
+	buf_add_str(out, ",\"status\":");
+	jtext_add_quoted(out, span_of(e->status));
+}
+
+static void
+add_member(struct buf *out, struct span key, struct span value)
+{
+	buf_add_char(out, ',');
+	jtext_add_line(out, (struct span){key.p - 1, key.n + 2}); /* quotes */
+	buf_add_char(out, ':');
+	jtext_add_line(out, value);
+}
+
+/* Of several outputs the last one counts, as for every JSON.parse; the others
+ * go, or a page could take a stale one for the one that was left out. */
+static bool
+is_dropped(const struct row *row, struct span key, struct span value)
+{
+	return jtext_key_is(key, "job_id") || jtext_key_is(key, "restore_id") ||
+	       jtext_key_is(key, "status") ||
+	       (row->is_omitted && jtext_key_is(key, "output_omitted")) ||
+	       (jtext_key_is(key, "output") && value.p != row->output.p);
+}
+
+static void
+add_row(struct buf *out, const struct sse_event *e, const struct row *row)
+{
+	struct jtext_iter it = {.rest = row->object};
+	struct span key, value;
+
+	add_leading_members(out, e);
+	while (jtext_next(&it, &key, &value)) {
+		if (is_dropped(row, key, value))
+			continue;
+		if (row->is_omitted && value.p == row->output.p)
+			buf_add_str(out, ",\"output_omitted\":true");
+		else
+			add_member(out, key, value);
+	}
+	buf_add_char(out, '}');
+}
+
+enum err
+sse_add_data(struct buf *out, const struct sse_event *e)
+{
+	struct row row;
+	enum err err = check_row(e, &row);
+
+	if (err != OK)
+		return err;
+	add_row(out, e, &row);
+	return buf_ok(out) ? OK : ERR_NOMEM;
+}
+
+enum err
+sse_add_event(struct buf *out, const struct sse_event *e)
+{
+	char id[SSE_ID_SIZE] = "";
+	struct sse_id parsed;
+	struct row row;
+	enum err err;
+
+	if (!sse_type_ok(span_of(e->type)))
+		return ERR_PROTO;
+	if (e->id != 0) {
+		sse_id_format(e->epoch, e->id, id);
+		if (!sse_id_parse(span_of(id), &parsed))
+			return ERR_PROTO;
+	}
+	err = check_row(e, &row);
+	if (err != OK)
+		return err;
+	if (e->id != 0)
+		buf_addf(out, "id: %s\n", id);
+	buf_addf(out, "event: %s\ndata: ", e->type);
+	add_row(out, e, &row);
+	buf_add_str(out, "\n\n");
+	return buf_ok(out) ? OK : ERR_NOMEM;
+}
+
+void
+sse_add_resync(struct buf *out, const char *epoch, const char *reason)
+{
+	char id[SSE_ID_SIZE];
+
+	sse_id_format(epoch, 0, id);
+	buf_addf(out, "id: %s\nevent: resync\ndata: {\"reason\":\"%s\"}\n\n",
+	    id, reason);
+}

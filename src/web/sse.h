@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Writes Server-Sent Events (HTML Standard section 9.2.6) and reads the ids we
+ * gave. Layer: web, pure.
+ */
+#ifndef JOBWIRE_SSE_H
+#define JOBWIRE_SSE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+enum {
+	SSE_EPOCH_LEN = 8, /* hex digits */
+	SSE_ID_SIZE = 8 + 1 + 19 + 1,
+	SSE_DATA_MAX = 1 << 20, /* bytes of a row's data that we pass on */
+};
+
+/* A place in the table, as clients hand it back. */
+struct sse_id {
+	char epoch[SSE_EPOCH_LEN + 1];
+	int64_t n; /* row id, >= 0 */
+};
+
+/* `<epoch>-<n>`, strictly: 8 lower-case hex digits, dash, decimal without
+ * leading zeros that fits an int64_t. False for all else. */
+bool sse_id_parse(struct span text, struct sse_id *ret);
+void sse_id_format(const char *epoch, int64_t n, char ret[SSE_ID_SIZE]);
+
+/* What one row becomes. */
+struct sse_event {
+	const char *epoch;
+	int64_t id; /* 0: no id line */
+	const char *type;
+	const char *job_id;
+	const char *restore_id; /* NULL: not known */
+	const char *status;
+	struct span data; /* the row's JSON object; empty: none */
+	size_t inline_output;
+};
+
+/*
+ * Appends the event's data: one line of JSON that begins with job_id,
+ * restore_id (where known) and status, then the row's own members except these
+ * three; an `output` longer than inline_output bytes (as the line it would be)
+ * is left out and `"output_omitted":true` stands for it. Of several outputs
+ * only the last counts. ERR_PROTO when data is not a JSON object; ERR_LIMIT
+ * when it is longer than SSE_DATA_MAX or nested deeper than JTEXT_DEPTH_MAX;
+ * ERR_NOMEM. On error nothing was appended (without memory, *out may have
+ * failed).
+ */
+CHECK_RESULT enum err sse_add_data(struct buf *out, const struct sse_event *e);
+
+/* Appends `id:`, `event:`, `data:` and the empty line. Errors as above, and
+ * ERR_PROTO for a type outside [a-z][a-z0-9_.-]{0,63} or an epoch and id that
+ * sse_id_parse() would refuse (either could break the line). */
+CHECK_RESULT enum err sse_add_event(struct buf *out, const struct sse_event *e);
+
+/* Appends the event that tells a client that history was lost (`reason` is one
+ * of the contract's words). Its id `<epoch>-0` moves the client's
+ * Last-Event-ID into this epoch, so that it is not told twice. */
+void sse_add_resync(struct buf *out, const char *epoch, const char *reason);
+
+/* Is it one of the event types that are states (progress is none: it leaves the
+ * job `processing`); is that state an end? */
+bool sse_type_is_lifecycle(const char *type);
+bool sse_type_is_terminal(const char *type);
+bool sse_type_ok(struct span type);
+/* 1-128 of [A-Za-z0-9._:~-] */
+bool sse_job_id_ok(struct span id);
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * web/jtext.c on any bytes: nothing reads outside them; what was checked comes
+ * out as one valid line that stays as it is; what was quoted is valid and means
+ * the same.
+ */
+#undef NDEBUG
+#include "web/jtext.h"
+
+#include <assert.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/utf8.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+walk(struct span value, int depth)
+{
+	struct jtext_iter it = {.rest = value};
+	struct span key, item;
+
+	while (jtext_next(&it, &key, &item)) {
+		assert(item.n > 0 && item.p > value.p);
+		assert(item.p + item.n <= value.p + value.n);
+		(void)jtext_key_is(key, "job_id");
+		if (depth < JTEXT_DEPTH_MAX)
+			walk(item, depth + 1);
+	}
+}
+
+static void
+assert_clean(const struct buf *text)
+{
+	struct buf again = BUF_INIT;
+
+	assert(buf_ok(text));
+	utf8_add(&again, buf_span(text));
+	assert(span_eq(buf_span(&again), buf_span(text)));
+	buf_done(&again);
+}
+
+static void
+try_line(struct span value)
+{
+	struct buf line = BUF_INIT, again = BUF_INIT;
+	struct span same;
+
+	jtext_add_line(&line, value);
+	assert_clean(&line);
+	assert(jtext_check(buf_span(&line), &same) == OK);
+	assert(same.n == line.len && jtext_kind(same) == jtext_kind(value));
+	for (size_t i = 0; i < line.len; i++)
+		assert((unsigned char)line.data[i] >= 0x20);
+	jtext_add_line(&again, same);
+	assert(span_eq(buf_span(&again), same));
+	buf_done(&line);
+	buf_done(&again);
+}
+
+static void
+try_quoted(struct span bytes)
+{
+	struct buf quoted = BUF_INIT, meaning = BUF_INIT, clean = BUF_INIT;
+
+	jtext_add_quoted(&quoted, bytes);
+	assert_clean(&quoted);
+	assert(jtext_check(buf_span(&quoted), NULL) == OK);
+	jtext_add_string_value(&meaning, buf_span(&quoted));
+	utf8_add(&clean, bytes);
+	assert(span_eq(buf_span(&meaning), buf_span(&clean)));
+	buf_done(&quoted);
+	buf_done(&meaning);
+	buf_done(&clean);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const struct span text = {(const char *)data, size};
+	struct buf out = BUF_INIT;
+	struct span value;
+
+	if (jtext_check(text, &value) == OK)
+		try_line(value);
+	walk(text, 0);
+	(void)jtext_get(text, "a", &value);
+	jtext_add_line(&out, text);
+	buf_reset(&out);
+	jtext_add_string_value(&out, text);
+	assert_clean(&out);
+	buf_done(&out);
+	try_quoted(text);
+	return 0;
+}

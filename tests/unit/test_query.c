@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: ISC */
+/* web/query.c */
+#include "web/query.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "alloc_fail.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static void
+assert_span(struct span actual, struct span expected)
+{
+	assert_int_equal(actual.n, expected.n);
+	assert_true(span_eq(actual, expected));
+}
+
+static void
+test_decode(void **state)
+{
+	const struct {
+		struct span in, out;
+	} pairs[] = {
+	    {SPAN_LIT(""), SPAN_LIT("")},
+	    {SPAN_LIT("abc"), SPAN_LIT("abc")},
+	    {SPAN_LIT("%41%6a%6A%2f"), SPAN_LIT("Ajj/")},
+	    {SPAN_LIT("a+b%2Bc"), SPAN_LIT("a b+c")},
+	    {SPAN_LIT("%00%0a%0D%ff"), SPAN_LIT("\0\n\r\xff")},
+	    {SPAN_LIT("%"), SPAN_LIT("%")},
+	    {SPAN_LIT("%4"), SPAN_LIT("%4")},
+	    {SPAN_LIT("%zz%4g%g4"), SPAN_LIT("%zz%4g%g4")},
+	    {SPAN_LIT("%%41%25%"), SPAN_LIT("%A%%")},
+	    {SPAN_LIT("%2541"), SPAN_LIT("%41")},
+	    {SPAN_LIT("% 41%-1%+1"), SPAN_LIT("% 41%-1% 1")},
+	    {SPAN_LIT("%C3%A9\xc3\xa9"), SPAN_LIT("\xc3\xa9\xc3\xa9")},
+	};
+	struct buf out = BUF_INIT;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(pairs); i++) {
+		char *copy = malloc(pairs[i].in.n + 1);
+
+		/* Right-aligned: a read past the end is past the block. */
+		memcpy(copy + 1, pairs[i].in.p, pairs[i].in.n);
+		buf_reset(&out);
+		query_decode(
+		    &out, (struct span){copy + 1, pairs[i].in.n}, true);
+		assert_span(buf_span(&out), pairs[i].out);
+		free(copy);
+	}
+	buf_reset(&out);
+	query_decode(&out, SPAN_LIT("a+b%20c"), false);
+	assert_span(buf_span(&out), SPAN_LIT("a+b c"));
+	buf_done(&out);
+}
+
+static void
+test_encode(void **state)
+{
+	struct buf out = BUF_INIT, back = BUF_INIT;
+	char all[256];
+
+	(void)state;
+	query_encode(&out, SPAN_LIT("azAZ09-._~"));
+	assert_span(buf_span(&out), SPAN_LIT("azAZ09-._~"));
+	buf_reset(&out);
+	query_encode(&out, SPAN_LIT(" +&=%/?#\0\n\xc3\xa9"));
+	assert_span(
+	    buf_span(&out), SPAN_LIT("%20%2B%26%3D%25%2F%3F%23%00%0A%C3%A9"));
+	buf_reset(&out);
+	for (size_t i = 0; i < sizeof(all); i++)
+		all[i] = (char)i;
+	query_encode(&out, (struct span){all, sizeof(all)});
+	query_decode(&back, buf_span(&out), true);
+	assert_span(buf_span(&back), (struct span){all, sizeof(all)});
+	buf_done(&out);
+	buf_done(&back);
+}
+
+static void
+test_next(void **state)
+{
+	const struct {
+		struct span name, value;
+	} expected[] = {
+	    {SPAN_LIT("a"), SPAN_LIT("1")},
+	    {SPAN_LIT("b c"), SPAN_LIT("2 =3")},
+	    {SPAN_LIT("d"), SPAN_LIT("")},
+	    {SPAN_LIT("e"), SPAN_LIT("")},
+	    {SPAN_LIT(""), SPAN_LIT("f")},
+	    {SPAN_LIT(""), SPAN_LIT("")},
+	    {SPAN_LIT("a"), SPAN_LIT("&;?")},
+	    {SPAN_LIT(""), SPAN_LIT("=")},
+	};
+	struct span rest = SPAN_LIT("&&a=1&b+c=2+=3&d=&e&&=f&=&%61=%26;?&==&");
+	struct buf name = BUF_INIT, value = BUF_INIT;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(expected); i++) {
+		assert_true(query_next(&rest, &name, &value));
+		assert_span(buf_span(&name), expected[i].name);
+		assert_span(buf_span(&value), expected[i].value);
+	}
+	assert_false(query_next(&rest, &name, &value));
+	assert_true(buf_ok(&name) && name.len == 0 && value.len == 0);
+	rest = (struct span){NULL, 0};
+	assert_false(query_next(&rest, &name, &value));
+	buf_done(&name);
+	buf_done(&value);
+}
+
+static void
+test_get(void **state)
+{
+	const struct span query =
+	    SPAN_LIT("job_id=a&job%5fid=b&sig=x%3D&empty=&bare&sigx=y");
+	struct buf value = BUF_INIT;
+
+	(void)state;
+	assert_true(query_get(query, "job_id", &value));
+	assert_span(buf_span(&value), SPAN_LIT("a"));
+	assert_true(query_get(SPAN_LIT("job%5Fid=b"), "job_id", &value));
+	assert_span(buf_span(&value), SPAN_LIT("b"));
+	assert_true(query_get(query, "sig", &value));
+	assert_span(buf_span(&value), SPAN_LIT("x="));
+	assert_true(query_get(query, "empty", &value));
+	assert_true(query_get(query, "bare", &value));
+	assert_span(buf_span(&value), SPAN_LIT(""));
+	assert_false(query_get(query, "SIG", &value));
+	assert_false(query_get(query, "si", &value));
+	assert_false(query_get(SPAN_LIT("sig%00=1"), "sig", &value));
+	assert_false(query_get((struct span){NULL, 0}, "sig", &value));
+	assert_true(buf_ok(&value) && value.len == 0);
+	buf_done(&value);
+}
+
+/* Out of memory is never taken for "no such parameter". */
+static void
+test_no_memory(void **state)
+{
+	const struct span query = SPAN_LIT("job_id=a&sig=x");
+	bool is_more = true;
+
+	(void)state;
+	for (unsigned n = 1; is_more; n++) {
+		struct buf name = BUF_INIT, value = BUF_INIT, got = BUF_INIT;
+		struct span rest = query;
+		bool is_found, is_next;
+
+		alloc_fail_start(n);
+		is_found = query_get(query, "sig", &got);
+		is_next = query_next(&rest, &name, &value);
+		is_more = alloc_fail_stop();
+		assert_true(is_found != got.failed);
+		assert_true(is_next != (name.failed || value.failed));
+		buf_done(&name);
+		buf_done(&value);
+		buf_done(&got);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_decode),
+	    cmocka_unit_test(test_encode),
+	    cmocka_unit_test(test_next),
+	    cmocka_unit_test(test_get),
+	    cmocka_unit_test(test_no_memory),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
