@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Start, stop and wiring of a responder. What it answers is given by the
+ * program. Blocks in service_run().
+ */
+#include "app/service.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "io/sock.h"
+
+enum {
+	JANITOR_INTERVAL_MS = 1000,
+	WAL_LIMIT_BYTES = 8 << 20, /* a checkpoint of this size takes about
+				      10 ms, and writers wait for it */
+	EXIT_GRACE_MS = 500,	   /* after drain, whatever is still open */
+};
+
+void
+service_log_fault(enum err e, const struct db_fault *fault)
+{
+	log_error("database_unusable", "error", err_text(e), "detail",
+	    fault->text[0] != '\0' ? fault->text : NULL);
+}
+
+int
+service_check(const struct settings *s, enum program program, enum db_mode mode)
+{
+	struct buf text = BUF_INIT;
+	struct db_fault fault = {0};
+	struct db *db = NULL;
+	enum err e = db_open(s->db, mode, 1000, &db, &fault);
+
+	opt_show(settings_table, program, s, &text);
+	if (e == OK)
+		buf_addf(&text, "database: ok, epoch %s\n", db_epoch(db));
+	else
+		buf_addf(&text, "database: %s\n",
+		    fault.text[0] != '\0' ? fault.text : err_text(e));
+	if (buf_ok(&text))
+		(void)fwrite(text.data, 1, text.len, stdout);
+	buf_done(&text);
+	db_close(&db);
+	return e == OK ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static void
+on_idle(void *arg)
+{
+	struct service *sv = arg;
+
+	loop_stop(sv->loop);
+}
+
+static void
+on_request(void *arg, struct exchange *x)
+{
+	struct service *sv = arg;
+
+	sv->on_request(sv->arg, x);
+}
+
+static void
+on_deadline(struct timer *t)
+{
+	struct service *sv =
+	    (struct service *)(void *)((char *)t -
+				       offsetof(struct service, deadline));
+
+	log_warn("stop_cut_short", "connections", LOG_INT(sv->stats->open));
+	loop_stop(sv->loop);
+}
+
+static void
+on_signal(void *arg, int signal)
+{
+	struct service *sv = arg;
+	int64_t wait_ms = sv->settings->drain + EXIT_GRACE_MS;
+
+	if (sv->deadline.slot != 0) { /* a second signal: now */
+		loop_stop(sv->loop);
+		return;
+	}
+	log_info("stopping", "signal", LOG_INT(signal), "connections",
+	    LOG_INT(sv->stats->open));
+	if (timer_set(sv->loop, &sv->deadline,
+		clock_mono_us() + wait_ms * 1000) != OK)
+		loop_stop(sv->loop);
+	if (sv->on_stop != NULL)
+		sv->on_stop(sv->arg);
+	fcgi_server_stop(sv->server);
+}
+
+enum err
+service_listen(const struct settings *s, int *ret_fd)
+{
+	mode_t mode = (mode_t)strtoul(s->socket_mode, NULL, 8);
+	struct buf message = BUF_INIT;
+	enum err e = sock_listen(s->socket, mode, ret_fd, &message);
+
+	if (e != OK)
+		log_error("cannot_listen", "detail",
+		    message.len > 0 ? message.data : err_text(e));
+	buf_done(&message);
+	return e;
+}
+
+enum err
+service_start(struct service *sv, int listen_fd)
+{
+	static const int signals[] = {SIGTERM, SIGINT, 0};
+	const struct settings *s = sv->settings;
+	struct fcgi_config cfg = {
+	    .prefix = s->api_prefix,
+	    .max_body = sv->max_body,
+	    .body_timeout_ms = s->body_timeout,
+	    .send_timeout_ms = s->lag_timeout,
+	    .stats = sv->stats,
+	    .on_request = on_request,
+	    .on_idle = on_idle,
+	    .arg = sv,
+	};
+	enum err e = loop_new(&sv->loop);
+
+	sv->deadline.on_due = on_deadline;
+	if (e == OK)
+		e = fcgi_server_new(sv->loop, listen_fd, &cfg, &sv->server);
+	/* After FCGX_Init(), which replaces handlers. */
+	if (e == OK)
+		e = loop_signals(sv->loop, signals, on_signal, sv);
+	if (e != OK)
+		log_error("cannot_start", "error",
+		    e == ERR_SYS ? strerror(errno) : err_text(e));
+	return e;
+}
+
+static void
+on_janitor_fault(void *arg, const struct db_fault *fault)
+{
+	(void)arg;
+	if (fault == NULL)
+		log_info("janitor_recovered", "detail", "maintenance goes on");
+	else
+		log_warn("janitor_failing", "code", LOG_INT(fault->code),
+		    "detail", fault->text);
+}
+
+int
+service_run(struct service *sv, const char *name)
+{
+	const struct settings *s = sv->settings;
+	struct janitor_config cfg = {
+	    .db_path = s->db,
+	    .keep_days = s->keep_days,
+	    .keep_progress = s->keep_progress,
+	    .keep_events = s->keep_events,
+	    .wal_limit_bytes = WAL_LIMIT_BYTES,
+	    .interval_ms = JANITOR_INTERVAL_MS,
+	    .on_fault = on_janitor_fault,
+	    .arg = sv,
+	};
+	enum err e = janitor_start(&cfg, &sv->janitor);
+
+	if (e == OK) {
+		log_info("ready", "program", name, "db", s->db);
+		e = loop_run(sv->loop);
+	}
+	if (e != OK)
+		log_error("failed", "error", err_text(e));
+	log_info("stopped", "program", name);
+	return e == OK ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+void
+service_done(struct service *sv)
+{
+	janitor_stop(&sv->janitor);
+	fcgi_server_free(&sv->server);
+	loop_free(&sv->loop);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What the long-lived programs share: from settings to a running loop and back
+ * to a clean exit. Layer: app (above all others; below the programs).
+ */
+#ifndef JOBWIRE_SERVICE_H
+#define JOBWIRE_SERVICE_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "conf/settings.h"
+#include "io/loop.h"
+#include "store/janitor.h"
+#include "web/fcgi.h"
+
+struct service {
+	const struct settings *settings; /* set by the program, as are: */
+	struct fcgi_stats *stats;
+	size_t max_body; /* bytes of a request body */
+	struct loop *loop;
+	struct fcgi_server *server;
+	struct janitor *janitor;
+	struct timer deadline; /* after a signal to stop */
+	/* Set by the program; called once, when it shall finish what it has
+	 * within settings->drain. May be NULL. */
+	void (*on_stop)(void *arg);
+	void (*on_request)(void *arg, struct exchange *x);
+	void *arg;
+};
+
+/*
+ * --check: shows the settings and opens the database for `mode`. Returns the
+ * exit status.
+ */
+int service_check(
+    const struct settings *s, enum program program, enum db_mode mode);
+
+/* Finds or makes the listening socket. Logs what fails. */
+CHECK_RESULT enum err service_listen(const struct settings *s, int *ret_fd);
+
+/*
+ * Makes the loop and the FastCGI server on listen_fd (takes it), takes the
+ * signals (SIGTERM and SIGINT stop). Logs what fails. service_done() in any
+ * case.
+ */
+CHECK_RESULT enum err service_start(struct service *sv, int listen_fd);
+
+/* Starts the janitor, says that it is ready, and turns until it is stopped.
+ * Returns the exit status. Blocks. */
+int service_run(struct service *sv, const char *name);
+
+void service_done(struct service *sv);
+
+/* Logs why the database could not be opened. */
+void service_log_fault(enum err e, const struct db_fault *fault);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The table of providers. Pure.
+ */
+#include "hook/provider.h"
+
+#include <string.h>
+
+static const struct provider providers[] = {
+    {"runpod-completion", "runpod", runpod_normalise},
+};
+
+const struct provider *
+provider_find(const char *name)
+{
+	for (size_t i = 0; i < sizeof(providers) / sizeof(providers[0]); i++)
+		if (strcmp(providers[i].name, name) == 0)
+			return &providers[i];
+	return NULL;
+}
+
+void
+hook_event_done(struct hook_event *e)
+{
+	buf_done(&e->data);
+	buf_done(&e->external_id);
+	buf_done(&e->identity);
+}

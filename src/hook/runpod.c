@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * RunPod's completion call. Its body is what /status/{id} answers, and more:
+ * `input` echoes the request and `webhook` is our own URL with its signature,
+ * so neither is ever copied. Numbers and outputs are passed on as text. Pure.
+ *
+ * Sources: https://docs.runpod.io/serverless/endpoints/send-requests and
+ * .../job-states; the captured body in runpod-python issue 409; rp_job.py
+ * (errors) and rp_fastapi.py (the development server, which sends only
+ * {"output":..}) of runpod-python.
+ */
+#include <stdbool.h>
+#include <string.h>
+
+#include <json.h>
+
+#include "hook/provider.h"
+#include "web/jtext.h"
+
+enum {
+	ID_MAX = 256,	  /* bytes; real ones have about 40 */
+	ERROR_MAX = 4096, /* bytes of an error that the page is told */
+};
+
+static const struct {
+	const char *status, *type;
+} statuses[] = {
+    {"IN_QUEUE", "queued"},
+    {"IN_PROGRESS", "processing"},
+    {"RUNNING", "processing"},
+    {"COMPLETED", "completed"},
+    {"FAILED", "failed"},
+    {"CANCELLED", "cancelled"},
+    {"TIMED_OUT", "timed_out"},
+};
+
+static const char *
+type_of_status(struct span status)
+{
+	for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++)
+		if (span_eq_str(status, statuses[i].status))
+			return statuses[i].type;
+	return NULL;
+}
+
+/* A member that must be a string; null counts as missing. */
+static enum err
+get_string(struct span body, const char *name, struct buf *ret)
+{
+	struct span value;
+
+	if (!jtext_get(body, name, &value) || jtext_kind(value) == JTEXT_NULL)
+		return ERR_NOENT;
+	if (jtext_kind(value) != JTEXT_STRING)
+		return ERR_PROTO;
+	jtext_add_string_value(ret, value);
+	return OK;
+}
+
+/* Begins a member of the object being written. */
+static void
+add_key(struct buf *out, const char *name)
+{
+	buf_add_str(out, out->len > 1 ? ",\"" : "\"");
+	buf_add_str(out, name);
+	buf_add_str(out, "\":");
+}
+
+/* Copies a number as it is written. */
+static void
+add_number(struct buf *out, struct span body, const char *name)
+{
+	struct span value;
+
+	if (!jtext_get(body, name, &value) || jtext_kind(value) != JTEXT_NUMBER)
+		return;
+	add_key(out, name);
+	buf_add_span(out, value);
+}
+
+/* A character cut in two ends as U+FFFD when it is quoted. */
+static struct span
+cut(struct span s)
+{
+	return (struct span){s.p, s.n < ERROR_MAX ? s.n : ERROR_MAX};
+}
+
+static void
+add_member(struct buf *out, struct json_object *from, const char *from_name,
+    const char *name)
+{
+	struct json_object *value;
+
+	if (!json_object_object_get_ex(from, from_name, &value) ||
+	    !json_object_is_type(value, json_type_string))
+		return;
+	add_key(out, name);
+	jtext_add_quoted(out, cut((struct span){json_object_get_string(value),
+				  (size_t)json_object_get_string_len(value)}));
+}
+
+/*
+ * `error` is a message, or JSON text with the handler's traceback, host name
+ * and worker id in it: of that only type and message are for the page.
+ */
+static void
+add_error(struct buf *out, struct span value)
+{
+	struct buf text = BUF_INIT;
+	struct json_object *inner = NULL;
+
+	if (jtext_kind(value) != JTEXT_STRING) {
+		add_key(out, value.n > ERROR_MAX ? "error_omitted" : "error");
+		jtext_add_line(
+		    out, value.n > ERROR_MAX ? SPAN_LIT("true") : value);
+		return;
+	}
+	jtext_add_string_value(&text, value);
+	if (buf_ok(&text) && text.len > 0 && text.data[0] == '{')
+		inner = json_tokener_parse(text.data);
+	if (json_object_is_type(inner, json_type_object) &&
+	    json_object_object_get_ex(inner, "error_message", NULL)) {
+		add_member(out, inner, "error_type", "error_type");
+		add_member(out, inner, "error_message", "error");
+	} else {
+		add_key(out, "error");
+		jtext_add_quoted(out, cut(buf_span(&text)));
+	}
+	out->failed = out->failed || text.failed;
+	json_object_put(inner);
+	buf_done(&text);
+}
+
+static void
+add_output(struct buf *out, struct span value, size_t inline_output,
+    struct span *ret_kept)
+{
+	if (value.n <= inline_output) {
+		add_key(out, "output");
+		jtext_add_line(out, value);
+	} else {
+		add_key(out, "output_omitted");
+		buf_add_str(out, "true");
+		*ret_kept = value;
+	}
+}
+
+static void
+add_data(struct hook_event *e, struct span body, size_t inline_output)
+{
+	struct span value;
+
+	buf_add_char(&e->data, '{');
+	if (e->external_id.len > 0) {
+		add_key(&e->data, "external_id");
+		jtext_add_quoted(&e->data, buf_span(&e->external_id));
+	}
+	add_number(&e->data, body, "delayTime");
+	add_number(&e->data, body, "executionTime");
+	add_number(&e->data, body, "retries");
+	if (jtext_get(body, "error", &value) && jtext_kind(value) != JTEXT_NULL)
+		add_error(&e->data, value);
+	if (jtext_get(body, "output", &value))
+		add_output(&e->data, value, inline_output, &e->output);
+	buf_add_char(&e->data, '}');
+}
+
+/*
+ * RunPod sends no delivery id. A call sent again repeats all of these; a
+ * /retry that fails once more has other times. The development server sends
+ * none of them: there the whole body has to tell.
+ */
+static void
+add_identity(struct hook_event *e, struct span body, struct span status)
+{
+	static const char *const names[] = {
+	    "delayTime", "executionTime", "retries"};
+	struct span value;
+
+	buf_add_span(&e->identity, buf_span(&e->external_id));
+	buf_add_char(&e->identity, '\n');
+	buf_add_span(&e->identity, status);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		buf_add_char(&e->identity, '\n');
+		if (jtext_get(body, names[i], &value))
+			buf_add_span(&e->identity, value);
+	}
+	if (e->external_id.len == 0)
+		buf_add_span(&e->identity, body);
+}
+
+enum err
+runpod_normalise(struct span body, size_t inline_output, struct hook_event *ret,
+    const char **why)
+{
+	struct buf status = BUF_INIT;
+	struct span error;
+	enum err e;
+
+	e = get_string(body, "id", &ret->external_id);
+	if (e == ERR_PROTO || ret->external_id.len > ID_MAX) {
+		*why = "The member id must be a string of at most 256 bytes.";
+		e = ERR_PROTO;
+		goto out;
+	}
+	e = get_string(body, "status", &status);
+	if (e == ERR_PROTO) {
+		*why = "The member status must be a string.";
+		goto out;
+	}
+	if (e == OK)
+		ret->type = type_of_status(buf_span(&status));
+	else if (jtext_get(body, "error", &error) &&
+		 jtext_kind(error) != JTEXT_NULL)
+		ret->type = "failed";
+	else
+		ret->type = "completed";
+	e = OK;
+	if (ret->type == NULL)
+		goto out;
+	add_data(ret, body, inline_output);
+	add_identity(ret, body, buf_span(&status));
+	if (!buf_ok(&ret->data) || !buf_ok(&ret->identity) ||
+	    !buf_ok(&ret->external_id) || !buf_ok(&status))
+		e = ERR_NOMEM;
+out:
+	buf_done(&status);
+	return e;
+}

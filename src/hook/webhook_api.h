@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The writing half of the HTTP contract. Layer: hook. A request passes three
+ * threads: the loop brings it, a worker verifies and parses it, the writer
+ * commits it, and the loop answers. So a body of 30 MiB holds up nobody.
+ */
+#ifndef JOBWIRE_WEBHOOK_API_H
+#define JOBWIRE_WEBHOOK_API_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "auth/sign.h"
+#include "base/err.h"
+#include "io/loop.h"
+#include "store/db.h"
+#include "web/exchange.h"
+
+struct webhook_api;
+
+enum { WEBHOOK_WORKERS_MAX = 65 };
+
+struct webhook_config {
+	const char *db_path;	      /* borrowed for its life */
+	const struct sign_keys *keys; /* borrowed for its life */
+	bool is_open;		      /* webhook_auth = none */
+	size_t inline_output;
+	size_t
+	    workers; /* threads that verify and parse, 1..WEBHOOK_WORKERS_MAX */
+	int busy_ms; /* how long a commit may wait for others */
+};
+
+struct webhook_stats {
+	uint64_t accepted, duplicates, ignored, refused, failed;
+};
+
+/* Opens the database, starts the threads, takes the loop's wake. Call with
+ * signals blocked. Returns owned (webhook_api_stop). Errors as db_open(), with
+ * *fault. */
+CHECK_RESULT enum err webhook_api_start(struct loop *loop,
+    const struct webhook_config *cfg, struct webhook_api **ret,
+    struct db_fault *fault);
+
+/* Takes the exchange; api is a struct webhook_api *. Fits
+ * fcgi_config.on_request. */
+void webhook_api_request(void *api, struct exchange *x);
+
+/* Finishes what the threads have, without answering it. */
+void webhook_api_stop(struct webhook_api **api);
+
+struct webhook_stats webhook_api_stats(const struct webhook_api *api);
+
+#endif

@@ -1,0 +1,527 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Watching, reading and fanning out. What one client is sent, and when its
+ * stream ends, is stream.c's business. Runs on the loop; blocks on the disk as
+ * far as reading the page cache does, and on a locked database for
+ * READ_BUSY_MS at most.
+ */
+#include "live/hub.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Without memory HASH_ADD leaves hh.tbl NULL instead of ending the process. */
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "io/watch.h"
+#include "live/stream.h"
+#include "store/events.h"
+#include "web/sse.h"
+
+enum {
+	READ_BUSY_MS = 20, /* readers of a WAL hardly ever wait; the base
+				     poll tries again */
+	BATCH_BYTES_MAX = 4 << 20,
+	BATCHES_PER_LOOK = 16, /* then other work gets its turn */
+	STREAMS_PER_TURN = 128,
+};
+
+struct topic {
+	UT_hash_handle hh;
+	LIST_HEAD(, sub) subs;
+	enum topic_kind kind;
+	char name[];
+};
+
+/* --- Topics ----------------------------------------------------------------- */
+
+const char *
+topic_name(const struct topic *t)
+{
+	return t->name;
+}
+
+static struct topic *
+topic_find(struct hub *h, enum topic_kind kind, const char *name)
+{
+	struct topic *t = NULL;
+
+	if (name != NULL)
+		HASH_FIND_STR(h->topics[kind], name, t);
+	return t;
+}
+
+static struct topic *
+topic_new(struct hub *h, enum topic_kind kind, const char *name)
+{
+	size_t n = strlen(name);
+	struct topic *t = malloc(sizeof(*t) + n + 1);
+
+	if (t == NULL)
+		return NULL;
+	memset(t, 0, sizeof(*t));
+	t->kind = kind;
+	memcpy(t->name, name, n + 1);
+	LIST_INIT(&t->subs);
+	HASH_ADD_STR(h->topics[kind], name, t);
+	if (t->hh.tbl == NULL) { /* no memory for the table */
+		free(t);
+		return NULL;
+	}
+	return t;
+}
+
+enum err
+hub_subscribe(
+    struct hub *h, struct sub *sub, enum topic_kind kind, const char *name)
+{
+	struct topic *t = topic_find(h, kind, name);
+
+	if (t == NULL)
+		t = topic_new(h, kind, name);
+	if (t == NULL)
+		return ERR_NOMEM;
+	sub->topic = t;
+	LIST_INSERT_HEAD(&t->subs, sub, link);
+	return OK;
+}
+
+void
+hub_unsubscribe(struct hub *h, struct sub *sub)
+{
+	struct topic *t = sub->topic;
+
+	if (t == NULL)
+		return;
+	LIST_REMOVE(sub, link);
+	sub->topic = NULL;
+	if (LIST_EMPTY(&t->subs)) {
+		HASH_DEL(h->topics[t->kind], t);
+		free(t);
+	}
+}
+
+/* --- Reading ----------------------------------------------------------------- */
+
+static enum frame_effect
+effect_of(const char *type)
+{
+	if (sse_type_is_terminal(type))
+		return FRAME_ENDS;
+	return sse_type_is_lifecycle(type) ? FRAME_OPENS : FRAME_NEUTRAL;
+}
+
+/* How long the row took to us, as far as its created_at tells. */
+static void
+note_age(struct hub *h, const struct event_row *row)
+{
+	int64_t created_ms;
+
+	if (clock_parse_rfc3339(row->created_at, &created_ms))
+		histogram_add(&h->stats->commit_to_read,
+		    (clock_real_ms() - created_ms) * 1000);
+}
+
+static enum err
+frame_of_row(struct batch *b, const struct event_row *row, struct frame **ret)
+{
+	struct hub *h = b->hub;
+	struct sse_event e = {h->epoch, row->id, row->type, row->job_id,
+	    row->restore_id, row->status, row->data,
+	    (size_t)h->cfg.inline_output};
+	struct buf body = BUF_INIT;
+	enum err err = sse_add_event(&body, &e);
+
+	if (err == OK)
+		err = frame_new(&body, row->id, effect_of(row->type), ret);
+	buf_done(&body);
+	if (err == OK) {
+		(*ret)->read_us = b->read_us;
+		b->bytes += (*ret)->body.len;
+	}
+	return err;
+}
+
+/* A row that cannot be sent is passed over: it must not stall the events
+ * behind it. */
+static void
+hub_skip_row(struct hub *h, int64_t id, enum err why)
+{
+	if (id <= h->last_skipped_id)
+		return;
+	h->last_skipped_id = id;
+	h->stats->rows_skipped++;
+	log_warn("row_skipped", "id", LOG_INT(id), "reason", err_text(why));
+}
+
+/* One row into the batch, once for each topic that has it. */
+static bool
+collect(void *arg, const struct event_row *row)
+{
+	struct batch *b = arg;
+	struct topic *topics[TOPIC_KINDS] = {
+	    topic_find(b->hub, TOPIC_JOB, row->job_id),
+	    topic_find(b->hub, TOPIC_OWNER, row->owner),
+	};
+	struct frame *f = NULL;
+	enum err e = OK;
+
+	if (topics[TOPIC_JOB] != NULL || topics[TOPIC_OWNER] != NULL) {
+		e = frame_of_row(b, row, &f);
+		if (b->is_live)
+			note_age(b->hub, row);
+	}
+	if (e == ERR_NOMEM) {
+		/* This row is read again, when there may be memory. */
+		b->is_short = true;
+		return false;
+	}
+	if (e != OK)
+		hub_skip_row(b->hub, row->id, e);
+	b->rows++;
+	b->last_id = row->id;
+	for (size_t i = 0; i < TOPIC_KINDS && f != NULL; i++) {
+		if (topics[i] == NULL)
+			continue;
+		b->item[b->n].frame = frame_ref(f);
+		b->item[b->n++].topic = topics[i];
+	}
+	frame_unref(&f);
+	b->is_short = b->bytes >= BATCH_BYTES_MAX;
+	return !b->is_short;
+}
+
+bool
+batch_has_more(const struct batch *b)
+{
+	return b->is_short || b->rows == HUB_BATCH;
+}
+
+void
+batch_done(struct batch *b)
+{
+	for (size_t i = 0; i < b->n; i++)
+		frame_unref(&b->item[i].frame);
+	b->n = 0;
+}
+
+static void
+hub_set_failing(struct hub *h, bool is_failing)
+{
+	h->is_failing = is_failing;
+	h->stats->is_failing = is_failing ? 1 : 0;
+}
+
+/* Logs the beginning and the end of trouble, not every failed attempt. */
+static void
+hub_note(struct hub *h, enum err e)
+{
+	const struct db_fault *f;
+
+	if (e == OK && h->is_failing) {
+		hub_set_failing(h, false);
+		log_info("database_readable", "path", h->cfg.db_path);
+	} else if (e != OK) {
+		h->stats->read_errors++;
+		if (h->is_failing || h->db == NULL)
+			return;
+		hub_set_failing(h, true);
+		f = db_last_fault(h->db);
+		log_error("database_unreadable", "path", h->cfg.db_path,
+		    "error", err_text(e), "sqlite", f->text);
+	}
+}
+
+enum err
+hub_read_rows(struct hub *h, const struct selection *sel, int64_t after,
+    int limit, event_row_fn *on_row, void *arg)
+{
+	enum err e;
+
+	if (h->db == NULL)
+		return ERR_GONE;
+	if (sel->owner != NULL)
+		e = events_read_owner(
+		    h->db, sel->owner, after, limit, on_row, arg);
+	else if (sel->n_jobs > 0)
+		e = events_read_jobs(h->db, sel->job_ids, sel->n_jobs, after,
+		    limit, on_row, arg);
+	else
+		e = events_read_all(h->db, after, limit, on_row, arg);
+	hub_note(h, e);
+	return e;
+}
+
+enum err
+hub_fetch(struct hub *h, const struct selection *sel, struct batch *batch)
+{
+	batch->hub = h;
+	batch->n = 0;
+	batch->rows = 0;
+	batch->bytes = 0;
+	batch->is_short = false;
+	batch->read_us = clock_mono_us();
+	return hub_read_rows(h, sel, batch->last_id, HUB_BATCH, collect, batch);
+}
+
+/* The statement is reset: now sockets may be touched. stream_deliver() ends no
+ * stream, so neither the list nor the topics of this batch change meanwhile. */
+static void
+hub_dispatch(const struct batch *b)
+{
+	struct sub *sub;
+
+	for (size_t i = 0; i < b->n; i++)
+		LIST_FOREACH(sub, &b->item[i].topic->subs, link)
+			stream_deliver(sub, b->item[i].frame);
+}
+
+/* Reads what is new and hands it out. */
+static bool
+hub_read(struct hub *h)
+{
+	static const struct selection all = {0};
+	struct batch b = {.last_id = h->last_id, .is_live = true};
+	bool found = false;
+	enum err e;
+
+	h->has_unread = false;
+	for (int i = 0; i < BATCHES_PER_LOOK; i++) {
+		e = hub_fetch(h, &all, &b);
+		h->stats->rows_read += b.rows;
+		found = found || b.rows > 0;
+		h->last_id = b.last_id;
+		hub_dispatch(&b);
+		batch_done(&b);
+		h->has_unread = e != OK || batch_has_more(&b);
+		if (e != OK || !h->has_unread)
+			break;
+	}
+	return found;
+}
+
+/* --- The database as a whole ------------------------------------------------- */
+
+/* After the file was opened again: where do the streams stand? */
+static void
+hub_settle(struct hub *h, const char *old_epoch)
+{
+	struct stream *s, *next;
+	const char *reason;
+
+	for (s = LIST_FIRST(&h->streams); s != NULL; s = next) {
+		next = LIST_NEXT(s, link);
+		reason = NULL;
+		if (strcmp(old_epoch, h->epoch) != 0)
+			reason = "epoch";
+		else if (s->cursor > h->last_id)
+			reason = "future";
+		if (reason != NULL)
+			stream_resync(s, reason);
+		s->is_current = false;
+		hub_queue(h, s);
+	}
+}
+
+static enum err
+hub_open(struct hub *h, struct db_fault *fault)
+{
+	struct db *db = NULL;
+	int64_t last_id = 0;
+	enum err e;
+
+	e = db_open(h->cfg.db_path, DB_READ, READ_BUSY_MS, &db, fault);
+	if (e == OK)
+		e = events_last_id(db, &last_id);
+	if (e != OK) {
+		db_close(&db);
+		return e;
+	}
+	h->db = db;
+	h->last_id = last_id;
+	h->last_skipped_id = 0;
+	memcpy(h->epoch, db_epoch(db), sizeof(h->epoch));
+	return OK;
+}
+
+/* The file under our path is not the one we read: renamed, replaced, gone. */
+static void
+hub_reopen(struct hub *h)
+{
+	char old_epoch[DB_EPOCH_SIZE];
+	struct db_fault fault = {0};
+
+	if (h->db != NULL) {
+		log_warn("database_moved", "path", h->cfg.db_path);
+		db_close(&h->db);
+	}
+	memcpy(old_epoch, h->epoch, sizeof(old_epoch));
+	if (hub_open(h, &fault) != OK) {
+		if (!h->is_failing)
+			log_error("database_missing", "error", fault.text);
+		hub_set_failing(h, true);
+		return;
+	}
+	hub_set_failing(h, false);
+	log_info(
+	    "database_reopened", "path", h->cfg.db_path, "epoch", h->epoch);
+	hub_settle(h, old_epoch);
+}
+
+/* Streams that a failed read left behind get another chance. */
+static void
+hub_retry_stalled(struct hub *h)
+{
+	struct stream *s;
+
+	if (!h->has_stalled)
+		return;
+	h->has_stalled = false;
+	LIST_FOREACH(s, &h->streams, link)
+		if (!s->is_current && s->pending == NULL)
+			hub_queue(h, s);
+}
+
+static bool
+on_look(void *arg, bool is_base)
+{
+	struct hub *h = arg;
+
+	if (is_base)
+		h->cfg.metrics->watch = watch_get_stats(h->watch);
+	if (h->db == NULL || (is_base && db_has_moved(h->db)))
+		hub_reopen(h);
+	if (h->db == NULL)
+		return false;
+	hub_retry_stalled(h);
+	if (!db_changed(h->db) && !h->has_unread)
+		return false;
+	return hub_read(h);
+}
+
+static void
+on_blind(void *arg, const char *why)
+{
+	(void)arg;
+	log_warn("inotify_unusable", "reason", why, "poll_ms",
+	    LOG_INT(WATCH_BLIND_POLL_MS));
+}
+
+int64_t
+hub_draw_retry_ms(const struct hub *h)
+{
+	return random_between(h->cfg.retry_min_ms, h->cfg.retry_max_ms);
+}
+
+/* --- Turns --------------------------------------------------------------------- */
+
+void
+hub_queue(struct hub *h, struct stream *s)
+{
+	if (s->is_queued)
+		return;
+	s->is_queued = true;
+	TAILQ_INSERT_TAIL(&h->ready, s, ready_link);
+	loop_defer(h->loop, &h->work);
+}
+
+static void
+on_work(struct deferred *d)
+{
+	struct hub *h =
+	    (struct hub *)(void *)((char *)d - offsetof(struct hub, work));
+	struct stream *s;
+
+	for (int i = 0; i < STREAMS_PER_TURN; i++) {
+		s = TAILQ_FIRST(&h->ready);
+		if (s == NULL)
+			return;
+		TAILQ_REMOVE(&h->ready, s, ready_link);
+		s->is_queued = false;
+		stream_advance(s);
+	}
+	if (!TAILQ_EMPTY(&h->ready))
+		loop_defer(h->loop, &h->work);
+}
+
+/* --- Life ---------------------------------------------------------------------- */
+
+static enum err
+text_frame(const char *text, struct frame **ret)
+{
+	struct buf b = BUF_INIT;
+
+	buf_add_str(&b, text);
+	return frame_new(&b, 0, FRAME_NEUTRAL, ret);
+}
+
+enum err
+hub_new(struct loop *loop, const struct hub_config *cfg, struct hub **ret,
+    struct db_fault *fault)
+{
+	struct watch_config watch = {cfg->db_path, cfg->use_inotify,
+	    cfg->poll_ms, on_look, on_blind, NULL};
+	struct hub *h = calloc(1, sizeof(*h));
+	enum err e;
+
+	if (h == NULL)
+		return ERR_NOMEM;
+	h->loop = loop;
+	h->cfg = *cfg;
+	h->stats = &cfg->metrics->hub;
+	h->work.run = on_work;
+	LIST_INIT(&h->streams);
+	TAILQ_INIT(&h->ready);
+	watch.arg = h;
+	e = hub_open(h, fault);
+	if (e == OK)
+		e = text_frame(": heartbeat\n\n", &h->beat_comment);
+	if (e == OK)
+		e = text_frame(
+		    "event: heartbeat\ndata: {}\n\n", &h->beat_event);
+	if (e == OK)
+		e = watch_start(loop, &watch, &h->watch);
+	if (e != OK) {
+		hub_free(&h);
+		return e;
+	}
+	*ret = h;
+	return OK;
+}
+
+bool
+hub_is_well(const struct hub *h)
+{
+	return h->db != NULL && !h->is_failing;
+}
+
+void
+hub_drain(struct hub *h)
+{
+	struct stream *s;
+
+	h->is_draining = true;
+	LIST_FOREACH(s, &h->streams, link)
+		stream_drain(s, h->cfg.drain_ms);
+}
+
+void
+hub_free(struct hub **hub)
+{
+	struct hub *h = *hub;
+
+	if (h == NULL)
+		return;
+	while (!LIST_EMPTY(&h->streams))
+		stream_abandon(LIST_FIRST(&h->streams));
+	loop_undefer(h->loop, &h->work);
+	watch_stop(&h->watch);
+	frame_unref(&h->beat_comment);
+	frame_unref(&h->beat_event);
+	db_close(&h->db);
+	free(h);
+	*hub = NULL;
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The hub knows who waits for which job, watches the database, reads each new
+ * row once and hands its frame to every stream that waits. Layer: live. One
+ * hub per process, on the loop's thread.
+ *
+ * No stream holds unsent events: it has a cursor into the table. A stream is
+ * `current` when it has all that the hub has read; it gets new frames directly.
+ * Otherwise it is behind and reads on from the table at its own cursor. Replay
+ * after a connect, resumption by id and a slow client are this one mechanism.
+ */
+#ifndef JOBWIRE_HUB_H
+#define JOBWIRE_HUB_H
+
+#include <sys/queue.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "io/loop.h"
+#include "live/frame.h"
+#include "live/metrics.h"
+#include "store/db.h"
+#include "store/events.h"
+
+struct stream;
+struct topic;
+struct watch;
+
+struct hub_config {
+	const char *db_path; /* borrowed for the hub's life */
+	int64_t heartbeat_ms, lifetime_ms;
+	int64_t retry_min_ms, retry_max_ms;
+	int64_t max_streams;
+	int64_t lag_timeout_ms;
+	int64_t drain_ms;
+	int64_t inline_output;
+	int64_t poll_ms;
+	bool use_inotify;
+	struct metrics *metrics; /* borrowed for the hub's life: our slot */
+};
+
+/* What a client can wait for. */
+enum topic_kind {
+	TOPIC_JOB,   /* the events of one job */
+	TOPIC_OWNER, /* those of all jobs of an owner */
+	TOPIC_KINDS,
+};
+
+struct hub {
+	struct loop *loop;
+	struct hub_config cfg;
+	struct db *db; /* NULL while the database is missing */
+	char epoch[DB_EPOCH_SIZE];
+	struct watch *watch;
+	struct topic *topics[TOPIC_KINDS]; /* hashes by name */
+	LIST_HEAD(, stream) streams;
+	TAILQ_HEAD(, stream) ready; /* to be continued at the end of the turn */
+	struct deferred work;
+	struct frame *beat_comment, *beat_event;
+	int64_t last_id; /* newest row handed out */
+	int64_t last_skipped_id;
+	bool has_unread;  /* a read failed or stopped at its limit */
+	bool has_stalled; /* a stream could not read: try again */
+	bool is_draining;
+	bool is_failing;	 /* the present trouble was logged */
+	struct hub_stats *stats; /* in cfg.metrics */
+};
+
+/* Returns owned (hub_free). Errors as db_open(), with *fault. */
+CHECK_RESULT enum err hub_new(struct loop *loop, const struct hub_config *cfg,
+    struct hub **ret, struct db_fault *fault);
+
+/* Is the database there, and was the last reading of it good? */
+bool hub_is_well(const struct hub *h);
+
+/* Ends all streams at moments spread over drain_ms; new ones are answered as
+ * when the server is full. */
+void hub_drain(struct hub *h);
+
+/* Drops what is left. Not from inside a callback. */
+void hub_free(struct hub **hub);
+
+/* --- For stream.c ---------------------------------------------------------- */
+
+/* One topic a stream waits for. */
+struct sub {
+	LIST_ENTRY(sub) link; /* in its topic */
+	struct stream *stream;
+	struct topic *topic;
+	bool is_terminal; /* as far as the stream's cursor has come */
+};
+
+/* Puts sub into the topic of that name, made where missing. ERR_NOMEM. */
+CHECK_RESULT enum err hub_subscribe(
+    struct hub *h, struct sub *sub, enum topic_kind kind, const char *name);
+void hub_unsubscribe(struct hub *h, struct sub *sub);
+const char *topic_name(const struct topic *t);
+
+/* A reconnection time: drawn anew for each client, so that a restart does not
+ * bring everybody back in the same second. */
+int64_t hub_draw_retry_ms(const struct hub *h);
+
+/* Calls stream_advance() at the end of the turn. */
+void hub_queue(struct hub *h, struct stream *s);
+
+/* Rows as frames, in id order, each with a topic it belongs to; a row that
+ * belongs to two stands there twice. */
+enum { HUB_BATCH = 64 };
+struct batch {
+	struct hub *hub;
+	struct {
+		struct frame *frame; /* owned */
+		struct topic *topic;
+	} item[HUB_BATCH * TOPIC_KINDS];
+	size_t n;    /* items */
+	size_t rows; /* rows read, also those without an item */
+	size_t bytes;
+	int64_t read_us;
+	int64_t
+	    last_id;   /* of the last row read; unchanged when there was none */
+	bool is_live;  /* read for everybody, as soon as it was there */
+	bool is_short; /* stopped early: large rows, or no memory */
+};
+
+/* Whose rows are read: those of n jobs, or of an owner, or all. */
+struct selection {
+	const char *const *job_ids;
+	size_t n_jobs;
+	const char *owner;
+};
+
+/* Reads rows after batch->last_id. OK, or why not: the rows read so far are in
+ * the batch then. batch_done() in any case. */
+CHECK_RESULT enum err hub_fetch(
+    struct hub *h, const struct selection *sel, struct batch *batch);
+void batch_done(struct batch *b);
+/* Is there more where this batch came from? */
+bool batch_has_more(const struct batch *b);
+
+/* The same rows for another form than SSE. Notes failures as hub_fetch(). */
+CHECK_RESULT enum err hub_read_rows(struct hub *h, const struct selection *sel,
+    int64_t after, int limit, event_row_fn *on_row, void *arg);
+
+#endif

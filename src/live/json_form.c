@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Rows as a JSON document. Whether to answer or to wait is stream.c's business.
+ * Blocks as far as hub_read_rows() does.
+ */
+#include "live/json_form.h"
+
+#include "store/jobs.h"
+#include "web/jtext.h"
+#include "web/sse.h"
+
+enum {
+	EVENTS_MAX = 1000, /* more are fetched with last_event_id */
+	BYTES_MAX = 4 << 20,
+};
+
+struct rows {
+	struct hub *hub;
+	struct buf *out;
+	size_t n;	 /* events written, resync included */
+	size_t n_read;	 /* rows read */
+	int64_t last_id; /* of the last row read */
+	bool is_short;	 /* stopped before the end */
+};
+
+static void
+begin_event(struct rows *r, const char *id, const char *type)
+{
+	buf_add_str(r->out, r->n++ > 0 ? ",{\"id\":" : "{\"id\":");
+	jtext_add_quoted(r->out, span_of(id));
+	buf_add_str(r->out, ",\"event\":");
+	jtext_add_quoted(r->out, span_of(type));
+	buf_add_str(r->out, ",\"data\":");
+}
+
+static bool
+on_row(void *arg, const struct event_row *row)
+{
+	struct rows *r = arg;
+	struct sse_event e = {r->hub->epoch, row->id, row->type, row->job_id,
+	    row->restore_id, row->status, row->data,
+	    (size_t)r->hub->cfg.inline_output};
+	struct buf data = BUF_INIT;
+	char id[SSE_ID_SIZE];
+
+	r->n_read++;
+	r->last_id = row->id;
+	/* What cannot be sent is passed over, as in a stream. */
+	if (sse_add_data(&data, &e) == OK) {
+		sse_id_format(r->hub->epoch, row->id, id);
+		begin_event(r, id, row->type);
+		buf_add_span(r->out, buf_span(&data));
+		buf_add_char(r->out, '}');
+	}
+	buf_done(&data);
+	r->is_short = r->n_read == EVENTS_MAX || r->out->len > BYTES_MAX;
+	return !r->is_short;
+}
+
+/* How many of the jobs have not ended. An owner's never do. */
+static enum err
+count_open(struct hub *h, const struct selection *sel, size_t *ret)
+{
+	struct job_place place;
+	size_t n = sel->owner != NULL ? 1 : 0;
+	enum err e;
+
+	for (size_t i = 0; i < sel->n_jobs; i++) {
+		e = jobs_place(h->db, sel->job_ids[i], &place);
+		if (e != OK)
+			return e;
+		n += place.is_terminal ? 0 : 1;
+	}
+	*ret = n;
+	return OK;
+}
+
+enum err
+json_form_fill(struct json_form *f, struct hub *h, const struct selection *sel,
+    struct answer *a)
+{
+	struct rows r = {.hub = h, .out = &a->body, .last_id = f->cursor};
+	char id[SSE_ID_SIZE];
+	size_t n_open = 0;
+	enum err e;
+
+	if (h->db == NULL)
+		return ERR_GONE;
+	answer_json(a, 200);
+	buf_add_str(r.out, "{\"events\":[");
+	if (f->resync != NULL) {
+		sse_id_format(h->epoch, 0, id);
+		begin_event(&r, id, "resync");
+		buf_addf(r.out, "{\"reason\":\"%s\"}}", f->resync);
+	}
+	/* One snapshot: the rows and the states belong together. */
+	e = db_begin_read(h->db);
+	if (e == OK)
+		e = hub_read_rows(h, sel, f->cursor, EVENTS_MAX, on_row, &r);
+	if (e == OK)
+		e = count_open(h, sel, &n_open);
+	db_rollback(h->db);
+	if (e != OK)
+		return e;
+	f->n_events = r.n_read;
+	f->is_terminal = n_open == 0 && !r.is_short;
+	sse_id_format(h->epoch, r.last_id, id);
+	buf_addf(r.out, "],\"last_event_id\":\"%s\",\"terminal\":%s}\n", id,
+	    f->is_terminal ? "true" : "false");
+	return buf_ok(r.out) ? OK : ERR_NOMEM;
+}
+
+void
+answer_trouble(struct answer *a, enum err e)
+{
+	if (e == ERR_NOMEM)
+		answer_error(a, 503, "out_of_memory",
+		    "There is no memory for this request now.");
+	else
+		answer_error(a, 503, "database_unavailable",
+		    "The database cannot be read now.");
+	answer_header(a, "Retry-After", "5");
+}

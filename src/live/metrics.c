@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Sums the slots of all workers and writes them down. Does not know how many
+ * of them live (app/workers does). Never blocks.
+ */
+#include "live/metrics.h"
+
+#include <sys/mman.h>
+#include <inttypes.h>
+
+#ifndef JOBWIRE_VERSION
+#define JOBWIRE_VERSION "unknown"
+#endif
+
+/* Upper bounds, microseconds, and how Prometheus writes them in seconds. */
+static const struct {
+	int64_t us;
+	const char *seconds;
+} bounds[HISTOGRAM_BUCKETS] = {
+    {50, "0.00005"},
+    {100, "0.0001"},
+    {200, "0.0002"},
+    {500, "0.0005"},
+    {1000, "0.001"},
+    {2000, "0.002"},
+    {5000, "0.005"},
+    {10000, "0.01"},
+    {25000, "0.025"},
+    {50000, "0.05"},
+    {100000, "0.1"},
+    {250000, "0.25"},
+    {1000000, "1"},
+    {5000000, "5"},
+};
+
+void
+histogram_add(struct histogram *h, int64_t us)
+{
+	size_t i = 0;
+
+	us = us < 0 ? 0 : us; /* the wall clock was set back */
+	while (i < HISTOGRAM_BUCKETS && us > bounds[i].us)
+		i++;
+	h->counts[i]++;
+	h->sum_us += (uint64_t)us;
+}
+
+enum err
+metrics_new(size_t n, struct metrics **ret)
+{
+	void *p = mmap(NULL, n * sizeof(**ret), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return ERR_NOMEM;
+	*ret = p;
+	return OK;
+}
+
+void
+metrics_free(struct metrics **slots, size_t n)
+{
+	if (*slots != NULL)
+		(void)munmap(*slots, n * sizeof(**slots));
+	*slots = NULL;
+}
+
+void
+metrics_clear_gauges(struct metrics *slot)
+{
+	slot->hub.open = 0;
+	slot->hub.waiting = 0;
+	slot->hub.lagging = 0;
+	slot->hub.is_failing = 0;
+	slot->fcgi.open = 0;
+	slot->watch.is_blind = false;
+}
+
+/* --- Exposition ---------------------------------------------------------------- */
+
+static const char *const end_names[STREAM_END_KINDS] = {
+    [STREAM_COMPLETED] = "completed",
+    [STREAM_LIFETIME] = "lifetime",
+    [STREAM_DRAINED] = "drained",
+    [STREAM_LAGGED] = "lagged",
+    [STREAM_LEFT] = "left",
+    [STREAM_FAILED] = "failed",
+};
+
+#define AT(member) offsetof(struct metrics, member)
+
+/* Every plain number. */
+static const struct {
+	const char *name, *type, *help;
+	size_t offset;
+} numbers[] = {
+    {"streams_open", "gauge", "Streams that are open.", AT(hub.open)},
+    {"json_waiting", "gauge", "JSON requests that wait for an event.",
+	AT(hub.waiting)},
+    {"streams_lagging", "gauge", "Streams whose client reads too slowly.",
+	AT(hub.lagging)},
+    {"database_failing", "gauge", "Workers that cannot read the database now.",
+	AT(hub.is_failing)},
+    {"connections_open", "gauge", "FastCGI connections that are open.",
+	AT(fcgi.open)},
+    {"streams_opened_total", "counter", "Streams opened.", AT(hub.opened)},
+    {"events_delivered_total", "counter", "Events sent to streams.",
+	AT(hub.delivered)},
+    {"events_replayed_total", "counter",
+	"Of these, read from the table for one stream.", AT(hub.replayed)},
+    {"replays_total", "counter",
+	"Streams that caught up with events they had missed.", AT(hub.replays)},
+    {"resyncs_total", "counter", "Clients told that history was lost.",
+	AT(hub.resyncs)},
+    {"overloads_total", "counter", "Streams turned away at max_streams.",
+	AT(hub.overloads)},
+    {"rows_read_total", "counter", "Rows read from the table.",
+	AT(hub.rows_read)},
+    {"rows_skipped_total", "counter", "Rows that could not be sent.",
+	AT(hub.rows_skipped)},
+    {"read_errors_total", "counter", "Readings of the database that failed.",
+	AT(hub.read_errors)},
+    {"watch_wakes_total", "counter", "File system events that named us.",
+	AT(watch.hints)},
+    {"watch_checks_total", "counter", "Looks into the database.",
+	AT(watch.looks)},
+    {"connections_total", "counter", "FastCGI connections accepted.",
+	AT(fcgi.accepted)},
+    {"requests_total", "counter", "Whole requests.", AT(fcgi.requests)},
+    {"requests_refused_total", "counter", "Heads that were not let in.",
+	AT(fcgi.refused)},
+    {"requests_timed_out_total", "counter",
+	"Connections that took too long to send or to read.",
+	AT(fcgi.timed_out)},
+};
+
+static uint64_t
+sum_at(const struct metrics *slots, size_t n, size_t offset)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum +=
+		    *(const uint64_t *)(const void *)((const char *)&slots[i] +
+						      offset);
+	return sum;
+}
+
+static void
+add_head(struct buf *out, const char *name, const char *type, const char *help)
+{
+	buf_addf(out, "# HELP jobwire_%s %s\n# TYPE jobwire_%s %s\n", name,
+	    help, name, type);
+}
+
+static void
+add_histogram(const struct metrics *slots, size_t n, size_t offset,
+    const char *name, const char *help, struct buf *out)
+{
+	uint64_t count = 0, sum;
+
+	add_head(out, name, "histogram", help);
+	for (size_t i = 0; i <= HISTOGRAM_BUCKETS; i++) {
+		count += sum_at(slots, n,
+		    offset + offsetof(struct histogram, counts) +
+			i * sizeof(uint64_t));
+		buf_addf(out, "jobwire_%s_bucket{le=\"%s\"} %" PRIu64 "\n",
+		    name, i < HISTOGRAM_BUCKETS ? bounds[i].seconds : "+Inf",
+		    count);
+	}
+	sum = sum_at(slots, n, offset + offsetof(struct histogram, sum_us));
+	buf_addf(out,
+	    "jobwire_%s_sum %" PRIu64 ".%06" PRIu64
+	    "\njobwire_%s_count %" PRIu64 "\n",
+	    name, sum / 1000000, sum % 1000000, name, count);
+}
+
+void
+metrics_format(const struct metrics *slots, size_t n, struct buf *out)
+{
+	size_t blind = 0;
+
+	add_head(out, "build_info", "gauge", "The version; always 1.");
+	buf_addf(
+	    out, "jobwire_build_info{version=\"%s\"} 1\n", JOBWIRE_VERSION);
+	add_head(out, "workers", "gauge", "Worker processes.");
+	buf_addf(out, "jobwire_workers %zu\n", n);
+	for (size_t i = 0; i < n; i++)
+		blind += slots[i].watch.is_blind ? 1 : 0;
+	add_head(out, "watch_blind", "gauge",
+	    "Workers that poll because inotify is unusable.");
+	buf_addf(out, "jobwire_watch_blind %zu\n", blind);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		add_head(
+		    out, numbers[i].name, numbers[i].type, numbers[i].help);
+		buf_addf(out, "jobwire_%s %" PRIu64 "\n", numbers[i].name,
+		    sum_at(slots, n, numbers[i].offset));
+	}
+	add_head(out, "streams_closed_total", "counter",
+	    "Streams that ended, by reason.");
+	for (size_t i = 0; i < STREAM_END_KINDS; i++)
+		buf_addf(out,
+		    "jobwire_streams_closed_total{reason=\"%s\"} %" PRIu64 "\n",
+		    end_names[i],
+		    sum_at(slots, n, AT(hub.closed) + i * sizeof(uint64_t)));
+	add_histogram(slots, n, AT(hub.commit_to_read),
+	    "commit_to_read_seconds",
+	    "From a row's created_at, in milliseconds, to its reading.", out);
+	add_histogram(slots, n, AT(hub.read_to_sent), "read_to_sent_seconds",
+	    "From a row's reading to its sending to one stream.", out);
+}

@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * One stream from its beginning to its end. Where it begins, and what is
+ * answered instead, is stream_open.c's business; who gets which event, the
+ * hub's; how bytes reach the client, the exchange's. Runs on the loop; blocks
+ * only as far as hub_fetch() does.
+ *
+ *   open ──▶ behind ◀──▶ current ──▶ ended
+ *             │  reads the table      gets frames from the hub
+ *             └─ with a pending frame: waits for the client
+ */
+#include "live/stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "live/json_form.h"
+#include "web/sse.h"
+
+enum {
+	/* Deadlines are rounded up to these, so that thousands of streams wake
+	 * the loop a few times a second and not thousands of times. */
+	TICK_US = 128 * 1000,
+	BATCHES_PER_ADVANCE = 4,
+};
+
+/* --- Ends --------------------------------------------------------------------- */
+
+/* Everything of the stream but its exchange. */
+static void
+stream_release(struct stream *s, enum stream_end why)
+{
+	struct hub *h = s->hub;
+
+	for (uint32_t i = 0; i < s->n_subs; i++)
+		hub_unsubscribe(h, &s->subs[i]);
+	if (s->is_queued)
+		TAILQ_REMOVE(&h->ready, s, ready_link);
+	timer_cancel(h->loop, &s->timer);
+	frame_unref(&s->pending);
+	LIST_REMOVE(s, link);
+	if (s->lag_since_us != 0)
+		h->stats->lagging--;
+	if (s->is_json) {
+		h->stats->waiting--;
+	} else {
+		h->stats->open--;
+		h->stats->closed[why]++;
+	}
+	free(s->headers);
+	free(s);
+}
+
+static void
+stream_drop(struct stream *s, enum stream_end why)
+{
+	struct exchange *x = s->x;
+
+	stream_release(s, why);
+	x->ops->drop(x);
+}
+
+void
+stream_abandon(struct stream *s)
+{
+	stream_drop(s, STREAM_DRAINED);
+}
+
+static void
+on_gone(struct exchange *x)
+{
+	stream_release(x->owner, STREAM_LEFT);
+}
+
+/* Ends the response whole, so that proxies see no error. In the middle of a
+ * record that cannot be: then the connection is cut, and the client drops the
+ * incomplete event and resumes at the one before. */
+static void
+stream_finish(struct stream *s, enum stream_end why)
+{
+	struct exchange *x = s->x;
+	struct buf retry = BUF_INIT;
+	size_t progress = 0;
+	enum sent sent = s->pending == NULL ? SENT_ALL : SENT_PART;
+
+	if (sent == SENT_ALL && why != STREAM_COMPLETED) {
+		buf_addf(&retry, "retry: %lld\n\n",
+		    (long long)hub_draw_retry_ms(s->hub));
+		if (buf_ok(&retry))
+			sent = x->ops->send(x, buf_span(&retry), &progress);
+		buf_done(&retry);
+	}
+	stream_release(s, why);
+	if (sent == SENT_ALL)
+		x->ops->end(x);
+	else
+		x->ops->drop(x);
+}
+
+/* --- JSON ----------------------------------------------------------------------- */
+
+/* The topics' names as a selection; job_ids has room for all of them. */
+static struct selection
+stream_selection(const struct stream *s, const char **job_ids)
+{
+	if (s->has_owner)
+		return (struct selection){
+		    .owner = topic_name(s->subs[0].topic)};
+	for (uint32_t i = 0; i < s->n_subs; i++)
+		job_ids[i] = topic_name(s->subs[i].topic);
+	return (struct selection){.job_ids = job_ids, .n_jobs = s->n_subs};
+}
+
+/* Answers when there is something to say, or when the time is over. */
+static void
+stream_answer_json(struct stream *s, bool is_over)
+{
+	const char *job_ids[STREAM_JOBS_MAX];
+	struct selection sel = stream_selection(s, job_ids);
+	struct exchange *x = s->x;
+	struct json_form form = {.cursor = s->cursor};
+	struct answer a = ANSWER_INIT;
+	enum err e = json_form_fill(&form, s->hub, &sel, &a);
+
+	s->is_current = true;
+	if (e == OK && form.n_events == 0 && !form.is_terminal && !is_over) {
+		answer_done(&a);
+		return;
+	}
+	if (e != OK)
+		answer_trouble(&a, e);
+	buf_add_str(&a.headers, s->headers);
+	stream_release(s, STREAM_COMPLETED);
+	x->ops->answer(x, &a);
+	answer_done(&a);
+}
+
+/* --- Time ----------------------------------------------------------------------- */
+
+static void
+stream_schedule(struct stream *s)
+{
+	const struct hub_config *cfg = &s->hub->cfg;
+	int64_t due = s->beat_due_us;
+
+	if (s->life_due_us < due)
+		due = s->life_due_us;
+	if (s->lag_since_us != 0 &&
+	    s->lag_since_us + cfg->lag_timeout_ms * 1000 < due)
+		due = s->lag_since_us + cfg->lag_timeout_ms * 1000;
+	due = (due / TICK_US + 1) * TICK_US;
+	/* Cannot fail: the timer is set from stream_open() on, and moved. */
+	if (timer_set(s->hub->loop, &s->timer, due) != OK)
+		s->is_gone = true;
+}
+
+static void
+stream_set_lagging(struct stream *s, bool lags)
+{
+	if (lags == (s->lag_since_us != 0))
+		return;
+	s->lag_since_us = lags ? clock_mono_us() : 0;
+	if (lags)
+		s->hub->stats->lagging++;
+	else
+		s->hub->stats->lagging--;
+	stream_schedule(s);
+}
+
+/* Sends a frame; what the client does not take stays pending. */
+static void
+stream_send(struct stream *s, struct frame *f)
+{
+	size_t progress = 0;
+	enum sent sent = s->x->ops->send(s->x, buf_span(&f->body), &progress);
+
+	if (sent == SENT_PART) {
+		s->pending = frame_ref(f);
+		s->progress = progress;
+		s->is_current = false;
+		stream_set_lagging(s, true);
+	} else if (sent == SENT_GONE) {
+		s->is_gone = true;
+	}
+}
+
+static void
+stream_beat(struct stream *s, int64_t now)
+{
+	const struct hub *h = s->hub;
+
+	s->beat_due_us = now + h->cfg.heartbeat_ms * 1000;
+	if (s->pending == NULL)
+		stream_send(
+		    s, s->has_beat_event ? h->beat_event : h->beat_comment);
+}
+
+static void
+on_timer(struct timer *t)
+{
+	struct stream *s =
+	    (struct stream *)(void *)((char *)t -
+				      offsetof(struct stream, timer));
+	struct hub *h = s->hub;
+	int64_t now = loop_now_us(h->loop);
+
+	if (s->lag_since_us != 0 &&
+	    now - s->lag_since_us >= h->cfg.lag_timeout_ms * 1000) {
+		stream_drop(s, STREAM_LAGGED);
+	} else if (now >= s->life_due_us && s->is_json) {
+		stream_answer_json(s, true);
+	} else if (now >= s->life_due_us) {
+		stream_finish(
+		    s, h->is_draining ? STREAM_DRAINED : STREAM_LIFETIME);
+	} else {
+		if (now >= s->beat_due_us)
+			stream_beat(s, now);
+		if (s->is_gone)
+			stream_drop(s, STREAM_LEFT);
+		else
+			stream_schedule(s);
+	}
+}
+
+void
+stream_drain(struct stream *s, int64_t within_ms)
+{
+	s->life_due_us = clock_mono_us() + random_between(0, within_ms) * 1000;
+	stream_schedule(s);
+}
+
+/* --- Events --------------------------------------------------------------------- */
+
+/* The event is on its way to the client: move the cursor, and what we know of
+ * the job's state. */
+static void
+stream_note(struct stream *s, struct sub *sub, const struct frame *f)
+{
+	bool was_terminal = sub->is_terminal;
+
+	s->cursor = f->id;
+	s->hub->stats->delivered++;
+	/* Owner streams do not end. */
+	if (f->effect == FRAME_NEUTRAL || s->has_owner)
+		return;
+	sub->is_terminal = f->effect == FRAME_ENDS;
+	if (sub->is_terminal && !was_terminal)
+		s->n_open--;
+	else if (!sub->is_terminal && was_terminal)
+		s->n_open++;
+}
+
+void
+stream_deliver(struct sub *sub, struct frame *f)
+{
+	struct stream *s = sub->stream;
+
+	if (!s->is_current || s->cursor >= f->id || s->is_gone)
+		return;
+	if (s->is_json) { /* reads the table itself */
+		hub_queue(s->hub, s);
+		return;
+	}
+	stream_send(s, f);
+	stream_note(s, sub, f);
+	histogram_add(
+	    &s->hub->stats->read_to_sent, clock_mono_us() - f->read_us);
+	/* Its end is decided at the end of the turn: a later row of the same
+	 * batch may reopen the job. */
+	if (s->n_open == 0 || s->is_gone)
+		hub_queue(s->hub, s);
+}
+
+static struct sub *
+stream_sub_of(struct stream *s, const struct topic *t)
+{
+	for (uint32_t i = 0; i < s->n_subs; i++)
+		if (s->subs[i].topic == t)
+			return &s->subs[i];
+	return NULL;
+}
+
+/* Goes on with the pending frame. True when the way is free. */
+static bool
+stream_flush(struct stream *s)
+{
+	enum sent sent;
+
+	if (s->pending == NULL)
+		return true;
+	sent = s->x->ops->send(s->x, buf_span(&s->pending->body), &s->progress);
+	if (sent == SENT_GONE)
+		s->is_gone = true;
+	if (sent != SENT_ALL)
+		return false;
+	frame_unref(&s->pending);
+	return true;
+}
+
+/* One batch from the table. True when there may be more and the client takes
+ * it. Frames it does not take are read again later: the table is the queue. */
+static bool
+stream_replay(struct stream *s)
+{
+	const char *job_ids[STREAM_JOBS_MAX];
+	struct selection sel = stream_selection(s, job_ids);
+	struct batch b = {.last_id = s->cursor};
+	struct sub *sub;
+	enum err e = hub_fetch(s->hub, &sel, &b);
+
+	for (size_t i = 0; i < b.n && s->pending == NULL && !s->is_gone; i++) {
+		sub = stream_sub_of(s, b.item[i].topic);
+		if (sub == NULL) /* somebody else's topic of the same row */
+			continue;
+		stream_send(s, b.item[i].frame);
+		stream_note(s, sub, b.item[i].frame);
+		s->hub->stats->replayed++;
+	}
+	batch_done(&b);
+	if (s->pending != NULL || s->is_gone)
+		return false;
+	s->cursor = b.last_id; /* also past rows that cannot be sent */
+	if (e != OK) {
+		s->hub->has_stalled = true;
+		return false;
+	}
+	if (batch_has_more(&b))
+		return true;
+	s->is_current = true;
+	stream_set_lagging(s, false);
+	return false;
+}
+
+void
+stream_advance(struct stream *s)
+{
+	if (s->is_json && !s->is_gone) {
+		stream_answer_json(s, false);
+		return;
+	}
+	if (!s->is_gone && stream_flush(s)) {
+		for (int i = 0; i < BATCHES_PER_ADVANCE; i++) {
+			if (!stream_replay(s))
+				break;
+			if (i == BATCHES_PER_ADVANCE - 1)
+				hub_queue(s->hub, s);
+		}
+	}
+	if (s->is_gone)
+		stream_drop(s, STREAM_LEFT);
+	else if (s->is_current && s->n_open == 0)
+		stream_finish(s, STREAM_COMPLETED);
+}
+
+static void
+on_writable(struct exchange *x)
+{
+	stream_advance(x->owner);
+}
+
+/* --- Beginning ------------------------------------------------------------------- */
+
+void
+stream_resync(struct stream *s, const char *reason)
+{
+	struct buf b = BUF_INIT;
+	struct frame *f = NULL;
+
+	s->hub->stats->resyncs++;
+	s->cursor = 0;
+	/* What was known of the jobs is void; the replay tells it anew. */
+	for (uint32_t i = 0; i < s->n_subs; i++)
+		s->subs[i].is_terminal = false;
+	s->n_open = s->n_subs;
+	/* With half a frame under way nothing else can be sent; the client comes
+	 * back with an id that is answered with the same resync. */
+	sse_add_resync(&b, s->hub->epoch, reason);
+	if (s->pending != NULL || s->is_json ||
+	    frame_new(&b, 0, FRAME_NEUTRAL, &f) != OK) {
+		buf_done(&b);
+		s->is_gone = true;
+		return;
+	}
+	stream_send(s, f);
+	frame_unref(&f);
+}
+
+static enum err
+stream_subscribe(struct stream *s, const struct selection *sel,
+    const struct stream_place *place)
+{
+	size_t n = sel->owner != NULL ? 1 : sel->n_jobs;
+	enum err e = OK;
+
+	for (size_t i = 0; i < n && e == OK; i++) {
+		s->subs[i].stream = s;
+		s->subs[i].is_terminal = place->is_terminal[i];
+		e = hub_subscribe(s->hub, &s->subs[i],
+		    s->has_owner ? TOPIC_OWNER : TOPIC_JOB,
+		    s->has_owner ? sel->owner : sel->job_ids[i]);
+		if (e == OK)
+			s->n_subs++;
+	}
+	return e;
+}
+
+/* When it beats first, and when it ends: both at random moments, so that what
+ * began together does not stay together. */
+static void
+stream_draw_times(struct stream *s, const struct stream_request *req)
+{
+	int64_t now = clock_mono_us();
+	int64_t life_us = s->hub->cfg.lifetime_ms * 1000;
+
+	if (req->wants_json) {
+		s->beat_due_us = INT64_MAX;
+		s->life_due_us = now + req->wait_ms * 1000;
+		return;
+	}
+	s->beat_due_us =
+	    now + random_between(0, s->hub->cfg.heartbeat_ms * 1000);
+	s->life_due_us = now + random_between(life_us - life_us / 10,
+				   life_us + life_us / 10);
+}
+
+enum err
+stream_new(struct hub *h, const struct stream_request *req,
+    const struct stream_place *place, struct stream **ret)
+{
+	size_t n_subs = req->sel.owner != NULL ? 1 : req->sel.n_jobs;
+	struct stream *s = calloc(1, sizeof(*s) + n_subs * sizeof(s->subs[0]));
+	enum err e;
+
+	if (s == NULL)
+		return ERR_NOMEM;
+	s->hub = h;
+	s->cursor = place->cursor;
+	s->is_json = req->wants_json;
+	s->has_owner = req->sel.owner != NULL;
+	s->has_beat_event = req->wants_beat_event;
+	s->n_open = (uint32_t)place->n_open;
+	s->timer.on_due = on_timer;
+	LIST_INSERT_HEAD(&h->streams, s, link);
+	if (s->is_json) {
+		h->stats->waiting++;
+		s->headers = span_dup(req->headers);
+	} else {
+		h->stats->open++;
+		h->stats->opened++;
+	}
+	stream_draw_times(s, req);
+	e = stream_subscribe(s, &req->sel, place);
+	if (e == OK)
+		e = timer_set(h->loop, &s->timer, s->beat_due_us);
+	if (e != OK || (s->is_json && s->headers == NULL)) {
+		stream_release(s, STREAM_FAILED);
+		return ERR_NOMEM;
+	}
+	stream_schedule(s);
+	*ret = s;
+	return OK;
+}
+
+void
+stream_begin(struct stream *s, struct exchange *x, struct frame *prelude)
+{
+	s->x = x;
+	x->owner = s;
+	x->on_gone = on_gone;
+	x->on_writable = on_writable;
+	if (s->is_json) {
+		s->is_current = true;
+		return;
+	}
+	stream_send(s, prelude);
+	stream_advance(s);
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * One client that gets events: a Server-Sent Events response, or a JSON request
+ * that waits for the first one. Layer: live. Its state is a cursor into the
+ * table and at most one frame that the client has not taken whole.
+ */
+#ifndef JOBWIRE_STREAM_H
+#define JOBWIRE_STREAM_H
+
+#include <sys/queue.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "io/loop.h"
+#include "live/hub.h"
+#include "web/exchange.h"
+
+enum { STREAM_JOBS_MAX = 64 };
+
+struct stream {
+	LIST_ENTRY(stream) link;	/* hub->streams */
+	TAILQ_ENTRY(stream) ready_link; /* hub->ready, while is_queued */
+	struct hub *hub;
+	struct exchange *x; /* ours until end or drop */
+	struct timer timer; /* the next of the three below */
+	int64_t beat_due_us;
+	int64_t life_due_us;
+	int64_t lag_since_us;  /* 0: the client keeps up */
+	struct frame *pending; /* owned: begun, not sent whole */
+	size_t progress;       /* within pending */
+	int64_t cursor;	       /* newest event sent */
+	uint32_t n_subs;       /* topics */
+	uint32_t n_open;       /* of these, not at their end */
+	bool is_current;       /* has all that the hub has read */
+	bool is_queued;
+	bool is_gone;	     /* a send failed: to be abandoned */
+	bool is_json;	     /* one JSON answer, not a stream */
+	bool has_beat_event; /* ?heartbeat=event */
+	bool has_owner;	     /* the only sub is an owner's */
+	char *headers;	     /* owned: for a JSON answer; NULL for a stream */
+	struct sub subs[];
+};
+
+/* What a client asked for. All borrowed. */
+struct stream_request {
+	/* Jobs, 1..STREAM_JOBS_MAX, checked, no doubles; or an owner. */
+	struct selection sel;
+	struct span last_event_id; /* as sent; empty: none */
+	bool wants_beat_event;
+	bool wants_json;
+	int64_t wait_ms; /* with wants_json: how long to wait for an event */
+	/* Header fields of the answer, whatever it is (CORS). */
+	struct span headers;
+};
+
+/*
+ * Takes the exchange: opens the stream and sends what there is, or answers it
+ * (204 when nothing is left to say, JSON, an overload or error answer).
+ */
+void stream_open(
+    struct hub *h, struct exchange *x, const struct stream_request *req);
+
+/* --- For stream_open.c ---------------------------------------------------------- */
+
+/* Where a stream begins, and what the client must be told first. */
+struct stream_place {
+	int64_t cursor;
+	const char *resync; /* NULL: nothing was lost */
+	bool is_finished;   /* nothing is left to say, ever */
+	size_t n_open;	    /* topics that are not at their end */
+	bool is_terminal[STREAM_JOBS_MAX];
+};
+
+/* Subscribed, timed and counted, without a client yet. ERR_NOMEM. */
+CHECK_RESULT enum err stream_new(struct hub *h,
+    const struct stream_request *req, const struct stream_place *place,
+    struct stream **ret);
+
+/* Takes the exchange and sends the prelude, then what the table has; a JSON
+ * request (prelude NULL) waits. */
+void stream_begin(struct stream *s, struct exchange *x, struct frame *prelude);
+
+/* --- For hub.c --------------------------------------------------------------- */
+
+/* A new row of one of the stream's topics. Never ends the stream, so that the hub
+ * may call it while it walks its lists; stream_advance() does that. */
+void stream_deliver(struct sub *sub, struct frame *f);
+
+/* Sends what is pending and what the table has after the cursor, one batch. */
+void stream_advance(struct stream *s);
+
+/* The database is another one, or has lost rows: say so and begin again. */
+void stream_resync(struct stream *s, const char *reason);
+
+/* Ends it cleanly at a moment within the time given. */
+void stream_drain(struct stream *s, int64_t within_ms);
+
+/* Drops it without a word. */
+void stream_abandon(struct stream *s);
+
+#endif

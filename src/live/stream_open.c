@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Decides what a client that asks for events gets: a stream and from where, a
+ * JSON answer now or later, 204, or a refusal. The stream itself is stream.c's
+ * business. Runs on the loop; blocks as far as reading the database does.
+ */
+#include "live/stream.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "live/json_form.h"
+#include "store/events.h"
+#include "store/jobs.h"
+#include "web/sse.h"
+
+enum {
+	OVERLOAD_RETRY_MIN_MS = 10 * 1000,
+	OVERLOAD_RETRY_MAX_MS = 30 * 1000,
+};
+
+#define STREAM_TYPE                                                            \
+	"Content-Type: text/event-stream; charset=utf-8\r\n"                   \
+	"Cache-Control: no-cache, no-transform\r\n"                            \
+	"X-Accel-Buffering: no\r\n"
+
+/* --- Where it begins ------------------------------------------------------------ */
+
+/* What an id means without looking at any job: its reason for a resync, or
+ * NULL and the row. */
+static const char *
+read_last_event_id(
+    const struct hub *h, struct span text, int64_t newest, int64_t *ret_n)
+{
+	struct sse_id id;
+
+	*ret_n = 0;
+	if (text.n == 0)
+		return NULL;
+	if (!sse_id_parse(text, &id))
+		return "unknown";
+	if (strcmp(id.epoch, h->epoch) != 0)
+		return "epoch";
+	if (id.n > newest)
+		return "future";
+	*ret_n = id.n;
+	return NULL;
+}
+
+/* What retention took, as far as a client at row n could miss it. */
+struct loss {
+	int64_t n;
+	int64_t gone_floor; /* of all jobs that left altogether */
+	bool is_lost;
+	bool has_news; /* there are events after n */
+};
+
+static enum err
+look_at_job(
+    struct hub *h, const char *job_id, struct loss *loss, bool *ret_terminal)
+{
+	struct job_place job;
+	enum err e = jobs_place(h->db, job_id, &job);
+
+	if (e != OK)
+		return e;
+	if (job.is_known ? job.floor > loss->n : loss->gone_floor >= loss->n)
+		loss->is_lost = true;
+	if (job.last_id > loss->n)
+		loss->has_news = true;
+	*ret_terminal = job.is_terminal;
+	return OK;
+}
+
+static enum err
+look_at_all(struct hub *h, const struct selection *sel, struct loss *loss,
+    struct stream_place *place)
+{
+	int64_t floor;
+	enum err e = jobs_gone_floor(h->db, &loss->gone_floor);
+
+	for (size_t i = 0; i < sel->n_jobs && e == OK; i++) {
+		e = look_at_job(
+		    h, sel->job_ids[i], loss, &place->is_terminal[i]);
+		place->n_open += place->is_terminal[i] ? 0 : 1;
+	}
+	if (sel->owner != NULL && e == OK) {
+		place->n_open = 1; /* it never ends */
+		e = jobs_owner_floor(h->db, sel->owner, &floor);
+		if (e == OK && (floor > loss->n || loss->gone_floor >= loss->n))
+			loss->is_lost = true;
+	}
+	return e;
+}
+
+static enum err
+stream_locate(
+    struct hub *h, const struct stream_request *req, struct stream_place *ret)
+{
+	struct stream_place place = {0};
+	struct loss loss = {0};
+	int64_t newest;
+	enum err e;
+
+	if (h->db == NULL)
+		return ERR_GONE;
+	e = events_last_id(h->db, &newest);
+	if (e != OK)
+		return e;
+	place.resync =
+	    read_last_event_id(h, req->last_event_id, newest, &loss.n);
+	e = look_at_all(h, &req->sel, &loss, &place);
+	if (e != OK)
+		return e;
+	if (loss.n > 0 && loss.is_lost)
+		place.resync = "expired";
+	place.cursor = place.resync == NULL ? loss.n : 0;
+	place.is_finished =
+	    place.cursor > 0 && !loss.has_news && place.n_open == 0;
+	if (place.resync != NULL)
+		h->stats->resyncs++;
+	if (place.cursor > 0 && loss.has_news)
+		h->stats->replays++;
+	*ret = place;
+	return OK;
+}
+
+/* --- Answers ------------------------------------------------------------------- */
+
+/* Sends it with the header fields that every answer to this request has. */
+static void
+send_answer(
+    struct exchange *x, const struct stream_request *req, struct answer *a)
+{
+	buf_add_span(&a->headers, req->headers);
+	x->ops->answer(x, a);
+	answer_done(a);
+}
+
+/* EventSource closes for good on 503, so a full server answers with a stream
+ * that ends at once and a long reconnection time. Others can read 503. */
+static void
+answer_overload(
+    struct hub *h, struct exchange *x, const struct stream_request *req)
+{
+	struct answer a = ANSWER_INIT;
+	int64_t wait_ms =
+	    random_between(OVERLOAD_RETRY_MIN_MS, OVERLOAD_RETRY_MAX_MS);
+
+	h->stats->overloads++;
+	if (req->wants_json) {
+		answer_error(&a, 503, "overloaded",
+		    "No further request can wait here now.");
+		buf_addf(&a.headers, "Retry-After: %lld\r\n",
+		    (long long)(wait_ms / 1000));
+	} else {
+		buf_add_str(&a.headers, STREAM_TYPE);
+		buf_addf(&a.body, "retry: %lld\n: this server is full\n\n",
+		    (long long)wait_ms);
+	}
+	send_answer(x, req, &a);
+}
+
+static void
+answer_nothing_left(struct exchange *x, const struct stream_request *req)
+{
+	struct answer a = ANSWER_INIT;
+
+	a.status = 204;
+	answer_header(&a, "Cache-Control", "no-store");
+	send_answer(x, req, &a);
+}
+
+static void
+refuse_trouble(struct exchange *x, const struct stream_request *req, enum err e)
+{
+	struct answer a = ANSWER_INIT;
+
+	answer_trouble(&a, e);
+	send_answer(x, req, &a);
+}
+
+static bool
+is_full(const struct hub *h)
+{
+	return h->is_draining || h->stats->open + h->stats->waiting >=
+				     (uint64_t)h->cfg.max_streams;
+}
+
+/* Answers at once where there is something to say, else waits. */
+static void
+open_json(struct hub *h, struct exchange *x, const struct stream_request *req,
+    const struct stream_place *place)
+{
+	struct json_form form = {
+	    .cursor = place->cursor, .resync = place->resync};
+	struct answer a = ANSWER_INIT;
+	struct stream *s = NULL;
+	enum err e = json_form_fill(&form, h, &req->sel, &a);
+
+	if (e == OK && (form.n_events > 0 || form.is_terminal ||
+			   place->resync != NULL || req->wait_ms == 0)) {
+		send_answer(x, req, &a);
+		return;
+	}
+	answer_done(&a);
+	if (e == OK && is_full(h)) {
+		answer_overload(h, x, req);
+		return;
+	}
+	if (e == OK)
+		e = stream_new(h, req, place, &s);
+	if (e != OK)
+		refuse_trouble(x, req, e);
+	else
+		stream_begin(s, x, NULL);
+}
+
+/* Header fields, the reconnection time, the comment that opens every stream,
+ * and the resync where there is one: one frame, so one packet. */
+static enum err
+prelude_frame(struct hub *h, const struct stream_request *req,
+    const struct stream_place *place, struct frame **ret)
+{
+	struct buf b = BUF_INIT;
+
+	buf_add_str(&b, "Status: 200 OK\r\n" STREAM_TYPE);
+	buf_add_span(&b, req->headers);
+	buf_addf(&b, "\r\nretry: %lld\n: jobwire 1 epoch=%s\n\n",
+	    (long long)hub_draw_retry_ms(h), h->epoch);
+	if (place->resync != NULL)
+		sse_add_resync(&b, h->epoch, place->resync);
+	return frame_new(&b, 0, FRAME_NEUTRAL, ret);
+}
+
+static void
+open_sse(struct hub *h, struct exchange *x, const struct stream_request *req,
+    const struct stream_place *place)
+{
+	struct frame *prelude = NULL;
+	struct stream *s = NULL;
+	enum err e = prelude_frame(h, req, place, &prelude);
+
+	if (e == OK)
+		e = stream_new(h, req, place, &s);
+	if (e == OK)
+		stream_begin(s, x, prelude);
+	else
+		refuse_trouble(x, req, e);
+	frame_unref(&prelude);
+}
+
+void
+stream_open(struct hub *h, struct exchange *x, const struct stream_request *req)
+{
+	struct stream_place place;
+	enum err e;
+
+	if (!req->wants_json && is_full(h)) {
+		answer_overload(h, x, req);
+		return;
+	}
+	e = stream_locate(h, req, &place);
+	if (e != OK)
+		refuse_trouble(x, req, e);
+	else if (req->wants_json)
+		open_json(h, x, req, &place);
+	else if (place.is_finished)
+		answer_nothing_left(x, req);
+	else
+		open_sse(h, x, req, &place);
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The commands that make things: the database, signed URLs, events.
+ */
+#include <stdio.h>
+
+#include "auth/sign.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/opt.h"
+#include "command.h"
+#include "hook/provider.h"
+#include "io/bell.h"
+#include "store/events.h"
+#include "web/jtext.h"
+#include "web/sse.h"
+
+int
+command_init(const struct command_line *c)
+{
+	struct db *db = command_open(c, DB_CREATE);
+
+	if (db == NULL)
+		return EXIT_FAILED;
+	if (c->settings->json)
+		(void)printf("{\"epoch\":\"%s\"}\n", db_epoch(db));
+	else
+		(void)printf(
+		    "%s is ready, epoch %s\n", db_path(db), db_epoch(db));
+	db_close(&db);
+	return EXIT_DONE;
+}
+
+/* Appends the URL for a checked claim. */
+static enum err
+add_url(const struct command_line *c, const struct sign_claim *claim,
+    const struct sign_keys *keys, struct buf *url)
+{
+	buf_addf(url, "%s%s/webhooks/%s?", c->settings->base_url,
+	    c->settings->api_prefix, claim->provider);
+	return sign_add_query(keys, claim, url);
+}
+
+int
+command_url(const struct command_line *c)
+{
+	struct buf text = BUF_INIT;
+	struct sign_keys keys = {0};
+	struct sign_claim claim = {"runpod-completion", span_of(c->args[0]),
+	    span_of(c->restore_id), 0};
+	int64_t ttl_ms = INT64_C(24) * 3600 * 1000;
+	int status = EXIT_DONE;
+
+	if (c->provider != NULL)
+		claim.provider = c->provider;
+	if (!sse_job_id_ok(claim.job_id))
+		return command_fail("url", "not a job id");
+	if (provider_find(claim.provider) == NULL)
+		return command_fail("url", "no such provider");
+	if (c->expires != NULL &&
+	    (opt_parse_duration(c->expires, &ttl_ms) != OK || ttl_ms <= 0))
+		return command_fail(
+		    "url", "--expires takes a time such as 24h");
+	claim.exp = (clock_real_ms() + ttl_ms) / 1000;
+	if (sign_keys_load(c->settings->webhook_secret, &keys, &text) != OK)
+		status = command_fail("webhook_secret",
+		    text.len > 0 ? text.data : "cannot be used");
+	else if (keys.n == 0)
+		status = command_fail(
+		    "url", "set webhook_secret (16 bytes or more) first");
+	else if (add_url(c, &claim, &keys, &text) != OK || !buf_ok(&text))
+		status = command_fail("url", "out of memory");
+	else if (c->settings->json)
+		(void)printf("{\"url\":\"%s\"}\n", text.data);
+	else
+		(void)puts(text.data);
+	sign_keys_done(&keys);
+	buf_done(&text);
+	return status;
+}
+
+/* One event, one transaction, one ring of the bell. */
+static enum err
+publish(struct db *db, const struct event_new *e, int64_t *ret_id)
+{
+	bool is_duplicate;
+	struct bell bell = BELL_INIT;
+	enum err err = db_begin(db);
+
+	if (err != OK)
+		return err;
+	err = events_append(db, e, ret_id, &is_duplicate);
+	if (err != OK) {
+		db_rollback(db);
+		return err;
+	}
+	err = db_commit(db);
+	if (err == OK && bell_open(db_path(db), &bell) == OK)
+		bell_ring(&bell);
+	bell_close(&bell);
+	return err;
+}
+
+int
+command_publish(const struct command_line *c)
+{
+	struct span data = span_of(c->n > 2 ? c->args[2] : NULL);
+	struct event_new e = {.job_id = c->args[0], .type = c->args[1]};
+	char text[SSE_ID_SIZE];
+	struct db *db;
+	int64_t id;
+	enum err err;
+
+	if (!sse_job_id_ok(span_of(e.job_id)))
+		return command_fail("publish", "not a job id");
+	if (!sse_type_ok(span_of(e.type)))
+		return command_fail("publish", "not an event type");
+	if (data.n > 0 && (jtext_check(data, &e.data) != OK ||
+			      jtext_kind(e.data) != JTEXT_OBJECT))
+		return command_fail("publish", "the data is not a JSON object");
+	if (data.n > SSE_DATA_MAX)
+		return command_fail("publish", "the data is larger than 1 MiB");
+	db = command_open(c, DB_WRITE);
+	if (db == NULL)
+		return EXIT_FAILED;
+	err = publish(db, &e, &id);
+	if (err == OK) {
+		sse_id_format(db_epoch(db), id, text);
+		(void)printf(
+		    c->settings->json ? "{\"event_id\":\"%s\"}\n" : "%s\n",
+		    text);
+	} else {
+		(void)command_fail("publish", db_last_fault(db)->text[0] != '\0'
+						  ? db_last_fault(db)->text
+						  : err_text(err));
+	}
+	db_close(&db);
+	return err == OK ? EXIT_DONE : EXIT_FAILED;
+}

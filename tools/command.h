@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The commands of the program jobwire.
+ */
+#ifndef JOBWIRE_COMMAND_H
+#define JOBWIRE_COMMAND_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "conf/settings.h"
+#include "store/db.h"
+
+/* What a command gets. */
+struct command_line {
+	const struct settings *settings;
+	int n; /* arguments after the command's name */
+	char **args;
+	/* Flags that only some commands know; NULL when not given. */
+	const char *restore_id, *expires, *provider, *state;
+};
+
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+/* Each returns its exit status and has said why on standard error when that
+ * is not EXIT_DONE (EXIT_USAGE: the caller says it). */
+int command_init(const struct command_line *c);
+int command_url(const struct command_line *c);
+int command_publish(const struct command_line *c);
+int command_tail(const struct command_line *c);
+int command_jobs(const struct command_line *c);
+
+/* Opens the settings' database, or says why not and returns NULL. Returns
+ * owned (db_close). */
+struct db *command_open(const struct command_line *c, enum db_mode mode);
+
+/* Prints "jobwire: what: detail" and returns EXIT_FAILED. */
+int command_fail(const char *what, const char *detail);
+
+#endif

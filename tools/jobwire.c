@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * jobwire: the command line. This file finds the command and its flags; the
+ * commands are in the cmd_*.c beside it.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "app/service.h"
+#include "command.h"
+
+static const char usage[] =
+    "usage: jobwire [--config FILE] [--db FILE] COMMAND ...\n"
+    "  init                       make the database\n"
+    "  url JOB [--restore-id R] [--expires 24h] "
+    "[--provider runpod-completion]\n"
+    "                             print a signed webhook URL\n"
+    "  publish JOB TYPE [JSON]    store an event\n"
+    "  tail [JOB...]              print events as they come\n"
+    "  jobs [--state S]           list jobs, newest change first\n"
+    "Exit status: 0 done, 1 failed, 2 wrong usage.\n";
+
+static const struct {
+	const char *name;
+	int min, max; /* arguments */
+	int (*run)(const struct command_line *c);
+} commands[] = {
+    {"init", 0, 0, command_init},
+    {"url", 1, 1, command_url},
+    {"publish", 2, 3, command_publish},
+    {"tail", 0, 64, command_tail},
+    {"jobs", 0, 0, command_jobs},
+};
+
+int
+command_fail(const char *what, const char *detail)
+{
+	(void)fprintf(stderr, "jobwire: %s: %s\n", what, detail);
+	return EXIT_FAILED;
+}
+
+struct db *
+command_open(const struct command_line *c, enum db_mode mode)
+{
+	enum { WAIT_MS = 5000 };
+	struct db_fault fault = {0};
+	struct db *db = NULL;
+	enum err e = db_open(c->settings->db, mode, WAIT_MS, &db, &fault);
+
+	if (e != OK)
+		(void)command_fail("database",
+		    fault.text[0] != '\0' ? fault.text : err_text(e));
+	return e == OK ? db : NULL;
+}
+
+/* Takes `--name VALUE` or `--name=VALUE` out of argv; NULL when it is not
+ * there. These flags belong to commands, so they are not in the table of
+ * settings. */
+static const char *
+take_flag(int *argc, char **argv, const char *name)
+{
+	size_t n = strlen(name);
+	const char *value = NULL;
+	int used;
+
+	for (int i = 1; i < *argc && value == NULL; i++) {
+		if (strncmp(argv[i], name, n) != 0)
+			continue;
+		if (argv[i][n] == '=')
+			value = argv[i] + n + 1, used = 1;
+		else if (argv[i][n] == '\0' && i + 1 < *argc)
+			value = argv[i + 1], used = 2;
+		else
+			continue;
+		memmove(argv + i, argv + i + used,
+		    (size_t)(*argc - i - used + 1) * sizeof(*argv));
+		*argc -= used;
+	}
+	return value;
+}
+
+static int
+run(const struct command_line *c, const char *name)
+{
+	int status = EXIT_USAGE;
+
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (strcmp(commands[i].name, name) == 0 &&
+		    c->n >= commands[i].min && c->n <= commands[i].max)
+			status = commands[i].run(c);
+	if (status == EXIT_USAGE)
+		(void)fputs(usage, stderr);
+	return status;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct settings s = {0};
+	struct command_line c = {.settings = &s};
+	int status;
+
+	c.restore_id = take_flag(&argc, argv, "--restore-id");
+	c.expires = take_flag(&argc, argv, "--expires");
+	c.provider = take_flag(&argc, argv, "--provider");
+	c.state = take_flag(&argc, argv, "--state");
+	status = settings_main(&s, PROGRAM_TOOL, usage, argc, argv, &c.n);
+	if (status < 0 && s.check)
+		status = service_check(&s, PROGRAM_TOOL, DB_READ);
+	if (status < 0 && c.n == 0) {
+		(void)fputs(usage, stderr);
+		status = EXIT_USAGE;
+	}
+	if (status < 0) {
+		c.n--;
+		c.args = argv + 2;
+		status = run(&c, argv[1]);
+	}
+	settings_done(&s);
+	return status;
+}
