@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: ISC
+// The demo page in a real browser with its own EventSource, behind the shipped
+// nginx configuration, on what `make run` starts.
+
+import assert from "node:assert/strict";
+import { after, before, beforeEach, afterEach, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+
+import { Stack, startBrowser, until } from "./stack.mjs";
+
+// A client's pause before it reconnects: the shortest, to wait less.
+const SETTINGS = { JOBWIRE_RUN_RESPAWN: "1", JOBWIRE_RETRY_MIN: "1s", JOBWIRE_RETRY_MAX: "1s" };
+
+let browser, stack, page, streams, messages;
+
+before(async () => {
+  browser = await startBrowser();
+});
+after(() => browser.close());
+
+beforeEach(async () => {
+  stack = await Stack.start(SETTINGS);
+  page = await browser.newPage();
+  streams = [];
+  messages = [];
+  page.on("request", (request) => {
+    if (request.url().includes("/api/v1/events/")) streams.push(request.headers()["last-event-id"] ?? null);
+  });
+  page.on("console", (message) => messages.push(message.text()));
+  page.on("pageerror", (error) => messages.push(`error: ${error}`));
+  await page.goto(stack.page);
+  await until(() => messages.includes("connected"), "the page to connect");
+});
+afterEach(async () => {
+  await page.close();
+  await stack.close();
+});
+
+/** The page's list: type, number in the data (progress), id. */
+function shown() {
+  return page.$$eval("#events li", (items) =>
+    items.map((item) => ({
+      type: item.dataset.type,
+      id: item.dataset.id,
+      data: JSON.parse(item.querySelector("pre").textContent),
+    })),
+  );
+}
+
+const text = (id) => page.textContent(`#${id}`);
+const untilShown = (count) =>
+  until(async () => (await shown()).length >= count, `${count} events on the page`);
+
+test("the printed curl completes the job on the page", async () => {
+  const answer = JSON.parse(await stack.complete());
+  assert.equal(answer.ok, true);
+  await untilShown(1);
+  const [event] = await shown();
+  assert.equal(event.type, "completed");
+  assert.deepEqual([event.data.job_id, event.data.restore_id, event.data.status], [stack.job, "456", "completed"]);
+  assert.equal(await text("state"), "completed");
+  assert.equal(await text("connection"), "finished");
+  assert.deepEqual(messages, ["connected"]);
+});
+
+test("a killed responder costs the page no event and doubles none", async () => {
+  await stack.publish("processing", {});
+  await stack.publish("progress", { progress: 10 });
+  await untilShown(2);
+
+  const killed = await stack.pidOf("events");
+  process.kill(killed, "SIGKILL");
+  await until(async () => (await text("connection")) === "lost, reconnecting", "the page to notice");
+  for (const progress of [20, 30, 40]) await stack.publish("progress", { progress });
+  await stack.complete();
+
+  await untilShown(6);
+  assert.notEqual(await stack.pidOf("events"), killed);
+  const events = await shown();
+  assert.deepEqual(
+    events.map(({ type, data }) => data.progress ?? type),
+    ["processing", 10, 20, 30, 40, "completed"],
+  );
+  assert.equal(new Set(events.map(({ id }) => id)).size, 6);
+  assert.equal(streams[0], null);
+  assert.ok(streams.length >= 2, "reconnected");
+
+  // After the terminal event the page asks no more: longer than any pause of ours.
+  const before = streams.length;
+  await pause(10_000);
+  assert.equal(streams.length, before);
+  assert.equal((await shown()).length, 6);
+  assert.equal(await text("connection"), "finished");
+});

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: ISC
+// Everything that a browser test runs against: scripts/run on a free port and a
+// folder of its own, and Chromium. Both are gone after close().
+
+import { spawn, execFile } from "node:child_process";
+import { createRequire } from "node:module";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { once } from "node:events";
+import { setTimeout as pause } from "node:timers/promises";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const { chromium } = createRequire(join(root, "client/package.json"))("playwright-core");
+const bin = process.env.JOBWIRE_BIN ?? join(root, "build/bin");
+const run = promisify(execFile);
+
+/** Looks again until condition() is true; fails with `what` when it never is. */
+export async function until(condition, what, milliseconds = 20_000) {
+  const end = Date.now() + milliseconds;
+  for (;;) {
+    const value = await condition();
+    if (value) return value;
+    if (Date.now() > end) throw new Error(`waited in vain for: ${what}`);
+    await pause(20);
+  }
+}
+
+async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+/** The running stack: `page` and `curl` are what scripts/run printed for its fresh job. */
+export class Stack {
+  static async start(environment = {}) {
+    const stack = new Stack();
+    stack.folder = await mkdtemp(join(tmpdir(), "jobwire-browser-"));
+    const ready = join(stack.folder, "ready");
+    const flags = ["--port", await freePort(), "--var", join(stack.folder, "var"), "--bin", bin, "--ready-file", ready];
+    stack.process = spawn(join(root, "scripts/run"), flags, {
+      env: { ...process.env, ...environment },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    stack.output = "";
+    for (const stream of [stack.process.stdout, stack.process.stderr])
+      stream.on("data", (text) => (stack.output += text));
+    const message = await until(async () => {
+      if (stack.process.exitCode !== null) throw new Error(stack.output);
+      return readFile(ready, "utf8").catch(() => null);
+    }, "scripts/run to be ready", 40_000);
+    stack.page = /^ *(http:\S+)$/m.exec(message)[1];
+    stack.job = new URL(stack.page).searchParams.get("job");
+    stack.curl = /^ *(curl .*)$/m.exec(message)[1];
+    return stack;
+  }
+
+  /** Executes the printed command as it was printed; its output. */
+  async complete() {
+    return (await run("bash", ["-c", this.curl])).stdout;
+  }
+
+  /** Commits an event of the job by the command line. */
+  async publish(type, data) {
+    const config = join(this.folder, "var/jobwire.conf");
+    await run(join(bin, "jobwire"), ["publish", this.job, type, JSON.stringify(data), "--config", config]);
+  }
+
+  async pidOf(program) {
+    return Number(await readFile(join(this.folder, "var/run", `${program}.pid`), "utf8"));
+  }
+
+  async close() {
+    if (this.process.exitCode === null) {
+      this.process.kill("SIGTERM");
+      await once(this.process, "exit");
+    }
+    await rm(this.folder, { recursive: true });
+  }
+}
+
+/** Chromium, headless, that asks nothing of the world outside. */
+export async function startBrowser() {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: [
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+      // Chromium refuses to sandbox as root.
+      ...(process.getuid() === 0 ? ["--no-sandbox"] : []),
+    ],
+  });
+}
