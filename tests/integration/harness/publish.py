@@ -1,0 +1,126 @@
+"""Ways to publish an event: foreign writers of the database, and deliveries
+of a provider with their signed URLs."""
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import sqlite3
+import subprocess
+import time
+import urllib.parse
+
+from .wait import patience
+
+FIXTURES = os.path.join(
+    os.path.dirname(os.path.abspath(__file__)), "..", "..", "fixtures"
+)
+RUNPOD = "runpod-completion"
+
+# Each recorded payload, the event it becomes, and the error the page is told.
+RUNPOD_EVENTS = [
+    ("runpod-completed.json", "completed", None),
+    ("runpod-failed.json", "failed", "CUDA out of memory"),
+    ("runpod-failed-handler.json", "failed", "prompt is missing"),
+    ("runpod-cancelled.json", "cancelled", None),
+    ("runpod-timed-out.json", "timed_out", None),
+    ("runpod-dev-server.json", "completed", None),
+    ("runpod-in-queue.json", "queued", None),
+    ("runpod-in-progress.json", "processing", None),
+]
+
+
+def fixture(name):
+    """The bytes of a recorded payload."""
+    with open(os.path.join(FIXTURES, name), "rb") as file:
+        return file.read()
+
+
+class ForeignWriter:
+    """Another program's long-lived connection, as Python's sqlite3 makes
+    it: it knows nothing of jobwire but the table."""
+
+    def __init__(self, path):
+        self.connection = sqlite3.connect(
+            path, timeout=patience(20), isolation_level=None,
+            check_same_thread=False,
+        )
+        self.connection.execute("PRAGMA synchronous=FULL")
+
+    def publish(self, job, kind, data=None):
+        """Inserts and commits one row; its id."""
+        if isinstance(data, (dict, list)):
+            data = json.dumps(data)
+        return self.connection.execute(
+            "INSERT INTO job_events(job_id, type, data) VALUES(?, ?, ?)",
+            (job, kind, data),
+        ).lastrowid
+
+    def publish_many(self, rows):
+        """Inserts rows of (job, type, data) in one transaction."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        for row in rows:
+            self.publish(*row)
+        self.connection.execute("COMMIT")
+
+    def rows(self, job=None):
+        """(id, job_id, type, data) of a job, or of all, in id order."""
+        return self.connection.execute(
+            "SELECT id, job_id, type, data FROM job_events"
+            " WHERE ?1 IS NULL OR job_id = ?1 ORDER BY id",
+            (job,),
+        ).fetchall()
+
+    def epoch(self):
+        """The database's epoch as it appears in event ids."""
+        return self.connection.execute(
+            "SELECT value FROM meta WHERE key = 'epoch'"
+        ).fetchone()[0]
+
+    def close(self):
+        """Closes the connection."""
+        self.connection.close()
+
+
+def shell_publish(path, job, kind, data=None):
+    """Starts the sqlite3 shell, which inserts one row and ends; the caller
+    waits for it."""
+
+    def quoted(text):
+        return "NULL" if text is None else "'" + text.replace("'", "''") + "'"
+
+    statement = (
+        "INSERT INTO job_events(job_id, type, data) VALUES("
+        f"{quoted(job)}, {quoted(kind)}, {quoted(data)})"
+    )
+    return subprocess.Popen(
+        ["sqlite3", "-batch", "-cmd", ".timeout 20000", path, statement]
+    )
+
+
+def sign(secret, provider, job, restore_id, exp):
+    """The signature of a webhook URL, made without jobwire's help."""
+    message = "\n".join(
+        ["jobwire-webhook-v1", provider, job, restore_id, str(exp)]
+    )
+    digest = hmac.new(secret.encode(), message.encode(), hashlib.sha256)
+    return base64.urlsafe_b64encode(digest.digest()).decode().rstrip("=")
+
+
+def signed_query(
+    secret, job, restore_id="", provider=RUNPOD, lifetime=3600, override=None
+):
+    """The query of a signed webhook URL. `override` has other values
+    for the query than those that were signed; None leaves one out."""
+    exp = int(time.time()) + lifetime
+    query = {
+        "job_id": job,
+        "restore_id": restore_id or None,
+        "exp": str(exp),
+        "sig": sign(secret, provider, job, restore_id, exp),
+    }
+    query.update(override or {})
+    return urllib.parse.urlencode(
+        {name: value for name, value in query.items() if value is not None}
+    )
