@@ -61,9 +61,10 @@ emit(struct db *db, const struct cursor *c, event_row_fn *on_row, void *arg,
 	    .created_at = column(c->st, 7),
 	};
 
-	/* The schema has these as NOT NULL. */
+	/* The schema has these as NOT NULL; of the others only the code tells
+	 * NULL from no memory. */
 	if (row.job_id == NULL || row.type == NULL || row.status == NULL ||
-	    row.created_at == NULL)
+	    row.created_at == NULL || sqlite3_errcode(db->h) == SQLITE_NOMEM)
 		return stmt_failed(db, SQLITE_NOMEM);
 	/* By bytes: a foreign writer can have stored a NUL. */
 	row.data.n = (size_t)sqlite3_column_bytes(c->st, 3);

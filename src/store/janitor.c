@@ -340,11 +340,19 @@ let_go(struct janitor *j)
 static bool
 take_lock(struct janitor *j)
 {
+	struct db_fault fault = {0};
+
 	if (j->lock_fd != -1)
 		return true;
 	j->lock_fd = open(j->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0660);
-	if (j->lock_fd == -1)
+	if (j->lock_fd == -1) {
+		fault.sys_errno = errno;
+		snprintf(fault.text, sizeof(fault.text),
+		    "cannot open %.100s: %s", j->lock_path,
+		    strerror(fault.sys_errno));
+		report(j, &fault);
 		return false;
+	}
 	if (flock(j->lock_fd, LOCK_EX | LOCK_NB) == 0)
 		return true;
 	close(j->lock_fd);
@@ -375,10 +383,10 @@ work(struct janitor *j)
 	enum err e;
 
 	for (;;) {
-		e = janitor_prune(j->db, &j->cfg, &has_more, &stats);
-		if (e == OK)
-			e = janitor_checkpoint(
-			    j->db, j->cfg.wal_limit_bytes, false, &stats);
+		e = janitor_checkpoint(
+		    j->db, j->cfg.wal_limit_bytes, false, &stats);
+		if (e == OK || e == ERR_BUSY)
+			e = janitor_prune(j->db, &j->cfg, &has_more, &stats);
 		if (e != OK)
 			return e;
 		if (!has_more || wait_ms(j, PAUSE_MS))

@@ -51,8 +51,9 @@ CHECK_RESULT enum err janitor_prune(struct db *db,
     const struct janitor_config *cfg, bool *ret_more,
     struct janitor_stats *add_to);
 
-/* Checkpoints now when the WAL is above limit (0: always). ERR_BUSY is
- * harmless. */
+/* Checkpoints now: RESTART when the WAL is filled beyond limit (0: when there
+ * is anything in it), with truncate TRUNCATE when its file is larger than
+ * that. ERR_BUSY is harmless. */
 CHECK_RESULT enum err janitor_checkpoint(struct db *db, int64_t limit_bytes,
     bool truncate, struct janitor_stats *add_to);
 

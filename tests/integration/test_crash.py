@@ -88,6 +88,7 @@ def test_kill_loop(make_site):
             play_round(site, numbers)
             for number in numbers:
                 reconnects += read_up_to(stream, number, seen)
+        stream.reconnect()  # the last kill may have cut it off
         site.deliver(JOB, {"id": "r", "status": "COMPLETED"})
         stream.wait_end()
         rows = site.writer.rows(JOB)

@@ -500,6 +500,29 @@ test_thread_reports_a_fault_once(void **state)
 	sem_destroy(&faults.is_good);
 }
 
+static void
+test_thread_reports_a_lock_it_cannot_open(void **state)
+{
+	struct site *s = *state;
+	struct janitor_config cfg = config(s);
+	struct faults faults;
+	struct janitor *j;
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/no/jobs.db", s->dir);
+	cfg.db_path = path;
+	cfg.on_fault = on_fault;
+	cfg.arg = &faults;
+	sem_init(&faults.is_bad, 0, 0);
+	sem_init(&faults.is_good, 0, 0);
+	assert_int_equal(janitor_start(&cfg, &j), OK);
+	wait_sem(&faults.is_bad);
+	janitor_stop(&j);
+	assert_non_null(strstr(faults.text, "-janitor: No such file"));
+	sem_destroy(&faults.is_bad);
+	sem_destroy(&faults.is_good);
+}
+
 #define SITE_TEST(f)                                                           \
 	cmocka_unit_test_setup_teardown(f, site_setup, site_teardown)
 
@@ -525,6 +548,9 @@ main(void)
 	    SITE_TEST(test_thread_follows_a_replaced_database),
 	    cmocka_unit_test_setup_teardown(
 		test_thread_reports_a_fault_once, site_empty, site_teardown),
+	    cmocka_unit_test_setup_teardown(
+		test_thread_reports_a_lock_it_cannot_open, site_empty,
+		site_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
