@@ -98,13 +98,21 @@ on_signal(void *arg, int signal)
 	fcgi_server_stop(sv->server);
 }
 
+static const int stop_signals[] = {SIGTERM, SIGINT, 0};
+
 enum err
 service_listen(const struct settings *s, int *ret_fd)
 {
 	mode_t mode = (mode_t)strtoul(s->socket_mode, NULL, 8);
 	struct buf message = BUF_INIT;
-	enum err e = sock_listen(s->socket, mode, ret_fd, &message);
+	sigset_t set;
+	enum err e;
 
+	(void)sigemptyset(&set);
+	for (const int *sig = stop_signals; *sig != 0; sig++)
+		(void)sigaddset(&set, *sig);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	e = sock_listen(s->socket, mode, ret_fd, &message);
 	if (e != OK)
 		log_error("cannot_listen", "detail",
 		    message.len > 0 ? message.data : err_text(e));
@@ -115,7 +123,6 @@ service_listen(const struct settings *s, int *ret_fd)
 enum err
 service_start(struct service *sv, int listen_fd)
 {
-	static const int signals[] = {SIGTERM, SIGINT, 0};
 	const struct settings *s = sv->settings;
 	struct fcgi_config cfg = {
 	    .prefix = s->api_prefix,
@@ -134,7 +141,7 @@ service_start(struct service *sv, int listen_fd)
 		e = fcgi_server_new(sv->loop, listen_fd, &cfg, &sv->server);
 	/* After FCGX_Init(), which replaces handlers. */
 	if (e == OK)
-		e = loop_signals(sv->loop, signals, on_signal, sv);
+		e = loop_signals(sv->loop, stop_signals, on_signal, sv);
 	if (e != OK)
 		log_error("cannot_start", "error",
 		    e == ERR_SYS ? strerror(errno) : err_text(e));

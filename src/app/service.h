@@ -36,7 +36,11 @@ struct service {
 int service_check(
     const struct settings *s, enum program program, enum db_mode mode);
 
-/* Finds or makes the listening socket. Logs what fails. */
+/*
+ * Finds or makes the listening socket. Logs what fails. Blocks SIGTERM and
+ * SIGINT before: from when somebody can connect, a signal to stop waits for
+ * service_run() and is lost neither to libfcgi's handlers nor to the default.
+ */
 CHECK_RESULT enum err service_listen(const struct settings *s, int *ret_fd);
 
 /*

@@ -7,6 +7,7 @@
  */
 #include <sys/socket.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -161,6 +162,15 @@ conn_open_request(struct fcgi_conn *c, const struct gate_head *head)
 	fcgi_conn_set_deadline(c, s->cfg.body_timeout_ms);
 }
 
+/* Peeking shows no end of file behind data. */
+static bool
+is_half_closed(int fd)
+{
+	struct pollfd p = {fd, POLLRDHUP, 0};
+
+	return poll(&p, 1, 0) > 0;
+}
+
 static void
 conn_read_head(struct fcgi_conn *c)
 {
@@ -183,6 +193,10 @@ conn_read_head(struct fcgi_conn *c)
 	if (verdict == GATE_OPEN) {
 		conn_open_request(c, &head);
 	} else if (verdict == GATE_MORE) {
+		if (is_half_closed(c->io.fd)) {
+			fcgi_conn_close(c);
+			return;
+		}
 		/* A kept connection may be idle for long, not half-sent. */
 		if (c->is_kept && c->deadline.slot == 0)
 			fcgi_conn_set_deadline(c, PARTIAL_HEAD_TIMEOUT_MS);
