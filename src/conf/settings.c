@@ -109,7 +109,7 @@ const struct opt_def settings_table[] = {
 	.max = HOUR, .programs = SERVERS,
 	.help = "time over which open work is ended at a stop"},
     {MEMBER(inline_output), .type = OPT_SIZE, .fallback = "4096", .min = 0,
-	.max = MEGA, .programs = ALL,
+	.max = MEGA / 2, .programs = ALL,
 	.help = "largest output that is sent in an event"},
     {MEMBER(keep_days), .type = OPT_INT, .fallback = "7", .min = 1,
 	.max = 36500, .programs = ALL,

@@ -18,8 +18,10 @@
 #include "web/jtext.h"
 
 enum {
-	ID_MAX = 256,	  /* bytes; real ones have about 40 */
-	ERROR_MAX = 4096, /* bytes of an error that the page is told */
+	NUMBER_MAX = 32,       /* digits; a time in milliseconds has 13 */
+	ID_MAX = 256,	       /* bytes; real ones have about 40 */
+	ERROR_MAX = 4096,      /* bytes of an error that the page is told */
+	STRUCTURE_MAX = 65536, /* bytes of an error that is taken apart */
 };
 
 static const struct {
@@ -85,7 +87,7 @@ cut(struct span s)
 	return (struct span){s.p, s.n < ERROR_MAX ? s.n : ERROR_MAX};
 }
 
-static void
+static bool
 add_member(struct buf *out, struct json_object *from, const char *from_name,
     const char *name)
 {
@@ -93,41 +95,54 @@ add_member(struct buf *out, struct json_object *from, const char *from_name,
 
 	if (!json_object_object_get_ex(from, from_name, &value) ||
 	    !json_object_is_type(value, json_type_string))
-		return;
+		return false;
 	add_key(out, name);
 	jtext_add_quoted(out, cut((struct span){json_object_get_string(value),
 				  (size_t)json_object_get_string_len(value)}));
+	return true;
 }
 
-/*
- * `error` is a message, or JSON text with the handler's traceback, host name
- * and worker id in it: of that only type and message are for the page.
- */
+/* An error with a structure: what the SDK makes of an exception, with its
+ * traceback, host name and worker id. Of that only type and message are for
+ * the page, whatever else is in it and however broken it is. */
+static void
+add_structured_error(struct buf *out, const struct buf *text)
+{
+	struct json_object *inner =
+	    text->len <= STRUCTURE_MAX ? json_tokener_parse(text->data) : NULL;
+	bool is_object = json_object_is_type(inner, json_type_object);
+
+	if (is_object)
+		(void)add_member(out, inner, "error_type", "error_type");
+	if (!is_object || !add_member(out, inner, "error_message", "error")) {
+		add_key(out, "error");
+		buf_add_str(out, "\"The worker reported an error.\"");
+	}
+	json_object_put(inner);
+}
+
+/* `error` is mostly a string: a message, or JSON text. */
 static void
 add_error(struct buf *out, struct span value)
 {
 	struct buf text = BUF_INIT;
-	struct json_object *inner = NULL;
+	size_t i;
 
-	if (jtext_kind(value) != JTEXT_STRING) {
-		add_key(out, value.n > ERROR_MAX ? "error_omitted" : "error");
-		jtext_add_line(
-		    out, value.n > ERROR_MAX ? SPAN_LIT("true") : value);
-		return;
-	}
-	jtext_add_string_value(&text, value);
-	if (buf_ok(&text) && text.len > 0 && text.data[0] == '{')
-		inner = json_tokener_parse(text.data);
-	if (json_object_is_type(inner, json_type_object) &&
-	    json_object_object_get_ex(inner, "error_message", NULL)) {
-		add_member(out, inner, "error_type", "error_type");
-		add_member(out, inner, "error_message", "error");
-	} else {
-		add_key(out, "error");
-		jtext_add_quoted(out, cut(buf_span(&text)));
-	}
+	if (jtext_kind(value) == JTEXT_STRING)
+		jtext_add_string_value(&text, value);
+	else
+		buf_add_span(&text, value);
 	out->failed = out->failed || text.failed;
-	json_object_put(inner);
+	if (!text.failed) {
+		i = text.len > 0 ? strspn(text.data, " \t\r\n") : 0;
+		if (i < text.len &&
+		    (text.data[i] == '{' || text.data[i] == '[')) {
+			add_structured_error(out, &text);
+		} else {
+			add_key(out, "error");
+			jtext_add_quoted(out, cut(buf_span(&text)));
+		}
+	}
 	buf_done(&text);
 }
 
@@ -208,6 +223,11 @@ runpod_normalise(struct span body, size_t inline_output, struct hook_event *ret,
 		*why = "The member status must be a string.";
 		goto out;
 	}
+	/* Without memory for it, a status must not read as an unknown one. */
+	if (!buf_ok(&status)) {
+		e = ERR_NOMEM;
+		goto out;
+	}
 	if (e == OK)
 		ret->type = type_of_status(buf_span(&status));
 	else if (jtext_get(body, "error", &error) &&
@@ -221,7 +241,7 @@ runpod_normalise(struct span body, size_t inline_output, struct hook_event *ret,
 	add_data(ret, body, inline_output);
 	add_identity(ret, body, buf_span(&status));
 	if (!buf_ok(&ret->data) || !buf_ok(&ret->identity) ||
-	    !buf_ok(&ret->external_id) || !buf_ok(&status))
+	    !buf_ok(&ret->external_id))
 		e = ERR_NOMEM;
 out:
 	buf_done(&status);

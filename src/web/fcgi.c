@@ -225,16 +225,16 @@ void
 fcgi_server_free(struct fcgi_server **server)
 {
 	struct fcgi_server *s = *server;
-	struct fcgi_conn *c;
+	struct fcgi_conn *c, *next;
 
 	if (s == NULL)
 		return;
 	s->is_stopping = false;
 	acceptor_stop(&s->acceptor);
-	while ((c = LIST_FIRST(&s->conns)) != NULL) {
-		fcgi_conn_close(c);
-		loop_undefer(s->loop, &c->reap);
-		conn_free(c);
+	for (c = LIST_FIRST(&s->conns); c != NULL; c = next) {
+		next = LIST_NEXT(c, link);
+		fcgi_conn_close(c); /* freed at the end of a turn, or with the
+				       loop */
 	}
 	fcgi_parser_done(&s->parser);
 	free(s);

@@ -15,6 +15,7 @@
 
 #include <sqlite3.h>
 
+#include "store/events.h"
 #include "store/stmt.h"
 
 enum { BUSY_MS = 2000 };
@@ -140,6 +141,20 @@ raw_events(struct site *s, const char *job_id, const char *type, int n)
 	    "INSERT INTO job_events (job_id, type) SELECT '%s', '%s' FROM k",
 	    n, job_id, type);
 	raw(s, sql);
+}
+
+/* Commits one event; returns its id. */
+static inline int64_t
+append(struct db *db, const struct event_new *e)
+{
+	bool is_duplicate = true;
+	int64_t id = 0;
+
+	assert_int_equal(db_begin(db), OK);
+	assert_int_equal(events_append(db, e, &id, &is_duplicate), OK);
+	assert_int_equal(db_commit(db), OK);
+	assert_false(is_duplicate);
+	return id;
 }
 
 #endif

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: ISC */
+/* web/request.c and web/answer.c. */
+#include "web/request.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "alloc_fail.h"
+#include "web/answer.h"
+#include "web/jtext.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define PREFIX "/api/v1"
+
+/* --- helpers -------------------------------------------------------------- */
+
+/* Meta-variables, ended by one without a name. */
+struct param {
+	const char *name, *value;
+};
+
+static const char *
+get_param(void *arg, const char *name)
+{
+	for (const struct param *p = arg; p->name != NULL; p++)
+		if (strcmp(p->name, name) == 0)
+			return p->value;
+	return NULL;
+}
+
+static void
+init(struct request *r, const char *prefix, const struct param *params)
+{
+	struct param copy[32] = {{0}};
+
+	for (size_t i = 0; params[i].name != NULL; i++) {
+		assert_true(i < COUNT(copy) - 1);
+		copy[i] = params[i];
+	}
+	assert_int_equal(request_init(r, prefix, get_param, copy), OK);
+	memset(copy, 0, sizeof(copy)); /* nothing is borrowed from it */
+}
+
+/* NULL: not sent. */
+static void
+assert_route(const char *prefix, const char *uri, const char *path_info,
+    const char *expected)
+{
+	const struct param params[] = {
+	    {path_info == NULL ? "NOTHING" : "PATH_INFO", path_info},
+	    {uri == NULL ? "NOTHING" : "REQUEST_URI", uri},
+	    {NULL, NULL},
+	};
+	struct request r;
+
+	init(&r, prefix, params);
+	if (strcmp(r.route, expected) != 0)
+		fail_msg("%s with PATH_INFO %s gives %s, not %s",
+		    uri == NULL ? "(none)" : uri,
+		    path_info == NULL ? "(none)" : path_info, r.route,
+		    expected);
+	request_done(&r);
+	assert_null(r.block);
+}
+
+/* --- routes --------------------------------------------------------------- */
+
+static void
+test_route_below_prefix(void **state)
+{
+	(void)state;
+	assert_route(PREFIX, PREFIX "/events/7", NULL, "/events/7");
+	assert_route(PREFIX, PREFIX "/events/7", "/other", "/events/7");
+	assert_route(PREFIX, PREFIX "/events?job_id=7", NULL, "/events");
+	assert_route(PREFIX, PREFIX "/events#top", NULL, "/events");
+	assert_route(PREFIX, PREFIX "/events?a#b?c", NULL, "/events");
+	assert_route(PREFIX, PREFIX "//events", NULL, "//events");
+	assert_route(PREFIX, PREFIX PREFIX "/events", NULL, PREFIX "/events");
+	assert_route("/a", "/a/b", NULL, "/b");
+}
+
+static void
+test_route_is_prefix(void **state)
+{
+	(void)state;
+	assert_route(PREFIX, PREFIX, NULL, "");
+	assert_route(PREFIX, PREFIX, "/other", "");
+	assert_route(PREFIX, PREFIX "?a=b", NULL, "");
+	assert_route(PREFIX, PREFIX "/", NULL, "/");
+}
+
+static void
+test_route_from_path_info(void **state)
+{
+	(void)state;
+	/* A CGI program has its own name in front. */
+	assert_route(
+	    PREFIX, "/cgi-bin/events.cgi/events/7", "/events/7", "/events/7");
+	assert_route(PREFIX, "/cgi-bin/events.cgi" PREFIX "/events/7",
+	    PREFIX "/events/7", "/events/7");
+	assert_route(PREFIX, NULL, "/events/7", "/events/7");
+	assert_route(PREFIX, NULL, PREFIX, "");
+	/* The web server has decoded it. */
+	assert_route(PREFIX, "/x", "/events/%37", "/events/%37");
+	assert_route(PREFIX, "/x", "/events/a?b#c", "/events/a?b#c");
+	/* The beginning of a name is no prefix. */
+	assert_route(PREFIX, PREFIX "x/events", "/events", "/events");
+	assert_route(PREFIX, "/x", PREFIX "x/events", PREFIX "x/events");
+	assert_route(PREFIX, "/api", "/events", "/events");
+}
+
+static void
+test_route_from_uri(void **state)
+{
+	(void)state;
+	assert_route(PREFIX, "/healthz", NULL, "/healthz");
+	assert_route(PREFIX, "/healthz", "", "/healthz");
+	assert_route(PREFIX, "/health%7a?x=1", NULL, "/healthz");
+	assert_route(PREFIX, PREFIX "x/events", NULL, PREFIX "x/events");
+	assert_route(PREFIX, "?a=b", NULL, "");
+	assert_route(PREFIX, "", "", "");
+	assert_route(PREFIX, NULL, NULL, "");
+}
+
+static void
+test_route_is_decoded_once(void **state)
+{
+	(void)state;
+	assert_route(
+	    PREFIX, PREFIX "/events/%61%2F%C3%A4", NULL, "/events/a/\xc3\xa4");
+	assert_route(PREFIX, PREFIX "/events/%2561", NULL, "/events/%61");
+	assert_route(PREFIX, PREFIX "/events/a+b", NULL, "/events/a+b");
+	assert_route(PREFIX, PREFIX "/events/%3Fa%23b", NULL, "/events/?a#b");
+	assert_route(PREFIX, PREFIX "/%", NULL, "/%");
+	assert_route(PREFIX, PREFIX "/%4", NULL, "/%4");
+	assert_route(PREFIX, PREFIX "/%zz", NULL, "/%zz");
+	/* An encoded prefix is none. */
+	assert_route(PREFIX, "/api%2Fv1/events", NULL, "/api/v1/events");
+	assert_route(PREFIX, "/%61pi/v1/events", "/events", "/events");
+}
+
+/* A NUL would cut comparisons short: such a path leads nowhere. */
+static void
+test_route_with_nul(void **state)
+{
+	(void)state;
+	assert_route(PREFIX, PREFIX "/events/7%00", NULL, "");
+	assert_route(PREFIX, PREFIX "/events/7%00/x", NULL, "");
+	assert_route(PREFIX, PREFIX "/%00", NULL, "");
+	assert_route(PREFIX, "/healthz%00x", NULL, "");
+	assert_route(PREFIX, PREFIX "/events%2500", NULL, "/events%00");
+}
+
+/* --- fields --------------------------------------------------------------- */
+
+static void
+test_fields(void **state)
+{
+	static const struct {
+		size_t offset;
+		const char *name;
+	} fields[] = {
+	    {offsetof(struct request, method), "REQUEST_METHOD"},
+	    {offsetof(struct request, query), "QUERY_STRING"},
+	    {offsetof(struct request, content_type), "CONTENT_TYPE"},
+	    {offsetof(struct request, content_length), "CONTENT_LENGTH"},
+	    {offsetof(struct request, accept), "HTTP_ACCEPT"},
+	    {offsetof(struct request, authorization), "HTTP_AUTHORIZATION"},
+	    {offsetof(struct request, cookie), "HTTP_COOKIE"},
+	    {offsetof(struct request, origin), "HTTP_ORIGIN"},
+	    {offsetof(struct request, last_event_id), "HTTP_LAST_EVENT_ID"},
+	    {offsetof(struct request, idempotency_key), "HTTP_IDEMPOTENCY_KEY"},
+	    {offsetof(struct request, webhook_id), "HTTP_WEBHOOK_ID"},
+	    {offsetof(struct request, webhook_timestamp),
+		"HTTP_WEBHOOK_TIMESTAMP"},
+	    {offsetof(struct request, webhook_signature),
+		"HTTP_WEBHOOK_SIGNATURE"},
+	    {offsetof(struct request, remote_user), "REMOTE_USER"},
+	    {offsetof(struct request, remote_addr), "REMOTE_ADDR"},
+	};
+	const struct param nothing = {NULL, NULL};
+	struct request r;
+	const char *value;
+
+	(void)state;
+	init(&r, PREFIX, &nothing);
+	for (size_t i = 0; i < COUNT(fields); i++) {
+		memcpy(&value, (char *)&r + fields[i].offset, sizeof(value));
+		assert_string_equal(value, "");
+	}
+	assert_null(r.body.p);
+	assert_int_equal(r.body.n, 0);
+	request_done(&r);
+
+	for (size_t i = 0; i < COUNT(fields); i++) {
+		const struct param params[] = {
+		    {fields[i].name, "its %41 value&=+"}, {NULL, NULL}};
+
+		init(&r, PREFIX, params);
+		for (size_t k = 0; k < COUNT(fields); k++) {
+			memcpy(&value, (char *)&r + fields[k].offset,
+			    sizeof(value));
+			assert_string_equal(
+			    value, k == i ? "its %41 value&=+" : "");
+		}
+		request_done(&r);
+	}
+}
+
+static void
+test_other_names(void **state)
+{
+	const struct param redirected[] = {
+	    {"REDIRECT_HTTP_AUTHORIZATION", "Bearer r"},
+	    {"HTTP_SVIX_ID", "svix"},
+	    {"HTTP_SVIX_TIMESTAMP", "1"},
+	    {"HTTP_SVIX_SIGNATURE", "v1,x"},
+	    {NULL, NULL},
+	};
+	const struct param both[] = {
+	    {"REDIRECT_HTTP_AUTHORIZATION", "Bearer r"},
+	    {"HTTP_AUTHORIZATION", "Bearer a"},
+	    {"HTTP_SVIX_ID", "svix"},
+	    {"HTTP_WEBHOOK_ID", ""}, /* empty is missing */
+	    {NULL, NULL},
+	};
+	struct request r;
+
+	(void)state;
+	init(&r, PREFIX, redirected);
+	assert_string_equal(r.authorization, "Bearer r");
+	assert_string_equal(r.webhook_id, "svix");
+	assert_string_equal(r.webhook_timestamp, "1");
+	assert_string_equal(r.webhook_signature, "v1,x");
+	request_done(&r);
+	init(&r, PREFIX, both);
+	assert_string_equal(r.authorization, "Bearer a");
+	assert_string_equal(r.webhook_id, "svix");
+	request_done(&r);
+}
+
+static void
+test_request_no_memory(void **state)
+{
+	struct param params[] = {
+	    {"REQUEST_URI", PREFIX "/events/a-job-with-a-name-that-is-longer-"
+				   "than-the-first-size-of-a-buffer"},
+	    {"QUERY_STRING", "last_event_id=7f3a09c1-42&heartbeat=event"},
+	    {"HTTP_COOKIE", "a cookie of some length, so that the block grows "
+			    "again and one more time; and one more"},
+	    {NULL, NULL},
+	};
+	struct request r = {.method = "untouched"};
+	bool is_more = true;
+	enum err e;
+
+	(void)state;
+	for (unsigned n = 1; is_more; n++) {
+		assert_string_equal(r.method, "untouched");
+		alloc_fail_start(n);
+		e = request_init(&r, PREFIX, get_param, params);
+		is_more = alloc_fail_stop();
+		assert_int_equal(e, is_more ? ERR_NOMEM : OK);
+	}
+	assert_string_equal(r.cookie, params[2].value);
+	request_done(&r);
+}
+
+/* --- answers -------------------------------------------------------------- */
+
+static void
+assert_format(const struct answer *a, bool for_head, const char *expected)
+{
+	struct buf out = BUF_INIT;
+
+	answer_format(a, for_head, &out);
+	assert_true(buf_ok(&out));
+	assert_string_equal(buf_span(&out).p, expected);
+	buf_done(&out);
+}
+
+static void
+test_format(void **state)
+{
+	struct answer a = ANSWER_INIT;
+
+	(void)state;
+	assert_format(&a, false, "Status: 200 OK\r\nContent-Length: 0\r\n\r\n");
+	answer_json(&a, 201);
+	answer_header(&a, "Vary", "Origin");
+	buf_add_str(&a.body, "{}\n");
+	assert_format(&a, false,
+	    "Status: 201 Created\r\nContent-Type: application/json\r\n"
+	    "Cache-Control: no-store\r\nVary: Origin\r\n"
+	    "Content-Length: 3\r\n\r\n{}\n");
+	assert_format(&a, true,
+	    "Status: 201 Created\r\nContent-Type: application/json\r\n"
+	    "Cache-Control: no-store\r\nVary: Origin\r\n\r\n");
+	answer_done(&a);
+}
+
+/* RFC 9110 section 8.6: no Content-Length with 204. */
+static void
+test_format_no_content(void **state)
+{
+	struct answer a = ANSWER_INIT;
+
+	(void)state;
+	a.status = 204;
+	answer_header(&a, "Allow", "GET");
+	assert_format(
+	    &a, false, "Status: 204 No Content\r\nAllow: GET\r\n\r\n");
+	assert_format(&a, true, "Status: 204 No Content\r\nAllow: GET\r\n\r\n");
+	answer_done(&a);
+}
+
+/* A phrase for each status of the contract; a number without one is sent. */
+static void
+test_format_reasons(void **state)
+{
+	static const int statuses[] = {200, 201, 204, 400, 401, 403, 404, 405,
+	    409, 413, 415, 422, 500, 503, 507};
+	struct buf out = BUF_INIT;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(statuses); i++) {
+		struct answer a = {statuses[i], BUF_INIT, BUF_INIT};
+
+		buf_reset(&out);
+		answer_format(&a, false, &out);
+		assert_null(strstr(out.data, "Unknown"));
+		assert_int_equal(atoi(out.data + 8), statuses[i]);
+	}
+	assert_format(&(struct answer){599, BUF_INIT, BUF_INIT}, true,
+	    "Status: 599 Unknown\r\n\r\n");
+	buf_done(&out);
+}
+
+/* What was answered so far is forgotten; nothing in the message can end the
+ * string or the line. */
+static void
+test_error(void **state)
+{
+	struct answer a = ANSWER_INIT;
+	struct span body;
+
+	(void)state;
+	answer_header(&a, "X-Old", "1");
+	buf_add_str(&a.body, "old");
+	a.body.failed = true;
+	answer_error(&a, 404, "not_found", "There is nothing at this path.");
+	assert_format(&a, false,
+	    "Status: 404 Not Found\r\nContent-Type: application/json\r\n"
+	    "Cache-Control: no-store\r\nContent-Length: 74\r\n\r\n"
+	    "{\"error\":{\"code\":\"not_found\","
+	    "\"message\":\"There is nothing at this path.\"}}\n");
+	answer_error(&a, 400, "a\"b", "c\\d\"}\r\n\x01\xff<\xe2\x80\xa8>");
+	assert_string_equal(a.body.data,
+	    "{\"error\":{\"code\":\"a\\\"b\",\"message\":\"c\\\\d\\\"}\\r\\n"
+	    "\\u0001\xef\xbf\xbd<\xe2\x80\xa8>\"}}\n");
+	assert_int_equal(jtext_check(buf_span(&a.body), &body), OK);
+	assert_int_equal(a.status, 400);
+	answer_done(&a);
+}
+
+/* A failure anywhere shows in what is to be sent. */
+static void
+test_format_no_memory(void **state)
+{
+	struct buf out = BUF_INIT;
+	bool is_more = true;
+
+	(void)state;
+	for (unsigned n = 1; is_more; n++) {
+		struct answer a = ANSWER_INIT;
+
+		alloc_fail_start(n);
+		answer_error(&a, 503, "out_of_memory",
+		    "A long message, so that "
+		    "the body grows twice.");
+		answer_header(&a, "Retry-After", "5");
+		answer_format(&a, false, &out);
+		is_more = alloc_fail_stop();
+		assert_int_equal(buf_ok(&out), !is_more);
+		answer_done(&a);
+		buf_done(&out);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_route_below_prefix),
+	    cmocka_unit_test(test_route_from_path_info),
+	    cmocka_unit_test(test_route_from_uri),
+	    cmocka_unit_test(test_route_is_decoded_once),
+	    cmocka_unit_test(test_route_with_nul),
+	    cmocka_unit_test(test_route_is_prefix),
+	    cmocka_unit_test(test_fields),
+	    cmocka_unit_test(test_other_names),
+	    cmocka_unit_test(test_request_no_memory),
+	    cmocka_unit_test(test_format),
+	    cmocka_unit_test(test_format_no_content),
+	    cmocka_unit_test(test_format_reasons),
+	    cmocka_unit_test(test_error),
+	    cmocka_unit_test(test_format_no_memory),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
