@@ -74,7 +74,8 @@ add_number(struct buf *out, struct span body, const char *name)
 {
 	struct span value;
 
-	if (!jtext_get(body, name, &value) || jtext_kind(value) != JTEXT_NUMBER)
+	if (!jtext_get(body, name, &value) ||
+	    jtext_kind(value) != JTEXT_NUMBER || value.n > NUMBER_MAX)
 		return;
 	add_key(out, name);
 	buf_add_span(out, value);

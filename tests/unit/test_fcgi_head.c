@@ -319,6 +319,54 @@ test_many_params(void **state)
 	buf_done(&head);
 }
 
+static void
+test_padding(void **state)
+{
+	struct buf params = BUF_INIT, head = BUF_INIT;
+
+	(void)state;
+	add_common(&params);
+	add_pair(&params, "QUERY_STRING", span_of("q"));
+	for (size_t padding = 0; padding < 256; padding += 17) {
+		buf_reset(&head);
+		add_begin(&head, RESPONDER, 0);
+		add_params(&head, buf_span(&params), 40, padding);
+		head.len -= 8;
+		add_record(&head, FCGI_PARAMS_TYPE, SPAN_LIT(""), padding);
+		assert_read(&head, "q");
+	}
+	buf_done(&params);
+	buf_done(&head);
+}
+
+/*
+ * libfcgi forgets the padding of BEGIN_REQUEST and takes it for records: it
+ * finds no parameters, or whatever was hidden there (GET_VALUES among it, which
+ * overflows a buffer of its own). Such a head is either not opened or read
+ * right.
+ */
+static void
+test_padding_of_begin(void **state)
+{
+	struct buf params = BUF_INIT, head = BUF_INIT;
+	struct gate_head opened;
+
+	(void)state;
+	add_common(&params);
+	add_pair(&params, "QUERY_STRING", span_of("q"));
+	for (size_t padding = 1; padding < 256; padding += 127) {
+		buf_reset(&head);
+		add_record(
+		    &head, FCGI_BEGIN, SPAN_LIT("\0\1\0\0\0\0\0\0"), padding);
+		add_params(&head, buf_span(&params), 65535, 0);
+		if (gate_scan((const unsigned char *)head.data, head.len,
+			&opened) == GATE_OPEN)
+			assert_read(&head, "q");
+	}
+	buf_done(&params);
+	buf_done(&head);
+}
+
 /* --- failures ------------------------------------------------------------- */
 
 /* What the gate would never open: refused at once (libfcgi's own way of
@@ -445,6 +493,8 @@ main(void)
 	    cmocka_unit_test(test_largest),
 	    cmocka_unit_test(test_short_after_long),
 	    cmocka_unit_test(test_many_params),
+	    cmocka_unit_test(test_padding),
+	    cmocka_unit_test(test_padding_of_begin),
 	    cmocka_unit_test(test_refused),
 	    cmocka_unit_test(test_no_memory),
 	    cmocka_unit_test(test_done),
