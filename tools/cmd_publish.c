@@ -54,12 +54,12 @@ command_url(const struct command_line *c)
 	if (c->provider != NULL)
 		claim.provider = c->provider;
 	if (!sse_job_id_ok(claim.job_id))
-		return command_fail("url", "not a job id");
+		return command_misuse("url", "not a job id");
 	if (provider_find(claim.provider) == NULL)
-		return command_fail("url", "no such provider");
+		return command_misuse("url", "no such provider");
 	if (c->expires != NULL &&
 	    (opt_parse_duration(c->expires, &ttl_ms) != OK || ttl_ms <= 0))
-		return command_fail(
+		return command_misuse(
 		    "url", "--expires takes a time such as 24h");
 	claim.exp = (clock_real_ms() + ttl_ms) / 1000;
 	if (sign_keys_load(c->settings->webhook_secret, &keys, &text) != OK)
@@ -112,14 +112,16 @@ command_publish(const struct command_line *c)
 	enum err err;
 
 	if (!sse_job_id_ok(span_of(e.job_id)))
-		return command_fail("publish", "not a job id");
+		return command_misuse("publish", "not a job id");
 	if (!sse_type_ok(span_of(e.type)))
-		return command_fail("publish", "not an event type");
+		return command_misuse("publish", "not an event type");
 	if (data.n > 0 && (jtext_check(data, &e.data) != OK ||
 			      jtext_kind(e.data) != JTEXT_OBJECT))
-		return command_fail("publish", "the data is not a JSON object");
+		return command_misuse(
+		    "publish", "the data is not a JSON object");
 	if (data.n > SSE_DATA_MAX)
-		return command_fail("publish", "the data is larger than 1 MiB");
+		return command_misuse(
+		    "publish", "the data is larger than 1 MiB");
 	db = command_open(c, DB_WRITE);
 	if (db == NULL)
 		return EXIT_FAILED;

@@ -23,7 +23,7 @@ struct command_line {
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 /* Each returns its exit status and has said why on standard error when that
- * is not EXIT_DONE (EXIT_USAGE: the caller says it). */
+ * is not EXIT_DONE. */
 int command_init(const struct command_line *c);
 int command_url(const struct command_line *c);
 int command_publish(const struct command_line *c);
@@ -34,7 +34,8 @@ int command_jobs(const struct command_line *c);
  * owned (db_close). */
 struct db *command_open(const struct command_line *c, enum db_mode mode);
 
-/* Prints "jobwire: what: detail" and returns EXIT_FAILED. */
+/* Print "jobwire: what: detail" and return EXIT_FAILED or EXIT_USAGE. */
 int command_fail(const char *what, const char *detail);
+int command_misuse(const char *what, const char *detail);
 
 #endif

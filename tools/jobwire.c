@@ -39,6 +39,13 @@ command_fail(const char *what, const char *detail)
 	return EXIT_FAILED;
 }
 
+int
+command_misuse(const char *what, const char *detail)
+{
+	(void)command_fail(what, detail);
+	return EXIT_USAGE;
+}
+
 struct db *
 command_open(const struct command_line *c, enum db_mode mode)
 {
@@ -82,15 +89,18 @@ take_flag(int *argc, char **argv, const char *name)
 static int
 run(const struct command_line *c, const char *name)
 {
-	int status = EXIT_USAGE;
+	bool is_known = false;
 
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		if (strcmp(commands[i].name, name) == 0 &&
-		    c->n >= commands[i].min && c->n <= commands[i].max)
-			status = commands[i].run(c);
-	if (status == EXIT_USAGE)
-		(void)fputs(usage, stderr);
-	return status;
+		if (strcmp(commands[i].name, name) == 0) {
+			is_known = true;
+			if (c->n >= commands[i].min && c->n <= commands[i].max)
+				return commands[i].run(c);
+		}
+	if (!is_known)
+		(void)command_fail("no such command", name);
+	(void)fputs(usage, stderr);
+	return EXIT_USAGE;
 }
 
 int

@@ -30,7 +30,7 @@ static void
 conn_free(struct fcgi_conn *c)
 {
 	fcgi_conn_drop_intake(c);
-	buf_done(&c->out);
+	fcgi_conn_drop_outgoing(c);
 	free(c);
 }
 
@@ -56,6 +56,7 @@ fcgi_conn_close(struct fcgi_conn *c)
 	(void)close(fd);
 	LIST_REMOVE(c, link);
 	s->cfg.stats->open--;
+	c->reap = (struct deferred){.run = on_reap};
 	loop_defer(s->loop, &c->reap);
 	if (s->is_stopping && LIST_EMPTY(&s->conns))
 		s->cfg.on_idle(s->cfg.arg);
@@ -159,7 +160,6 @@ on_accept(struct acceptor *a, int fd)
 	c->io.fd = fd;
 	c->io.on_ready = on_conn_ready;
 	c->deadline.on_due = on_conn_deadline;
-	c->reap.run = on_reap;
 	c->server = s;
 	c->state = HEAD;
 	if (io_add(s->loop, &c->io, IO_READ | IO_EDGE) != OK) {

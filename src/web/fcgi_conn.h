@@ -39,16 +39,23 @@ struct intake {
 	bool is_large; /* the body passed max_body: dropped, 413 at its end */
 };
 
+/* An answer on its way, or the end of a stream. */
+struct outgoing {
+	struct buf buf;
+	size_t sent;
+};
+
 struct fcgi_conn {
 	struct exchange x; /* first: the handler's view */
 	struct io io;
-	struct timer deadline;
-	struct deferred reap;
+	union {
+		struct timer deadline; /* until CLOSED */
+		struct deferred reap;  /* from then on */
+	};
 	struct fcgi_server *server;
 	LIST_ENTRY(fcgi_conn) link;
-	struct intake *in; /* owned; NULL in HEAD and while streaming */
-	struct buf out;	   /* rest of an answer, or of the end of a stream */
-	size_t out_sent;
+	struct intake *in;    /* owned; NULL in HEAD and while streaming */
+	struct outgoing *out; /* owned; only in SENDING */
 	unsigned char header[GATE_HEADER_LEN]; /* of the record being read */
 	uint8_t header_len;		       /* how much of it is there */
 	uint8_t state;			       /* enum state */
@@ -57,8 +64,8 @@ struct fcgi_conn {
 	bool wants_write;
 	bool saw_eof; /* the peer will send no more */
 	uint16_t request_id;
-	size_t record_left;  /* content and padding still to come */
-	size_t content_left; /* of that, content */
+	uint32_t record_left;  /* content and padding still to come */
+	uint32_t content_left; /* of that, content */
 };
 
 struct fcgi_server {
@@ -92,6 +99,7 @@ void fcgi_conn_read(struct fcgi_conn *c);
 /* In fcgi_out.c. */
 extern const struct exchange_ops fcgi_conn_ops;
 void fcgi_conn_flush(struct fcgi_conn *c);
+void fcgi_conn_drop_outgoing(struct fcgi_conn *c);
 /* An answer of ours that no handler makes. */
 void fcgi_conn_refuse(
     struct fcgi_conn *c, int status, const char *code, const char *message);

@@ -45,8 +45,8 @@ conn_take_content(struct fcgi_conn *c, const unsigned char *p, size_t n)
 {
 	size_t content = n < c->content_left ? n : c->content_left;
 
-	c->content_left -= content;
-	c->record_left -= n;
+	c->content_left -= (uint32_t)content;
+	c->record_left -= (uint32_t)n;
 	if (c->state != BODY || c->header[1] != GATE_STDIN || content == 0 ||
 	    c->in->is_large)
 		return;
@@ -70,7 +70,7 @@ conn_take_record(struct fcgi_conn *c)
 		return;
 	}
 	c->content_left = r.content_len;
-	c->record_left = (size_t)r.content_len + r.padding_len;
+	c->record_left = (uint32_t)r.content_len + r.padding_len;
 	/* Only HAProxy sends ABORT; all else that is not STDIN has no business
 	 * here (FastCGI allows several requests on a connection, no web server
 	 * does it). */

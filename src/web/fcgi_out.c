@@ -7,6 +7,7 @@
  */
 #include <sys/socket.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "web/fcgi_conn.h"
@@ -59,12 +60,21 @@ op_send(struct exchange *x, struct span body, size_t *progress)
 	return r;
 }
 
+void
+fcgi_conn_drop_outgoing(struct fcgi_conn *c)
+{
+	if (c->out == NULL)
+		return;
+	buf_done(&c->out->buf);
+	free(c->out);
+	c->out = NULL;
+}
+
 /* After the last byte: the next request on this connection, or its end. */
 static void
 conn_answered(struct fcgi_conn *c)
 {
-	buf_done(&c->out);
-	c->out_sent = 0;
+	fcgi_conn_drop_outgoing(c);
 	if (!c->keep_conn || c->saw_eof || c->server->is_stopping) {
 		fcgi_conn_close(c);
 		return;
@@ -79,13 +89,14 @@ conn_answered(struct fcgi_conn *c)
 void
 fcgi_conn_flush(struct fcgi_conn *c)
 {
+	struct outgoing *o = c->out;
 	struct iovec iov;
 	enum sent r = SENT_ALL;
 
-	while (r == SENT_ALL && c->out_sent < c->out.len) {
-		iov = (struct iovec){
-		    c->out.data + c->out_sent, c->out.len - c->out_sent};
-		r = conn_sendmsg(c, &iov, 1, &c->out_sent);
+	while (r == SENT_ALL && o->sent < o->buf.len) {
+		iov =
+		    (struct iovec){o->buf.data + o->sent, o->buf.len - o->sent};
+		r = conn_sendmsg(c, &iov, 1, &o->sent);
 	}
 	if (r == SENT_GONE)
 		fcgi_conn_close(c);
@@ -93,15 +104,18 @@ fcgi_conn_flush(struct fcgi_conn *c)
 		conn_answered(c);
 }
 
-/* c->out is complete: send it, within the time for it. */
+/* Takes the last bytes of the answer and sends them, within the time for it. */
 static void
-conn_begin_sending(struct fcgi_conn *c)
+conn_finish(struct fcgi_conn *c, struct buf *b)
 {
 	fcgi_conn_drop_intake(c);
-	if (!buf_ok(&c->out)) {
+	c->out = buf_ok(b) ? malloc(sizeof(*c->out)) : NULL;
+	if (c->out == NULL) {
+		buf_done(b);
 		fcgi_conn_close(c);
 		return;
 	}
+	*c->out = (struct outgoing){*b, 0};
 	c->state = SENDING;
 	fcgi_conn_set_deadline(c, c->server->cfg.send_timeout_ms);
 	if (c->state == SENDING)
@@ -109,12 +123,29 @@ conn_begin_sending(struct fcgi_conn *c)
 }
 
 static void
-conn_add_end(struct fcgi_conn *c, enum gate_status status)
+add_end(struct buf *b, uint16_t request_id, enum gate_status status)
 {
 	unsigned char end[GATE_END_LEN];
 
-	gate_format_end(end, c->request_id, status);
-	buf_add(&c->out, end, sizeof(end));
+	gate_format_end(end, request_id, status);
+	buf_add(b, end, sizeof(end));
+}
+
+/* Appends content as STDOUT records. */
+static void
+add_records(struct buf *b, uint16_t request_id, struct span content)
+{
+	unsigned char header[GATE_HEADER_LEN];
+	size_t len;
+
+	buf_reserve(b, gate_framed_len(content.n) + GATE_END_LEN);
+	for (size_t at = 0; at < content.n; at += len) {
+		len = content.n - at;
+		len = len < GATE_RECORD_MAX ? len : GATE_RECORD_MAX;
+		gate_format_header(header, GATE_STDOUT, request_id, len);
+		buf_add(b, header, sizeof(header));
+		buf_add(b, content.p + at, len);
+	}
 }
 
 static void
@@ -122,33 +153,24 @@ op_answer(struct exchange *x, const struct answer *a)
 {
 	struct fcgi_conn *c = conn_of(x);
 	bool for_head = strcmp(c->in->request.method, "HEAD") == 0;
-	struct buf cgi = BUF_INIT;
-	unsigned char header[GATE_HEADER_LEN];
-	size_t len;
+	struct buf cgi = BUF_INIT, out = BUF_INIT;
 
 	answer_format(a, for_head, &cgi);
-	buf_reserve(&c->out, gate_framed_len(cgi.len) + GATE_END_LEN);
-	for (size_t at = 0; at < cgi.len; at += len) {
-		len = cgi.len - at < GATE_RECORD_MAX ? cgi.len - at
-						     : GATE_RECORD_MAX;
-		gate_format_header(header, GATE_STDOUT, c->request_id, len);
-		buf_add(&c->out, header, sizeof(header));
-		buf_add(&c->out, cgi.data + at, len);
-	}
-	if (!buf_ok(&cgi))
-		c->out.failed = true;
+	add_records(&out, c->request_id, buf_span(&cgi));
+	out.failed = out.failed || cgi.failed;
 	buf_done(&cgi);
-	conn_add_end(c, GATE_REQUEST_COMPLETE);
-	conn_begin_sending(c);
+	add_end(&out, c->request_id, GATE_REQUEST_COMPLETE);
+	conn_finish(c, &out);
 }
 
 static void
 op_end(struct exchange *x)
 {
 	struct fcgi_conn *c = conn_of(x);
+	struct buf out = BUF_INIT;
 
-	conn_add_end(c, GATE_REQUEST_COMPLETE);
-	conn_begin_sending(c);
+	add_end(&out, c->request_id, GATE_REQUEST_COMPLETE);
+	conn_finish(c, &out);
 }
 
 static void
@@ -178,7 +200,9 @@ fcgi_conn_refuse(
 void
 fcgi_conn_refuse_role(struct fcgi_conn *c)
 {
+	struct buf out = BUF_INIT;
+
 	c->keep_conn = false;
-	conn_add_end(c, GATE_UNKNOWN_ROLE);
-	conn_begin_sending(c);
+	add_end(&out, c->request_id, GATE_UNKNOWN_ROLE);
+	conn_finish(c, &out);
 }

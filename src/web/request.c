@@ -90,7 +90,8 @@ request_init(
 	add_route(&block, prefix, param_or_empty(param, arg, "REQUEST_URI"),
 	    param_or_empty(param, arg, "PATH_INFO"));
 	/* A decoded %00 would cut every comparison short: no route then. */
-	if (buf_ok(&block) && memchr(block.data, '\0', block.len) != NULL)
+	if (buf_ok(&block) && block.len > 0 &&
+	    memchr(block.data, '\0', block.len) != NULL)
 		buf_reset(&block);
 	buf_add_char(&block, '\0');
 	for (size_t i = 0; i < N_FIELDS; i++) {

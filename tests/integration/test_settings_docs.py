@@ -1,0 +1,131 @@
+"""What is written about the settings, against what the programs say of them:
+the manuals and the example file."""
+
+import os
+import re
+import subprocess
+
+import pytest
+from harness.process import read_text
+from harness.site import program, source_root
+from harness.wait import patience
+
+PROGRAMS = {"jobwire": 1, "jobwire-events": 8, "jobwire-webhook": 8}
+EXAMPLE = os.path.join(source_root(), "contrib", "jobwire.conf.example")
+# Flags that are about one run and say nothing in a file.
+_NOT_IN_FILE = {"help", "version", "check", "json", "config"}
+_HELP_LINE = re.compile(
+    r"  --(?P<flag>[a-z-]+)(?: \S+)? +\S.*?(?: \((?P<default>[^()]*)\))?"
+)
+_EXAMPLE_LINE = re.compile(r"(?P<off>#?)(?P<name>[a-z_]+) = (?P<value>\S.*)")
+_MANUAL_ITEM = re.compile(r"\.It Ic (?P<name>[a-z_]+) No = .* Pq (?P<default>.*)")
+
+
+def manual(name, section):
+    """The source of a manual page."""
+    return read_text(os.path.join(source_root(), "man", f"{name}.{section}"))
+
+
+def run(name, *arguments):
+    """What a program prints, without any environment of ours."""
+    environment = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith("JOBWIRE_")
+    }
+    return subprocess.run(
+        [program(name), *arguments], capture_output=True, text=True,
+        timeout=patience(20), env=environment, stdin=subprocess.DEVNULL,
+        check=True,
+    ).stdout
+
+
+def flags(name):
+    """Every flag of a program, as a setting is written in a file, with its
+    default or None."""
+    lines = [
+        _HELP_LINE.fullmatch(line)
+        for line in run(name, "--help").splitlines()
+        if line.startswith("  --")
+    ]
+    assert lines and all(lines)
+    return {m["flag"].replace("-", "_"): m["default"] for m in lines}
+
+
+def settings():
+    """All settings of all programs, with their defaults."""
+    found = {}
+    for name in PROGRAMS:
+        found.update(flags(name))
+    return {k: v for k, v in found.items() if k not in _NOT_IN_FILE}
+
+
+def example():
+    """The settings in the example file: {name: (is switched on, value)}."""
+    found = {}
+    for line in read_text(EXAMPLE).splitlines():
+        match = _EXAMPLE_LINE.fullmatch(line)
+        if match:
+            assert match["name"] not in found, f"{match['name']} twice"
+            found[match["name"]] = (not match["off"], match["value"])
+        else:
+            assert not line or line == "#" or line.startswith("# "), line
+    return found
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_every_flag_is_in_its_manual(name):
+    text = manual(name, PROGRAMS[name])
+    written = re.findall(r"(?m)^(?:\.It )?\.?Fl -([a-z-]+)", text)
+    expected = {flag.replace("_", "-") for flag in flags(name)}
+    assert not expected - set(written)
+    options = text[text.index(".Ss Options") :]
+    listed = re.findall(r"(?m)^(?:\.It Fl|\.Fl) -([a-z-]+)", options)
+    assert not set(listed) - expected
+
+
+def test_every_setting_is_in_its_manual_with_its_default():
+    written = {
+        m["name"]: m["default"].removeprefix("Pa ")
+        for m in _MANUAL_ITEM.finditer(manual("jobwire.conf", 5))
+    }
+    expected = {k: v or "none" for k, v in settings().items()}
+    assert written == expected
+
+
+def test_every_setting_is_in_the_example_with_its_default():
+    shown = example()
+    for name, default in settings().items():
+        if name == "socket":
+            assert {"events_socket", "webhook_socket"} <= set(shown)
+            continue
+        is_on, value = shown[name]
+        assert default is None or (is_on, value) == (False, default), name
+    known = set(settings()) | {"events_socket", "webhook_socket"}
+    assert set(shown) <= known
+
+
+def check(name, config, database):
+    """The settings that a program ends up with."""
+    lines = run(name, "--check", "--config", config, "--db", database)
+    return dict(
+        re.fullmatch(r"(\w+) = (.*)", line).groups()
+        for line in lines.splitlines()
+        if " = " in line
+    )
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_example_loads(make_site, tmp_path, name):
+    site = make_site()
+    all_on = tmp_path / "all-on.conf"
+    all_on.write_text(re.sub(r"(?m)^#(?=\S)", "", read_text(EXAMPLE)))
+    defaults = tmp_path / "defaults.conf"
+    defaults.write_text("")
+    plain = check(name, str(defaults), site.db)
+    as_shipped = check(name, EXAMPLE, site.db)
+    changed = {k for k in plain if plain[k] != as_shipped[k]}
+    assert changed <= {"config", "socket", "webhook_secret"}
+    switched_on = check(name, str(all_on), site.db)
+    changed = {k for k in as_shipped if as_shipped[k] != switched_on[k]}
+    assert changed <= {"config", "cors_origins"}
