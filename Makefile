@@ -170,7 +170,7 @@ fuzz: ## fuzz each parser for FUZZ_SECONDS (needs clang) [FUZZ_SECONDS=30]
 
 fuzz-run: $(FUZZ)
 	$(Q)set -e; for f in $(FUZZ); do c=$(BUILD)/corpus/$${f##*/fuzz_}; \
-	mkdir -p $$c; $$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
+	mkdir -p $$c; $$f -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$${f}- \
 	$$c tests/fuzz/corpus/$${f##*/fuzz_}; done
 
 bench: all ## run the measurements in tests/bench

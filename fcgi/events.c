@@ -5,6 +5,7 @@
  * start and the workers.
  */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "app/service.h"
 #include "app/workers.h"
@@ -116,6 +117,15 @@ check_database(const struct settings *s)
 	return e;
 }
 
+/* In the parent of the workers, which have their own. */
+static void
+close_socket(void *arg)
+{
+	struct start *p = arg;
+
+	(void)close(p->listen_fd);
+}
+
 static int
 run(struct start *p)
 {
@@ -125,7 +135,7 @@ run(struct start *p)
 	if (check_database(&p->settings) == OK &&
 	    service_listen(&p->settings, &p->listen_fd) == OK &&
 	    metrics_new(n, &p->slots) == OK)
-		status = workers_run(n, p->slots, work, p);
+		status = workers_run(n, p->slots, work, close_socket, p);
 	metrics_free(&p->slots, n);
 	return status;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The commands that make things: the database, signed URLs, events.
+ * The commands that change things: they make the database, signed URLs and
+ * events, and remove what retention does not keep.
  */
 #include <stdio.h>
 
@@ -12,6 +13,7 @@
 #include "hook/provider.h"
 #include "io/bell.h"
 #include "store/events.h"
+#include "store/janitor.h"
 #include "web/jtext.h"
 #include "web/sse.h"
 
@@ -138,4 +140,34 @@ command_publish(const struct command_line *c)
 	}
 	db_close(&db);
 	return err == OK ? EXIT_DONE : EXIT_FAILED;
+}
+
+int
+command_prune(const struct command_line *c)
+{
+	struct janitor_config cfg = {
+	    .db_path = c->settings->db,
+	    .keep_days = c->settings->keep_days,
+	    .keep_progress = c->settings->keep_progress,
+	    .keep_events = c->settings->keep_events,
+	};
+	struct janitor_stats done = {0};
+	struct db *db = command_open(c, DB_WRITE);
+	bool has_more = true;
+	enum err e = OK;
+
+	if (db == NULL)
+		return EXIT_FAILED;
+	while (e == OK && has_more)
+		e = janitor_prune(db, &cfg, &has_more, &done);
+	if (e == OK)
+		(void)printf(c->settings->json
+				 ? "{\"events\":%llu,\"jobs\":%llu}\n"
+				 : "%llu events and %llu jobs removed\n",
+		    (unsigned long long)done.pruned_events,
+		    (unsigned long long)done.pruned_jobs);
+	else
+		(void)command_fail("prune", db_last_fault(db)->text);
+	db_close(&db);
+	return e == OK ? EXIT_DONE : EXIT_FAILED;
 }

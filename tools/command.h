@@ -28,6 +28,7 @@ int command_init(const struct command_line *c);
 int command_url(const struct command_line *c);
 int command_publish(const struct command_line *c);
 int command_tail(const struct command_line *c);
+int command_prune(const struct command_line *c);
 int command_jobs(const struct command_line *c);
 
 /* Opens the settings' database, or says why not and returns NULL. Returns

@@ -18,6 +18,7 @@ static const char usage[] =
     "  publish JOB TYPE [JSON]    store an event\n"
     "  tail [JOB...]              print events as they come\n"
     "  jobs [--state S]           list jobs, newest change first\n"
+    "  prune                      remove what retention does not keep\n"
     "Exit status: 0 done, 1 failed, 2 wrong usage.\n";
 
 static const struct {
@@ -30,6 +31,7 @@ static const struct {
     {"publish", 2, 3, command_publish},
     {"tail", 0, 64, command_tail},
     {"jobs", 0, 0, command_jobs},
+    {"prune", 0, 0, command_prune},
 };
 
 int

@@ -35,6 +35,7 @@ struct crew {
 	size_t n, n_alive;
 	struct metrics *slots;
 	int (*work)(void *arg, size_t index);
+	void (*on_stop)(void *arg);
 	void *arg;
 	sigset_t signals, old_signals;
 	int signals_to_stop; /* how many have come */
@@ -130,7 +131,8 @@ crew_start_due(struct crew *c)
 static void
 crew_stop(struct crew *c)
 {
-	c->signals_to_stop++;
+	if (c->signals_to_stop++ == 0)
+		c->on_stop(c->arg);
 	for (size_t i = 0; i < c->n; i++)
 		if (c->workers[i].pid != 0)
 			(void)kill(c->workers[i].pid,
@@ -170,9 +172,13 @@ crew_run(struct crew *c)
 
 int
 workers_run(size_t n, struct metrics *slots,
-    int (*work)(void *arg, size_t index), void *arg)
+    int (*work)(void *arg, size_t index), void (*on_stop)(void *arg), void *arg)
 {
-	struct crew c = {.n = n, .slots = slots, .work = work, .arg = arg};
+	struct crew c = {.n = n,
+	    .slots = slots,
+	    .work = work,
+	    .on_stop = on_stop,
+	    .arg = arg};
 	int status;
 
 	if (n == 1)

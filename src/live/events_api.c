@@ -157,14 +157,16 @@ choose_form(const struct request *r, bool *ret_json)
 {
 	struct buf format = BUF_INIT;
 	bool is_named = query_get(span_of(r->query), "format", &format);
-	bool has_json = is_named
-			    ? span_eq_str(buf_span(&format), "json")
-			    : strstr(r->accept, "application/json") != NULL;
+	bool has_json =
+	    is_named ? span_eq_str(buf_span(&format), "json")
+		     : strcasestr(r->accept, "application/json") != NULL ||
+			   strcasestr(r->accept, "application/*") != NULL;
 	bool has_sse =
-	    is_named ? span_eq_str(buf_span(&format), "sse")
-		     : *r->accept == '\0' || strstr(r->accept, "*/*") != NULL ||
-			   strstr(r->accept, "text/*") != NULL ||
-			   strstr(r->accept, "text/event-stream") != NULL;
+	    is_named
+		? span_eq_str(buf_span(&format), "sse")
+		: *r->accept == '\0' || strcasestr(r->accept, "*/*") != NULL ||
+		      strcasestr(r->accept, "text/*") != NULL ||
+		      strcasestr(r->accept, "text/event-stream") != NULL;
 
 	buf_done(&format);
 	*ret_json = has_json && (is_named || strstr(r->accept,
@@ -229,6 +231,23 @@ open_stream(struct call *c, const struct job_list *jobs, bool wants_json,
 	buf_done(&headers);
 }
 
+/* HEAD: what GET would begin with, without opening a stream. */
+static void
+answer_head(struct call *c, bool is_json)
+{
+	struct answer a = ANSWER_INIT;
+
+	if (is_json) {
+		answer_json(&a, 200);
+	} else {
+		answer_header(
+		    &a, "Content-Type", "text/event-stream; charset=utf-8");
+		answer_header(&a, "Cache-Control", "no-cache, no-transform");
+		answer_header(&a, "X-Accel-Buffering", "no");
+	}
+	reply(c, &a);
+}
+
 static void
 handle_events(struct call *c, const char *path_id)
 {
@@ -243,7 +262,11 @@ handle_events(struct call *c, const char *path_id)
 	else if (!read_wait(c->r, &wait_ms))
 		refuse(c, 400, "bad_wait",
 		    "wait is a whole number of seconds from 0 to 55.");
-	else if (job_list_check(c, &jobs))
+	else if (!job_list_check(c, &jobs))
+		; /* answered */
+	else if (strcmp(c->r->method, "HEAD") == 0)
+		answer_head(c, wants_json);
+	else
 		open_stream(c, &jobs, wants_json, wait_ms);
 	buf_done(&jobs.text);
 }
@@ -349,18 +372,6 @@ handle_metrics(struct call *c, const char *path_id)
 	reply(c, &a);
 }
 
-/* HEAD: what GET would begin with, without opening a stream. */
-static void
-handle_head(struct call *c)
-{
-	struct answer a = ANSWER_INIT;
-
-	answer_header(&a, "Content-Type", "text/event-stream; charset=utf-8");
-	answer_header(&a, "Cache-Control", "no-cache, no-transform");
-	answer_header(&a, "X-Accel-Buffering", "no");
-	reply(c, &a);
-}
-
 static void
 handle_options(struct call *c)
 {
@@ -377,13 +388,12 @@ handle_options(struct call *c)
 static const struct route {
 	const char *path;
 	bool is_open; /* without authentication */
-	bool is_stream;
 	void (*get)(struct call *c, const char *path_id);
 } routes[] = {
-    {"/events", false, true, handle_events},
-    {"/jobs", false, false, handle_job},
-    {"/healthz", true, false, handle_health},
-    {"/metrics", true, false, handle_metrics},
+    {"/events", false, handle_events},
+    {"/jobs", false, handle_job},
+    {"/healthz", true, handle_health},
+    {"/metrics", true, handle_metrics},
 };
 
 /* The route, and what stands behind its slash (NULL: nothing). */
@@ -421,8 +431,6 @@ events_api_request(struct events_api *api, struct exchange *x)
 	else if (!route->is_open &&
 		 access_identify(api->auth, c.r, &c.access, &why) != OK)
 		refuse(&c, 403, "not_authenticated", why);
-	else if (strcmp(c.r->method, "HEAD") == 0 && route->is_stream)
-		handle_head(&c);
 	else
 		route->get(&c, path_id);
 }

@@ -6,6 +6,7 @@
 #ifndef JOBWIRE_FRAME_H
 #define JOBWIRE_FRAME_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -21,6 +22,7 @@ enum frame_effect {
 struct frame {
 	unsigned refs;
 	enum frame_effect effect;
+	bool is_skipped; /* stands for a row that cannot be sent */
 	int64_t id;	 /* the row's; 0 for what is no row */
 	int64_t read_us; /* when the row was read (CLOCK_MONOTONIC) */
 	struct buf body;

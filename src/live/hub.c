@@ -125,6 +125,23 @@ note_age(struct hub *h, const struct event_row *row)
 		    (clock_real_ms() - created_ms) * 1000);
 }
 
+/* Counts and logs a row that cannot be sent; once, though every stream that
+ * replays it meets it again. */
+static void
+hub_note_skipped(struct hub *h, int64_t id, enum err why)
+{
+	for (size_t i = 0; i < HUB_SKIPPED_MAX; i++)
+		if (h->skipped[i] == id)
+			return;
+	h->skipped[h->stats->rows_skipped++ % HUB_SKIPPED_MAX] = id;
+	log_warn("row_skipped", "id", LOG_INT(id), "reason", err_text(why));
+}
+
+/*
+ * A row that cannot be sent must not stall the events behind it, nor keep a
+ * stream open whose job it ended, nor bring its client back for ever: what is
+ * sent in its place is its id.
+ */
 static enum err
 frame_of_row(struct batch *b, const struct event_row *row, struct frame **ret)
 {
@@ -134,27 +151,22 @@ frame_of_row(struct batch *b, const struct event_row *row, struct frame **ret)
 	    (size_t)h->cfg.inline_output};
 	struct buf body = BUF_INIT;
 	enum err err = sse_add_event(&body, &e);
+	bool is_skipped = err == ERR_PROTO || err == ERR_LIMIT;
 
+	if (is_skipped) {
+		hub_note_skipped(h, row->id, err);
+		sse_add_id(&body, h->epoch, row->id);
+		err = OK;
+	}
 	if (err == OK)
 		err = frame_new(&body, row->id, effect_of(row->type), ret);
 	buf_done(&body);
-	if (err == OK) {
-		(*ret)->read_us = b->read_us;
-		b->bytes += (*ret)->body.len;
-	}
-	return err;
-}
-
-/* A row that cannot be sent is passed over: it must not stall the events
- * behind it. */
-static void
-hub_skip_row(struct hub *h, int64_t id, enum err why)
-{
-	if (id <= h->last_skipped_id)
-		return;
-	h->last_skipped_id = id;
-	h->stats->rows_skipped++;
-	log_warn("row_skipped", "id", LOG_INT(id), "reason", err_text(why));
+	if (err != OK)
+		return err;
+	(*ret)->read_us = b->read_us;
+	(*ret)->is_skipped = is_skipped;
+	b->bytes += (*ret)->body.len;
+	return OK;
 }
 
 /* One row into the batch, once for each topic that has it. */
@@ -174,13 +186,11 @@ collect(void *arg, const struct event_row *row)
 		if (b->is_live)
 			note_age(b->hub, row);
 	}
-	if (e == ERR_NOMEM) {
+	if (e != OK) {
 		/* This row is read again, when there may be memory. */
 		b->is_short = true;
 		return false;
 	}
-	if (e != OK)
-		hub_skip_row(b->hub, row->id, e);
 	b->rows++;
 	b->last_id = row->id;
 	for (size_t i = 0; i < TOPIC_KINDS && f != NULL; i++) {
@@ -342,7 +352,7 @@ hub_open(struct hub *h, struct db_fault *fault)
 	}
 	h->db = db;
 	h->last_id = last_id;
-	h->last_skipped_id = 0;
+	memset(h->skipped, 0, sizeof(h->skipped));
 	memcpy(h->epoch, db_epoch(db), sizeof(h->epoch));
 	return OK;
 }
@@ -385,13 +395,24 @@ hub_retry_stalled(struct hub *h)
 			hub_queue(h, s);
 }
 
+static void
+hub_note_watch(struct hub *h)
+{
+	struct watch_stats now = watch_get_stats(h->watch);
+
+	now.hints += h->watch_before.hints;
+	now.looks += h->watch_before.looks;
+	now.finds += h->watch_before.finds;
+	h->cfg.metrics->watch = now;
+}
+
 static bool
 on_look(void *arg, bool is_base)
 {
 	struct hub *h = arg;
 
 	if (is_base)
-		h->cfg.metrics->watch = watch_get_stats(h->watch);
+		hub_note_watch(h);
 	if (h->db == NULL || (is_base && db_has_moved(h->db)))
 		hub_reopen(h);
 	if (h->db == NULL)
@@ -472,6 +493,7 @@ hub_new(struct loop *loop, const struct hub_config *cfg, struct hub **ret,
 	h->loop = loop;
 	h->cfg = *cfg;
 	h->stats = &cfg->metrics->hub;
+	h->watch_before = cfg->metrics->watch;
 	h->work.run = on_work;
 	LIST_INIT(&h->streams);
 	TAILQ_INIT(&h->ready);

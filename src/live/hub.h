@@ -20,6 +20,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "io/loop.h"
+#include "io/watch.h"
 #include "live/frame.h"
 #include "live/metrics.h"
 #include "store/db.h"
@@ -27,7 +28,6 @@
 
 struct stream;
 struct topic;
-struct watch;
 
 struct hub_config {
 	const char *db_path; /* borrowed for the hub's life */
@@ -49,19 +49,22 @@ enum topic_kind {
 	TOPIC_KINDS,
 };
 
+enum { HUB_SKIPPED_MAX = 64 };
+
 struct hub {
 	struct loop *loop;
 	struct hub_config cfg;
 	struct db *db; /* NULL while the database is missing */
 	char epoch[DB_EPOCH_SIZE];
 	struct watch *watch;
+	struct watch_stats watch_before;   /* of who had our slot before us */
 	struct topic *topics[TOPIC_KINDS]; /* hashes by name */
 	LIST_HEAD(, stream) streams;
 	TAILQ_HEAD(, stream) ready; /* to be continued at the end of the turn */
 	struct deferred work;
 	struct frame *beat_comment, *beat_event;
-	int64_t last_id; /* newest row handed out */
-	int64_t last_skipped_id;
+	int64_t last_id;		  /* newest row handed out */
+	int64_t skipped[HUB_SKIPPED_MAX]; /* rows that were logged, a ring */
 	bool has_unread;  /* a read failed or stopped at its limit */
 	bool has_stalled; /* a stream could not read: try again */
 	bool is_draining;
@@ -90,6 +93,7 @@ struct sub {
 	LIST_ENTRY(sub) link; /* in its topic */
 	struct stream *stream;
 	struct topic *topic;
+	int64_t floor;	  /* retention's, when the stream last looked */
 	bool is_terminal; /* as far as the stream's cursor has come */
 };
 

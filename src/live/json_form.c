@@ -46,7 +46,7 @@ on_row(void *arg, const struct event_row *row)
 	r->n_read++;
 	r->last_id = row->id;
 	/* What cannot be sent is passed over, as in a stream. */
-	if (sse_add_data(&data, &e) == OK) {
+	if (sse_type_ok(span_of(row->type)) && sse_add_data(&data, &e) == OK) {
 		sse_id_format(r->hub->epoch, row->id, id);
 		begin_event(r, id, row->type);
 		buf_add_span(r->out, buf_span(&data));

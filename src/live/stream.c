@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "live/json_form.h"
+#include "store/jobs.h"
 #include "web/sse.h"
 
 enum {
@@ -119,11 +120,12 @@ stream_answer_json(struct stream *s, bool is_over)
 	const char *job_ids[STREAM_JOBS_MAX];
 	struct selection sel = stream_selection(s, job_ids);
 	struct exchange *x = s->x;
-	struct json_form form = {.cursor = s->cursor};
+	struct json_form form = {.cursor = s->cursor, .resync = s->resync};
 	struct answer a = ANSWER_INIT;
 	enum err e = json_form_fill(&form, s->hub, &sel, &a);
 
 	s->is_current = true;
+	is_over = is_over || s->resync != NULL;
 	if (e == OK && form.n_events == 0 && !form.is_terminal && !is_over) {
 		answer_done(&a);
 		return;
@@ -240,7 +242,7 @@ stream_note(struct stream *s, struct sub *sub, const struct frame *f)
 	bool was_terminal = sub->is_terminal;
 
 	s->cursor = f->id;
-	s->hub->stats->delivered++;
+	s->hub->stats->delivered += f->is_skipped ? 0 : 1;
 	/* Owner streams do not end. */
 	if (f->effect == FRAME_NEUTRAL || s->has_owner)
 		return;
@@ -298,6 +300,80 @@ stream_flush(struct stream *s)
 	return true;
 }
 
+void
+stream_resync(struct stream *s, const char *reason)
+{
+	struct buf b = BUF_INIT;
+	struct frame *f = NULL;
+
+	s->hub->stats->resyncs++;
+	s->cursor = 0;
+	/* What was known of the jobs is void; the replay tells it anew. */
+	for (uint32_t i = 0; i < s->n_subs; i++)
+		s->subs[i].is_terminal = false;
+	s->n_open = s->n_subs;
+	if (s->is_json) {
+		s->resync = reason;
+		hub_queue(s->hub, s);
+		return;
+	}
+	/* With half a frame under way nothing else can be sent; the client comes
+	 * back with an id that is answered with the same resync. */
+	sse_add_resync(&b, s->hub->epoch, reason);
+	if (s->pending != NULL || frame_new(&b, 0, FRAME_NEUTRAL, &f) != OK) {
+		buf_done(&b);
+		s->is_gone = true;
+		return;
+	}
+	stream_send(s, f);
+	frame_unref(&f);
+}
+
+/* Did retention take rows that this stream has not sent? Only what it took
+ * since the stream began counts; the rest was looked at then. */
+static enum err
+stream_check_loss(struct stream *s, const char **ret_reason)
+{
+	struct job_place job;
+	int64_t floor;
+	enum err e = OK;
+
+	for (uint32_t i = 0; i < s->n_subs && e == OK; i++) {
+		if (s->has_owner) {
+			e = jobs_owner_floor(
+			    s->hub->db, topic_name(s->subs[i].topic), &floor);
+		} else {
+			e = jobs_place(
+			    s->hub->db, topic_name(s->subs[i].topic), &job);
+			floor = job.floor;
+		}
+		if (e != OK || floor <= s->subs[i].floor)
+			continue;
+		s->subs[i].floor = floor;
+		if (floor > s->cursor)
+			*ret_reason = "expired";
+	}
+	return e;
+}
+
+/* What the table has after the cursor, and whether it still has all of it: one
+ * snapshot, or retention could come in between. */
+static enum err
+stream_read(struct stream *s, const struct selection *sel, struct batch *b,
+    const char **ret_reason)
+{
+	struct hub *h = s->hub;
+	enum err e = h->db == NULL ? ERR_GONE : db_begin_read(h->db);
+
+	if (e == OK)
+		e = stream_check_loss(s, ret_reason);
+	if (e == OK)
+		e = hub_fetch(h, sel, b);
+	if (h->db != NULL)
+		db_rollback(h->db);
+	return e;
+}
+
 /* One batch from the table. True when there may be more and the client takes
  * it. Frames it does not take are read again later: the table is the queue. */
 static bool
@@ -307,8 +383,14 @@ stream_replay(struct stream *s)
 	struct selection sel = stream_selection(s, job_ids);
 	struct batch b = {.last_id = s->cursor};
 	struct sub *sub;
-	enum err e = hub_fetch(s->hub, &sel, &b);
+	const char *reason = NULL;
+	enum err e = stream_read(s, &sel, &b, &reason);
 
+	if (reason != NULL) {
+		batch_done(&b);
+		stream_resync(s, reason);
+		return !s->is_gone && s->pending == NULL;
+	}
 	for (size_t i = 0; i < b.n && s->pending == NULL && !s->is_gone; i++) {
 		sub = stream_sub_of(s, b.item[i].topic);
 		if (sub == NULL) /* somebody else's topic of the same row */
@@ -361,31 +443,6 @@ on_writable(struct exchange *x)
 
 /* --- Beginning ------------------------------------------------------------------- */
 
-void
-stream_resync(struct stream *s, const char *reason)
-{
-	struct buf b = BUF_INIT;
-	struct frame *f = NULL;
-
-	s->hub->stats->resyncs++;
-	s->cursor = 0;
-	/* What was known of the jobs is void; the replay tells it anew. */
-	for (uint32_t i = 0; i < s->n_subs; i++)
-		s->subs[i].is_terminal = false;
-	s->n_open = s->n_subs;
-	/* With half a frame under way nothing else can be sent; the client comes
-	 * back with an id that is answered with the same resync. */
-	sse_add_resync(&b, s->hub->epoch, reason);
-	if (s->pending != NULL || s->is_json ||
-	    frame_new(&b, 0, FRAME_NEUTRAL, &f) != OK) {
-		buf_done(&b);
-		s->is_gone = true;
-		return;
-	}
-	stream_send(s, f);
-	frame_unref(&f);
-}
-
 static enum err
 stream_subscribe(struct stream *s, const struct selection *sel,
     const struct stream_place *place)
@@ -396,6 +453,7 @@ stream_subscribe(struct stream *s, const struct selection *sel,
 	for (size_t i = 0; i < n && e == OK; i++) {
 		s->subs[i].stream = s;
 		s->subs[i].is_terminal = place->is_terminal[i];
+		s->subs[i].floor = place->floor[i];
 		e = hub_subscribe(s->hub, &s->subs[i],
 		    s->has_owner ? TOPIC_OWNER : TOPIC_JOB,
 		    s->has_owner ? sel->owner : sel->job_ids[i]);

@@ -39,6 +39,7 @@ struct stream {
 	bool is_json;	     /* one JSON answer, not a stream */
 	bool has_beat_event; /* ?heartbeat=event */
 	bool has_owner;	     /* the only sub is an owner's */
+	const char *resync;  /* what a JSON answer must say first; NULL */
 	char *headers;	     /* owned: for a JSON answer; NULL for a stream */
 	struct sub subs[];
 };
@@ -71,6 +72,7 @@ struct stream_place {
 	bool is_finished;   /* nothing is left to say, ever */
 	size_t n_open;	    /* topics that are not at their end */
 	bool is_terminal[STREAM_JOBS_MAX];
+	int64_t floor[STREAM_JOBS_MAX]; /* retention's */
 };
 
 /* Subscribed, timed and counted, without a client yet. ERR_NOMEM. */

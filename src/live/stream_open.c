@@ -56,8 +56,8 @@ struct loss {
 };
 
 static enum err
-look_at_job(
-    struct hub *h, const char *job_id, struct loss *loss, bool *ret_terminal)
+look_at_job(struct hub *h, const char *job_id, struct loss *loss,
+    struct stream_place *place, size_t i)
 {
 	struct job_place job;
 	enum err e = jobs_place(h->db, job_id, &job);
@@ -68,7 +68,8 @@ look_at_job(
 		loss->is_lost = true;
 	if (job.last_id > loss->n)
 		loss->has_news = true;
-	*ret_terminal = job.is_terminal;
+	place->is_terminal[i] = job.is_terminal;
+	place->floor[i] = job.floor;
 	return OK;
 }
 
@@ -76,17 +77,17 @@ static enum err
 look_at_all(struct hub *h, const struct selection *sel, struct loss *loss,
     struct stream_place *place)
 {
-	int64_t floor;
+	int64_t floor = 0;
 	enum err e = jobs_gone_floor(h->db, &loss->gone_floor);
 
 	for (size_t i = 0; i < sel->n_jobs && e == OK; i++) {
-		e = look_at_job(
-		    h, sel->job_ids[i], loss, &place->is_terminal[i]);
+		e = look_at_job(h, sel->job_ids[i], loss, place, i);
 		place->n_open += place->is_terminal[i] ? 0 : 1;
 	}
 	if (sel->owner != NULL && e == OK) {
 		place->n_open = 1; /* it never ends */
 		e = jobs_owner_floor(h->db, sel->owner, &floor);
+		place->floor[0] = floor;
 		if (e == OK && (floor > loss->n || loss->gone_floor >= loss->n))
 			loss->is_lost = true;
 	}
@@ -116,7 +117,7 @@ stream_locate(
 		place.resync = "expired";
 	place.cursor = place.resync == NULL ? loss.n : 0;
 	place.is_finished =
-	    place.cursor > 0 && !loss.has_news && place.n_open == 0;
+	    place.resync == NULL && !loss.has_news && place.n_open == 0;
 	if (place.resync != NULL)
 		h->stats->resyncs++;
 	if (place.cursor > 0 && loss.has_news)

@@ -6,6 +6,8 @@
  */
 #include "store/events.h"
 
+#include <string.h>
+
 #include "store/stmt.h"
 
 /* The rows of one statement, at its next row. */
@@ -46,6 +48,14 @@ column(sqlite3_stmt *st, int i)
 	return (const char *)sqlite3_column_text(st, i);
 }
 
+static bool
+has_nul(sqlite3_stmt *st, int i)
+{
+	const char *s = column(st, i);
+
+	return s != NULL && strlen(s) != (size_t)sqlite3_column_bytes(st, i);
+}
+
 static enum err
 emit(struct db *db, const struct cursor *c, event_row_fn *on_row, void *arg,
     bool *ret_go_on)
@@ -66,7 +76,12 @@ emit(struct db *db, const struct cursor *c, event_row_fn *on_row, void *arg,
 	if (row.job_id == NULL || row.type == NULL || row.status == NULL ||
 	    row.created_at == NULL || sqlite3_errcode(db->h) == SQLITE_NOMEM)
 		return stmt_failed(db, SQLITE_NOMEM);
-	/* By bytes: a foreign writer can have stored a NUL. */
+	/* A foreign writer that switches the checks off can store a NUL. A name
+	 * must not be read as the part before it: then it is nobody's. */
+	if (has_nul(c->st, 1))
+		row.job_id = "";
+	if (has_nul(c->st, 2))
+		row.type = "";
 	row.data.n = (size_t)sqlite3_column_bytes(c->st, 3);
 	*ret_go_on = on_row(arg, &row);
 	return OK;

@@ -171,9 +171,9 @@ gate_scan(const unsigned char *p, size_t n, struct gate_head *ret)
 	if (n < GATE_HEADER_LEN)
 		return GATE_MORE;
 	if (!gate_parse_header(p, &r) || r.type != GATE_BEGIN_REQUEST ||
-	    r.request_id == 0 || r.content_len != 8)
+	    r.request_id == 0 || r.content_len != 8 || r.padding_len != 0)
 		return GATE_REFUSE;
-	head.len = GATE_HEADER_LEN + 8 + (size_t)r.padding_len;
+	head.len = GATE_HEADER_LEN + 8;
 	if (n < head.len)
 		return GATE_MORE;
 	head.request_id = r.request_id;

@@ -61,7 +61,8 @@ struct gate_record {
  * Judges the bytes a peer has sent so far. libfcgi is given only what is
  * GATE_OPEN, because it blocks on half a head, reads GET_VALUES into a buffer
  * that overflows, closes the descriptor on a role it does not like, and
- * allocates what a length field asks for.
+ * allocates what a length field asks for. It also takes the padding of
+ * BEGIN_REQUEST for records; no web server pads that, so it is refused.
  */
 enum gate_verdict gate_scan(
     const unsigned char *p, size_t n, struct gate_head *ret);

@@ -268,3 +268,12 @@ sse_add_resync(struct buf *out, const char *epoch, const char *reason)
 	buf_addf(out, "id: %s\nevent: resync\ndata: {\"reason\":\"%s\"}\n\n",
 	    id, reason);
 }
+
+void
+sse_add_id(struct buf *out, const char *epoch, int64_t n)
+{
+	char id[SSE_ID_SIZE];
+
+	sse_id_format(epoch, n, id);
+	buf_addf(out, "id: %s\n\n", id);
+}

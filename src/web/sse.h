@@ -58,6 +58,10 @@ CHECK_RESULT enum err sse_add_data(struct buf *out, const struct sse_event *e);
  * sse_id_parse() would refuse (either could break the line). */
 CHECK_RESULT enum err sse_add_event(struct buf *out, const struct sse_event *e);
 
+/* Appends a block of an id alone: it dispatches nothing, but the client's
+ * Last-Event-ID moves to it (HTML Standard section 9.2.6, dispatch, step 1). */
+void sse_add_id(struct buf *out, const char *epoch, int64_t n);
+
 /* Appends the event that tells a client that history was lost (`reason` is one
  * of the contract's words). Its id `<epoch>-0` moves the client's
  * Last-Event-ID into this epoch, so that it is not told twice. */

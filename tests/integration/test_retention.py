@@ -2,6 +2,8 @@
 missed it, and to nobody else."""
 
 import contextlib
+import os
+import signal
 
 import pytest
 from harness.publish import ForeignWriter
@@ -219,6 +221,21 @@ def test_slow_client_misses_no_progress_that_counts(reader):
         events = slow.wait_end()
         assert "resync" not in kinds(events)
         assert ids_of(events)[-2:] == [ids[-1], last]
+
+
+def test_rows_taken_before_the_responder_read_them(reader):
+    """A stream that had everything, a responder that stood still for a while:
+    what was committed and deleted meanwhile is lost, and must be said."""
+    with reader.stream("job") as stream:
+        ids = publish(reader, "job", "step", 2)
+        assert ids_of(stream.take(2)) == ids
+        os.kill(reader.events.pid, signal.SIGSTOP)
+        more = publish(reader, "job", "step", 10)
+        delete(reader, "id > ? AND id < ?", ids[-1], more[-1])
+        os.kill(reader.events.pid, signal.SIGCONT)
+        reader.writer.publish("job", "completed")
+        events = stream.wait_end()
+        assert "resync" in kinds(events), kinds(events)
 
 
 # -- the janitor of the running responder ------------------------------------

@@ -72,7 +72,8 @@ class Metrics:
             for (sample, labels), number in self.samples.items()
             if sample == name + "_bucket"
         ]
-        assert buckets == sorted(buckets), f"{name} is not cumulative"
+        for column in zip(*buckets):
+            assert list(column) == sorted(column), f"{name} is not cumulative"
         assert buckets[-1][0] == float("inf"), name
         assert buckets[-1][1] == self.samples[name + "_count", ()], name
         assert (name + "_sum", ()) in self.samples, name

@@ -82,7 +82,9 @@ class UncheckedWriter:
 
 @contextlib.contextmanager
 def missing_database(site):
-    """The database is away for as long as the block runs."""
+    """The database is away for as long as the block runs. The responder has
+    opened it before: one that does not find it does not start."""
+    assert get(site, "/healthz").status == 200
     away = site.db + ".away"
     site.drop_writer()
     os.rename(site.db, away)

@@ -2,6 +2,7 @@
 full ones. Each returns its figures."""
 
 import random
+import threading
 import time
 
 from .crowd import Crowd, disturb
@@ -111,9 +112,12 @@ def restart_storm(site, streams, drain, seconds):
         )
         figures = {"exit_seconds": time.monotonic() - begun}
         assert site.events.child.returncode == 0
-        publish()
-        site.start("events")
+        away = threading.Thread(target=publish)
+        away.start()
+        site.events = site.spawn("events")
+        crowd.until(site.events.is_ready, "the new responder", seconds)
         figures["ready_seconds"] = time.monotonic() - begun
+        away.join()
         crowd.until(crowd.all_open, "everybody to come back", seconds)
         figures["all_back_seconds"] = time.monotonic() - begun
         publish()
