@@ -198,7 +198,7 @@ FILES := $(patsubst %,$(BIN)/%:bin,$(PROGRAMS)) \
 	$(foreach m,$(wildcard man/*.[1-8]),$m:share/man/man$(subst .,,$(suffix $m))) \
 	$(patsubst %,%:$(SHARE),$(wildcard schema.sql)) \
 	$(patsubst %,%:$(SHARE)/demo,$(wildcard client/demo/*)) \
-	$(patsubst %,%:share/doc/jobwire/examples,$(wildcard *.conf.example))
+	$(patsubst %,%:share/doc/jobwire/examples,$(wildcard *.conf.example contrib/*.example))
 
 install: all ## install below DESTDIR/PREFIX [PREFIX=/usr/local]
 	$(Q)set -e; for f in $(FILES); do \

@@ -25,7 +25,8 @@
 --     VALUES (?, ?, ?, 'my-worker', ?)
 --     ON CONFLICT (source, delivery_key) DO NOTHING;
 --
--- To say whose job it is, before or after its first event:
+-- To say whose job it is, before its first event (an owner's open streams do
+-- not go back for events that came before):
 --
 --     INSERT INTO jobs (job_id, owner) VALUES ('job-123', 'alice')
 --     ON CONFLICT (job_id) DO UPDATE SET owner = excluded.owner;

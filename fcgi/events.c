@@ -148,6 +148,8 @@ main(int argc, char **argv)
 
 	status = settings_main(
 	    &p.settings, PROGRAM_EVENTS, usage, argc, argv, &n_args);
+	if (status < 0 && n_args > 0)
+		status = settings_misuse(usage);
 	if (status < 0 && p.settings.check)
 		status = service_check(&p.settings, PROGRAM_EVENTS, DB_READ);
 	if (status < 0)

@@ -76,12 +76,11 @@ run(struct webhook *w, const struct settings *s)
 {
 	int fd, status = EXIT_FAILURE;
 
-	if (load_keys(w, s) == OK && service_listen(s, &fd) == OK &&
+	if (service_listen(s, &fd) == OK &&
 	    service_start(&w->service, fd) == OK && start_api(w, s) == OK)
 		status = service_run(&w->service, "jobwire-webhook");
 	webhook_api_stop(&w->api);
 	service_done(&w->service);
-	sign_keys_done(&w->keys);
 	return status;
 }
 
@@ -93,6 +92,10 @@ main(int argc, char **argv)
 	int n_args, status;
 
 	status = settings_main(&s, PROGRAM_WEBHOOK, usage, argc, argv, &n_args);
+	if (status < 0 && n_args > 0)
+		status = settings_misuse(usage);
+	if (status < 0 && load_keys(&w, &s) != OK)
+		status = EXIT_FAILURE;
 	if (status < 0 && s.check)
 		status = service_check(&s, PROGRAM_WEBHOOK, DB_WRITE);
 	if (status < 0) {
@@ -103,6 +106,7 @@ main(int argc, char **argv)
 		w.service.arg = &w;
 		status = run(&w, &s);
 	}
+	sign_keys_done(&w.keys);
 	settings_done(&s);
 	return status;
 }

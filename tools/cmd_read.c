@@ -153,10 +153,13 @@ print_job(void *arg, const struct job *j)
 int
 command_jobs(const struct command_line *c)
 {
-	struct db *db = command_open(c, DB_READ);
+	struct db *db;
 	bool as_json = c->settings->json;
 	enum err e;
 
+	if (c->state != NULL && !sse_type_is_lifecycle(c->state))
+		return command_misuse("jobs", "no such state");
+	db = command_open(c, DB_READ);
 	if (db == NULL)
 		return EXIT_FAILED;
 	e = jobs_list(db, c->state, JOBS_MAX, print_job, &as_json);

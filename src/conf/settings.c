@@ -270,3 +270,10 @@ settings_main(struct settings *s, enum program program, const char *usage,
 	buf_done(&message);
 	return status;
 }
+
+int
+settings_misuse(const char *usage)
+{
+	(void)fputs(usage, stderr);
+	return 2;
+}

@@ -75,4 +75,8 @@ void settings_done(struct settings *s);
 int settings_main(struct settings *s, enum program program, const char *usage,
     int argc, char **argv, int *ret_argc);
 
+/* For arguments that a program does not take: prints its usage on standard
+ * error and returns the exit status for that, 2. */
+int settings_misuse(const char *usage);
+
 #endif

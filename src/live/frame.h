@@ -23,6 +23,7 @@ struct frame {
 	unsigned refs;
 	enum frame_effect effect;
 	bool is_skipped; /* stands for a row that cannot be sent */
+	int64_t floor;	 /* of the job, when the row was read */
 	int64_t id;	 /* the row's; 0 for what is no row */
 	int64_t read_us; /* when the row was read (CLOCK_MONOTONIC) */
 	struct buf body;

@@ -165,6 +165,7 @@ frame_of_row(struct batch *b, const struct event_row *row, struct frame **ret)
 		return err;
 	(*ret)->read_us = b->read_us;
 	(*ret)->is_skipped = is_skipped;
+	(*ret)->floor = row->floor;
 	b->bytes += (*ret)->body.len;
 	return OK;
 }

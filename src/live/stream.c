@@ -260,7 +260,10 @@ stream_deliver(struct sub *sub, struct frame *f)
 
 	if (!s->is_current || s->cursor >= f->id || s->is_gone)
 		return;
-	if (s->is_json) { /* reads the table itself */
+	/* Retention can have taken rows that nobody read yet: then, and for
+	 * JSON, the stream looks into the table itself. */
+	if (s->is_json || (f->floor > sub->floor && f->floor > s->cursor)) {
+		s->is_current = s->is_json;
 		hub_queue(s->hub, s);
 		return;
 	}

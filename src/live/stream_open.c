@@ -120,7 +120,7 @@ stream_locate(
 	    place.resync == NULL && !loss.has_news && place.n_open == 0;
 	if (place.resync != NULL)
 		h->stats->resyncs++;
-	if (place.cursor > 0 && loss.has_news)
+	if (place.cursor > 0 && loss.has_news && !req->wants_json)
 		h->stats->replays++;
 	*ret = place;
 	return OK;
@@ -138,28 +138,46 @@ send_answer(
 	answer_done(a);
 }
 
-/* EventSource closes for good on 503, so a full server answers with a stream
- * that ends at once and a long reconnection time. Others can read 503. */
+/* "Not now": EventSource closes for good on an error status, so it gets a
+ * stream that ends at once and a long reconnection time. Others read 503. */
 static void
-answer_overload(
-    struct hub *h, struct exchange *x, const struct stream_request *req)
+answer_later(struct exchange *x, const struct stream_request *req,
+    const char *code, const char *message)
 {
 	struct answer a = ANSWER_INIT;
 	int64_t wait_ms =
 	    random_between(OVERLOAD_RETRY_MIN_MS, OVERLOAD_RETRY_MAX_MS);
 
-	h->stats->overloads++;
 	if (req->wants_json) {
-		answer_error(&a, 503, "overloaded",
-		    "No further request can wait here now.");
+		answer_error(&a, 503, code, message);
 		buf_addf(&a.headers, "Retry-After: %lld\r\n",
 		    (long long)(wait_ms / 1000));
 	} else {
 		buf_add_str(&a.headers, STREAM_TYPE);
-		buf_addf(&a.body, "retry: %lld\n: this server is full\n\n",
-		    (long long)wait_ms);
+		buf_addf(&a.body, "retry: %lld\n: %s\n\n", (long long)wait_ms,
+		    message);
 	}
 	send_answer(x, req, &a);
+}
+
+static void
+answer_overload(
+    struct hub *h, struct exchange *x, const struct stream_request *req)
+{
+	h->stats->overloads++;
+	answer_later(
+	    x, req, "overloaded", "No further client can wait here now.");
+}
+
+static void
+refuse_trouble(struct exchange *x, const struct stream_request *req, enum err e)
+{
+	if (e == ERR_NOMEM)
+		answer_later(x, req, "out_of_memory",
+		    "There is no memory for this request now.");
+	else
+		answer_later(x, req, "database_unavailable",
+		    "The database cannot be read now.");
 }
 
 static void
@@ -169,15 +187,6 @@ answer_nothing_left(struct exchange *x, const struct stream_request *req)
 
 	a.status = 204;
 	answer_header(&a, "Cache-Control", "no-store");
-	send_answer(x, req, &a);
-}
-
-static void
-refuse_trouble(struct exchange *x, const struct stream_request *req, enum err e)
-{
-	struct answer a = ANSWER_INIT;
-
-	answer_trouble(&a, e);
 	send_answer(x, req, &a);
 }
 

@@ -69,6 +69,7 @@ emit(struct db *db, const struct cursor *c, event_row_fn *on_row, void *arg,
 	    .restore_id = column(c->st, 5),
 	    .owner = column(c->st, 6),
 	    .created_at = column(c->st, 7),
+	    .floor = sqlite3_column_int64(c->st, 8),
 	};
 
 	/* The schema has these as NOT NULL; of the others only the code tells

@@ -23,6 +23,7 @@ struct event_row {
 	const char *restore_id; /* NULL when not known */
 	const char *owner;	/* NULL when not known */
 	const char *created_at; /* RFC 3339 */
+	int64_t floor; /* retention took events of the job up to here */
 };
 
 /*

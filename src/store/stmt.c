@@ -34,7 +34,7 @@
 /* What events.c reads. */
 #define EVENT_COLUMNS                                                          \
 	"e.id, e.job_id, e.type, e.data, e.status, j.restore_id, j.owner, "    \
-	"e.created_at "
+	"e.created_at, j.floor "
 #define READ_EVENTS(where)                                                     \
 	"SELECT " EVENT_COLUMNS "FROM job_events AS e "                        \
 	"LEFT JOIN jobs AS j ON j.job_id = e.job_id "                          \

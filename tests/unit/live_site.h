@@ -260,20 +260,24 @@ seen(const struct client *c)
 	return text.data;
 }
 
-/* What it would send as Last-Event-ID; valid until the next call. */
+/* What it would send as Last-Event-ID: an id counts without data, too. NULL
+ * before the first; valid until the next call. */
 static inline const char *
 last_id(const struct client *c)
 {
-	static char id[SSE_ID_SIZE];
-	const char *text = seen(c), *at = strrchr(text, ' ');
-	long long n = 0;
+	static char last[SSE_ID_SIZE];
+	struct span rest = buf_span(&c->got), block, id;
 
-	while (at != NULL && at > text && at[-1] != ' ')
-		at--;
-	if (at != NULL)
-		n = atoll(at);
-	sse_id_format(hub->epoch, n, id);
-	return at == NULL ? NULL : id;
+	last[0] = '\0';
+	(void)cut_through(&rest, "\r\n\r\n");
+	while (rest.n > 0) {
+		block = cut_through(&rest, "\n\n");
+		block.n += block.n > 0;
+		id = between(block, "id: ", "\n");
+		if (id.n > 0)
+			snprintf(last, sizeof(last), "%.*s", (int)id.n, id.p);
+	}
+	return last[0] == '\0' ? NULL : last;
 }
 
 static inline const char *
