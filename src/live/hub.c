@@ -309,8 +309,9 @@ hub_read(struct hub *h)
 		batch_done(&b);
 		h->has_unread = e != OK || batch_has_more(&b);
 		if (e != OK || !h->has_unread)
-			break;
+			return found;
 	}
+	watch_hint(h->watch); /* for the rest, in the next turn */
 	return found;
 }
 
@@ -447,7 +448,18 @@ hub_queue(struct hub *h, struct stream *s)
 		return;
 	s->is_queued = true;
 	TAILQ_INSERT_TAIL(&h->ready, s, ready_link);
+	h->n_ready++;
 	loop_defer(h->loop, &h->work);
+}
+
+void
+hub_unqueue(struct hub *h, struct stream *s)
+{
+	if (!s->is_queued)
+		return;
+	s->is_queued = false;
+	TAILQ_REMOVE(&h->ready, s, ready_link);
+	h->n_ready--;
 }
 
 static void
@@ -456,16 +468,16 @@ on_work(struct deferred *d)
 	struct hub *h =
 	    (struct hub *)(void *)((char *)d - offsetof(struct hub, work));
 	struct stream *s;
+	size_t n =
+	    h->n_ready < STREAMS_PER_TURN ? h->n_ready : STREAMS_PER_TURN;
 
-	for (int i = 0; i < STREAMS_PER_TURN; i++) {
-		s = TAILQ_FIRST(&h->ready);
-		if (s == NULL)
-			return;
-		TAILQ_REMOVE(&h->ready, s, ready_link);
-		s->is_queued = false;
+	/* Not those that queue themselves again meanwhile: a long replay leaves
+	 * the others their turns. */
+	for (; n > 0 && (s = TAILQ_FIRST(&h->ready)) != NULL; n--) {
+		hub_unqueue(h, s);
 		stream_advance(s);
 	}
-	if (!TAILQ_EMPTY(&h->ready))
+	if (h->n_ready > 0)
 		loop_defer(h->loop, &h->work);
 }
 

@@ -49,7 +49,7 @@ enum topic_kind {
 	TOPIC_KINDS,
 };
 
-enum { HUB_SKIPPED_MAX = 64 };
+enum { HUB_SKIPPED_MAX = 1024 };
 
 struct hub {
 	struct loop *loop;
@@ -61,6 +61,7 @@ struct hub {
 	struct topic *topics[TOPIC_KINDS]; /* hashes by name */
 	LIST_HEAD(, stream) streams;
 	TAILQ_HEAD(, stream) ready; /* to be continued at the end of the turn */
+	size_t n_ready;
 	struct deferred work;
 	struct frame *beat_comment, *beat_event;
 	int64_t last_id;		  /* newest row handed out */
@@ -107,8 +108,9 @@ const char *topic_name(const struct topic *t);
  * bring everybody back in the same second. */
 int64_t hub_draw_retry_ms(const struct hub *h);
 
-/* Calls stream_advance() at the end of the turn. */
+/* Calls stream_advance() at the end of the turn; not any more. */
 void hub_queue(struct hub *h, struct stream *s);
+void hub_unqueue(struct hub *h, struct stream *s);
 
 /* Rows as frames, in id order, each with a topic it belongs to; a row that
  * belongs to two stands there twice. */

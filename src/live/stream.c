@@ -36,8 +36,7 @@ stream_release(struct stream *s, enum stream_end why)
 
 	for (uint32_t i = 0; i < s->n_subs; i++)
 		hub_unsubscribe(h, &s->subs[i]);
-	if (s->is_queued)
-		TAILQ_REMOVE(&h->ready, s, ready_link);
+	hub_unqueue(h, s);
 	timer_cancel(h->loop, &s->timer);
 	frame_unref(&s->pending);
 	LIST_REMOVE(s, link);

@@ -493,21 +493,6 @@ test_output_limit(void **state)
 	hook_event_done(&e);
 }
 
-/* White space does not count, as it does not for the page (web/sse.h). */
-static void
-test_output_is_measured_as_a_line(void **state)
-{
-	struct hook_event e;
-	const char *why;
-
-	(void)state;
-	assert_int_equal(
-	    normalise("{\"output\":[ 1,\n    2 ]}", 5, &e, &why), OK);
-	assert_string_equal(e.data.data, "{\"output\":[1,2]}");
-	assert_int_equal(e.output.n, 0);
-	hook_event_done(&e);
-}
-
 /* However long a member is that is passed on, the data stays within what a
  * stream can send; else the page never hears of the job's end. */
 static void
@@ -629,7 +614,6 @@ main(void)
 	    cmocka_unit_test(test_error_text_without_message),
 	    cmocka_unit_test(test_error_is_cut),
 	    cmocka_unit_test(test_output_limit),
-	    cmocka_unit_test(test_output_is_measured_as_a_line),
 	    cmocka_unit_test(test_data_stays_sendable),
 	    cmocka_unit_test(test_identity),
 	    cmocka_unit_test(test_identity_of_development_server),
