@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: ISC */
+/* What the tests of hook/delivery.c share: a site with keys, and one delivery
+ * of a request that no transport made. */
+#ifndef JOBWIRE_DELIVERY_SITE_H
+#define JOBWIRE_DELIVERY_SITE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "hook/delivery.h"
+#include "hook/webhook_api.h"
+#include "web/jtext.h"
+#include "web/query.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define ROUTE "/webhooks/runpod-completion"
+#define BODY                                                                   \
+	"{\"id\":\"ext-1\",\"status\":\"COMPLETED\",\"delayTime\":1,"          \
+	"\"executionTime\":2,\"output\":{\"a\":1},"                            \
+	"\"input\":{\"prompt\":\"PRIVATE\"},"                                  \
+	"\"webhook\":\"https://h/?sig=SECRET\"}"
+
+enum { NOW = 1764000000 };
+
+/* What every test has: keys, and one delivery of one request. */
+struct site {
+	struct sign_keys keys, none;
+	struct webhook_config cfg;
+	struct request request;
+	struct buf query;
+	struct delivery *d;
+};
+
+static inline int
+set_up(void **state)
+{
+	struct site *s = calloc(1, sizeof(*s));
+	struct buf message = BUF_INIT;
+
+	assert_non_null(s);
+	assert_int_equal(
+	    sign_keys_load("the-first-secret-of-two,the-other-secret-of-two",
+		&s->keys, &message),
+	    OK);
+	s->cfg = (struct webhook_config){.keys = &s->keys, .inline_output = 64};
+	s->request = (struct request){.method = "POST",
+	    .route = ROUTE,
+	    .query = "",
+	    .content_type = "application/json",
+	    .body = SPAN_LIT(BODY)};
+	*state = s;
+	return 0;
+}
+
+static inline int
+tear_down(void **state)
+{
+	struct site *s = *state;
+
+	delivery_free(&s->d);
+	assert_null(s->d);
+	delivery_free(&s->d);
+	sign_keys_done(&s->keys);
+	buf_done(&s->query);
+	free(s);
+	return 0;
+}
+
+/* Signs the request's URL. */
+static inline void
+sign(struct site *s, const char *provider, const char *job_id,
+    const char *restore_id, int64_t exp)
+{
+	const struct sign_claim claim = {
+	    provider, span_of(job_id), span_of(restore_id), exp};
+
+	buf_reset(&s->query);
+	assert_int_equal(sign_add_query(&s->keys, &claim, &s->query), OK);
+	s->request.query = s->query.data;
+}
+
+static inline void
+sign_well(struct site *s)
+{
+	sign(s, "runpod-completion", "job-1", "R/1", NOW + 60);
+}
+
+static inline bool
+prepare(struct site *s)
+{
+	delivery_free(&s->d);
+	s->d = calloc(1, sizeof(*s->d));
+	assert_non_null(s->d);
+	s->d->request = &s->request;
+	s->d->answer = (struct answer)ANSWER_INIT;
+	return delivery_prepare(s->d, &s->cfg, NOW);
+}
+
+/* Nothing a sender or a reader of the answer should not see. */
+static inline void
+assert_discreet(const struct site *s)
+{
+	static const char *const words[] = {
+	    "SECRET", "PRIVATE", "webhook=", "sig=", "prompt", "secret-of"};
+	struct buf all = BUF_INIT;
+
+	answer_format(&s->d->answer, false, &all);
+	assert_true(buf_ok(&all));
+	for (size_t i = 0; i < COUNT(words); i++)
+		if (strstr(all.data, words[i]) != NULL)
+			fail_msg("\"%s\" is in %s", words[i], all.data);
+	buf_done(&all);
+}
+
+/* The delivery's answer is that refusal, and well-formed. */
+static inline void
+assert_answer(const struct site *s, int status, const char *code)
+{
+	const struct answer *a = &s->d->answer;
+	struct span body, error, value;
+	struct buf text = BUF_INIT;
+
+	assert_int_equal(jtext_check(buf_span(&a->body), &body), OK);
+	assert_true(jtext_get(body, "error", &error));
+	assert_true(jtext_get(error, "code", &value));
+	jtext_add_string_value(&text, value);
+	if (a->status != status || strcmp(buf_span(&text).p, code) != 0)
+		fail_msg("%d %s, not %d %s", a->status, buf_span(&text).p,
+		    status, code);
+	assert_true(jtext_get(error, "message", &value));
+	assert_true(jtext_kind(value) == JTEXT_STRING && value.n > 10);
+	buf_done(&text);
+	assert_discreet(s);
+}
+
+static inline void
+assert_refused(struct site *s, int status, const char *code)
+{
+	assert_false(prepare(s));
+	assert_answer(s, status, code);
+}
+
+static inline void
+assert_accepted(struct site *s)
+{
+	if (!prepare(s))
+		fail_msg("refused: %s", buf_span(&s->d->answer.body).p);
+	assert_int_equal(s->d->answer.body.len, 0);
+}
+
+static inline bool
+has_header(const struct site *s, const char *line)
+{
+	return strstr(buf_span(&s->d->answer.headers).p, line) != NULL;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+#endif
