@@ -189,7 +189,7 @@ collect(void *arg, const struct event_row *row)
 	}
 	if (e != OK) {
 		/* This row is read again, when there may be memory. */
-		b->is_short = true;
+		b->is_starved = true;
 		return false;
 	}
 	b->rows++;
@@ -269,13 +269,17 @@ hub_read_rows(struct hub *h, const struct selection *sel, int64_t after,
 enum err
 hub_fetch(struct hub *h, const struct selection *sel, struct batch *batch)
 {
+	enum err e;
+
 	batch->hub = h;
 	batch->n = 0;
 	batch->rows = 0;
 	batch->bytes = 0;
 	batch->is_short = false;
+	batch->is_starved = false;
 	batch->read_us = clock_mono_us();
-	return hub_read_rows(h, sel, batch->last_id, HUB_BATCH, collect, batch);
+	e = hub_read_rows(h, sel, batch->last_id, HUB_BATCH, collect, batch);
+	return e == OK && batch->is_starved ? ERR_NOMEM : e;
 }
 
 /* The statement is reset: now sockets may be touched. stream_deliver() ends no

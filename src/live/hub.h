@@ -128,7 +128,8 @@ struct batch {
 	int64_t
 	    last_id;   /* of the last row read; unchanged when there was none */
 	bool is_live;  /* read for everybody, as soon as it was there */
-	bool is_short; /* stopped early: large rows, or no memory */
+	bool is_short; /* stopped early: large rows */
+	bool is_starved; /* stopped early: no memory */
 };
 
 /* Whose rows are read: those of n jobs, or of an owner, or all. */
