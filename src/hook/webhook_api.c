@@ -27,7 +27,6 @@ struct webhook_api {
 	pthread_t workers[WEBHOOK_WORKERS_MAX];
 	size_t n_workers;
 	bool said_secret; /* the missing secret was logged */
-	struct webhook_stats stats;
 };
 
 /* To the loop, from any thread. */
@@ -85,21 +84,6 @@ run_worker(void *arg)
 	return NULL;
 }
 
-static void
-count_answer(struct webhook_api *api, const struct delivery *d)
-{
-	if (d->answer.status >= 500)
-		api->stats.failed++;
-	else if (d->answer.status >= 400)
-		api->stats.refused++;
-	else if (d->event.type == NULL)
-		api->stats.ignored++;
-	else if (d->commit.is_duplicate)
-		api->stats.duplicates++;
-	else
-		api->stats.accepted++;
-}
-
 /* One line per request. Neither the query (it holds the signature) nor the
  * body (it holds the whole URL) may stand in it. */
 static void
@@ -131,7 +115,6 @@ on_wake(void *arg)
 	while (!STAILQ_EMPTY(&list)) {
 		d = (struct delivery *)(void *)STAILQ_FIRST(&list);
 		STAILQ_REMOVE_HEAD(&list, link);
-		count_answer(api, d);
 		log_answer(api, d); /* the request goes with the answer */
 		d->x->ops->answer(d->x, &d->answer);
 		delivery_free(&d);
@@ -139,11 +122,10 @@ on_wake(void *arg)
 }
 
 static void
-answer_full(struct webhook_api *api, struct exchange *x, const char *code)
+answer_full(struct exchange *x, const char *code)
 {
 	struct answer a = ANSWER_INIT;
 
-	api->stats.failed++;
 	answer_error(&a, 503, code, "The server is overloaded; send it again.");
 	answer_header(&a, "Retry-After", "2");
 	x->ops->answer(x, &a);
@@ -157,7 +139,7 @@ webhook_api_request(void *arg, struct exchange *x)
 	struct delivery *d = calloc(1, sizeof(*d));
 
 	if (d == NULL) {
-		answer_full(api, x, "out_of_memory");
+		answer_full(x, "out_of_memory");
 		return;
 	}
 	d->api = api;
@@ -167,7 +149,7 @@ webhook_api_request(void *arg, struct exchange *x)
 	d->began_us = clock_mono_us();
 	if (!queue_push(&api->work, &d->link)) {
 		delivery_free(&d);
-		answer_full(api, x, "overloaded");
+		answer_full(x, "overloaded");
 	}
 }
 
@@ -229,10 +211,4 @@ webhook_api_stop(struct webhook_api **webhook_api)
 	queue_done(&api->done);
 	free(api);
 	*webhook_api = NULL;
-}
-
-struct webhook_stats
-webhook_api_stats(const struct webhook_api *api)
-{
-	return api->stats;
 }

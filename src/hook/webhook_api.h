@@ -31,10 +31,6 @@ struct webhook_config {
 	int busy_ms; /* how long a commit may wait for others */
 };
 
-struct webhook_stats {
-	uint64_t accepted, duplicates, ignored, refused, failed;
-};
-
 /* Opens the database, starts the threads, takes the loop's wake. Call with
  * signals blocked. Returns owned (webhook_api_stop). Errors as db_open(), with
  * *fault. */
@@ -48,7 +44,5 @@ void webhook_api_request(void *api, struct exchange *x);
 
 /* Finishes what the threads have, without answering it. */
 void webhook_api_stop(struct webhook_api **api);
-
-struct webhook_stats webhook_api_stats(const struct webhook_api *api);
 
 #endif
