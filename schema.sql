@@ -1,8 +1,10 @@
 -- SPDX-License-Identifier: ISC
 --
--- The jobwire database, version 1. This file is the public interface for
+-- The jobwire database. This file is the public interface for
 -- programs in any language that publish events; it is also compiled into
--- jobwire, which creates the database with it (`jobwire init --db PATH`).
+-- jobwire, which creates the database with it (`jobwire init --db PATH`) and
+-- brings an older one up to date with the steps that it lacks: each step ends
+-- by setting `user_version`.
 --
 -- To publish an event, commit one row:
 --
@@ -184,3 +186,68 @@ BEGIN
 END;
 
 PRAGMA user_version = 1;
+
+-- Version 2: the writing calls.
+
+-- What a failed job's provider said in full, as JSON text. Its event holds the
+-- message only: the rest names files and hosts.
+ALTER TABLE jobs ADD COLUMN error TEXT;
+
+-- Events that came for an `external_id` before anybody said whose it is. A job
+-- that gets this external id takes them over: they are deleted here, which the
+-- last of these triggers turns into events of the job.
+CREATE TABLE unclaimed_events (
+    id           INTEGER PRIMARY KEY,
+    external_id  TEXT NOT NULL,
+    type         TEXT NOT NULL,
+    data         TEXT,
+    created_at   TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+    source       TEXT NOT NULL,
+    delivery_key TEXT NOT NULL,
+    output       TEXT,
+    error        TEXT,
+    UNIQUE (source, delivery_key)
+) STRICT;
+
+CREATE INDEX unclaimed_events_external_id ON unclaimed_events (external_id);
+CREATE INDEX unclaimed_events_created_at ON unclaimed_events (created_at);
+
+CREATE TRIGGER jobs_registered AFTER INSERT ON jobs
+WHEN NEW.external_id IS NOT NULL
+BEGIN
+    DELETE FROM unclaimed_events WHERE external_id = NEW.external_id;
+END;
+
+CREATE TRIGGER jobs_identified AFTER UPDATE OF external_id ON jobs
+WHEN NEW.external_id IS NOT NULL AND NEW.external_id IS NOT OLD.external_id
+BEGIN
+    DELETE FROM unclaimed_events WHERE external_id = NEW.external_id;
+END;
+
+-- What retention deletes belongs to no job, so nothing comes of it.
+CREATE TRIGGER unclaimed_events_claimed AFTER DELETE ON unclaimed_events
+BEGIN
+    INSERT INTO job_events (job_id, type, data, source, delivery_key)
+    SELECT job_id, OLD.type, OLD.data, OLD.source, OLD.delivery_key FROM jobs
+    WHERE external_id = OLD.external_id ORDER BY rowid DESC LIMIT 1
+    ON CONFLICT (source, delivery_key) DO NOTHING;
+    UPDATE jobs SET output = coalesce(OLD.output, output),
+        error = coalesce(OLD.error, error)
+    WHERE (OLD.output IS NOT NULL OR OLD.error IS NOT NULL)
+        AND rowid = (SELECT rowid FROM jobs
+            WHERE external_id = OLD.external_id ORDER BY rowid DESC LIMIT 1);
+END;
+
+-- What a publisher's Idempotency-Key (its digest) stood for: the digest of the
+-- request, and the ids it was given, which follow one another.
+CREATE TABLE idempotency_keys (
+    key        TEXT PRIMARY KEY NOT NULL,
+    request    TEXT NOT NULL,
+    first_id   INTEGER NOT NULL,
+    n_events   INTEGER NOT NULL,
+    created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX idempotency_keys_created_at ON idempotency_keys (created_at);
+
+PRAGMA user_version = 2;

@@ -15,10 +15,8 @@
 
 enum { APPLICATION_ID = 0x6a6f6277 /* "jobw" */ };
 
-/* steps[v] leads from user_version v to v + 1, which it also sets. */
-static const char *const steps[] = {schema_sql};
-
-enum { SCHEMA_VERSION = sizeof(steps) / sizeof(steps[0]) };
+/* schema_steps[v] leads from user_version v to v + 1, which it also sets. */
+enum { SCHEMA_VERSION = sizeof(schema_steps) / sizeof(schema_steps[0]) };
 
 /* *ret_version: where the schema stands; 0 for an empty database. */
 static enum err
@@ -103,7 +101,7 @@ migrate(struct db *db)
 	/* Another process may have done it while we waited for the lock. */
 	e = read_version(db, &version);
 	for (; e == OK && version < SCHEMA_VERSION; version++) {
-		rc = sqlite3_exec(db->h, steps[version], NULL, NULL, NULL);
+		rc = sqlite3_exec(db->h, schema_steps[version], NULL, NULL, NULL);
 		if (rc != SQLITE_OK)
 			e = stmt_failed(db, rc);
 	}

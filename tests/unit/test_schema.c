@@ -17,6 +17,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "schema_sql.h"
 #include "store/events.h"
 #include "store/jobs.h"
 #include "store_site.h"
@@ -286,6 +287,75 @@ test_ids_are_never_reused(void **state)
 	assert_int_equal(raw_int(s, "SELECT count(*) FROM job_events"), 1);
 }
 
+/* A database of the first version keeps its rows and gets all that is new. */
+static void
+test_upgrade(void **state)
+{
+	static const char objects[] =
+	    "SELECT group_concat(type || name) FROM "
+	    "(SELECT type, name FROM sqlite_master ORDER BY type, name)";
+	struct event_new e = {.job_id = "new", .type = "queued"};
+	struct site *s = *state;
+	char expected[1024];
+	int64_t version;
+
+	strcpy(expected, raw_text(s, objects));
+	version = raw_int(s, "PRAGMA user_version");
+	db_close(&s->db);
+	sqlite3_close(s->raw);
+	assert_int_equal(unlink(s->path), 0);
+
+	site_open_raw(s);
+	raw(s, schema_steps[0]);
+	raw(s,
+	    "INSERT INTO job_events (job_id, type) VALUES ('old', 'failed')");
+	assert_int_equal(
+	    db_open(s->path, DB_READ, BUSY_MS, &s->db, NULL), ERR_VERSION);
+	assert_int_equal(db_open(s->path, DB_WRITE, BUSY_MS, &s->db, NULL), OK);
+	assert_int_equal(raw_int(s, "PRAGMA user_version"), version);
+	assert_string_equal(raw_text(s, objects), expected);
+	assert_string_equal(
+	    raw_text(s, "SELECT job_id || state FROM jobs"), "oldfailed");
+	assert_int_equal(append(s->db, &e), 2);
+}
+
+/* What came early becomes the job's, in order, once. */
+static void
+test_unclaimed_events(void **state)
+{
+	struct site *s = *state;
+
+	raw(s, "INSERT INTO unclaimed_events (external_id, type, source, "
+	       "delivery_key, output, error) VALUES "
+	       "('x', 'processing', 'runpod', '1', NULL, NULL), "
+	       "('y', 'failed', 'runpod', '2', NULL, NULL), "
+	       "('x', 'failed', 'runpod', '3', '[1.10]', '\"e\"')");
+	raw(s, "INSERT INTO jobs (job_id, external_id) VALUES ('j', 'x')");
+	assert_string_equal(
+	    raw_text(s, "SELECT group_concat(id || job_id || type || status) "
+			"FROM job_events"),
+	    "1jprocessingprocessing,2jfailedfailed");
+	assert_string_equal(
+	    raw_text(s, "SELECT state || output || error FROM jobs"),
+	    "failed[1.10]\"e\"");
+	assert_int_equal(
+	    raw_int(s, "SELECT count(*) FROM unclaimed_events"), 1);
+
+	/* A job that was there before gets its external id. */
+	raw(s, "INSERT INTO job_events (job_id, type) VALUES ('k', 'queued')");
+	raw(s, "UPDATE jobs SET external_id = 'y' WHERE job_id = 'k'");
+	assert_string_equal(
+	    raw_text(s, "SELECT state FROM jobs WHERE job_id = 'k'"), "failed");
+	assert_int_equal(
+	    raw_int(s, "SELECT count(*) FROM unclaimed_events"), 0);
+
+	/* What is nobody's leaves nothing. */
+	raw(s, "INSERT INTO unclaimed_events (external_id, type, source, "
+	       "delivery_key) VALUES ('z', 'failed', 'runpod', '9')");
+	raw(s, "DELETE FROM unclaimed_events");
+	assert_int_equal(raw_int(s, "SELECT count(*) FROM job_events"), 4);
+}
+
 #define SITE_TEST(f)                                                           \
 	cmocka_unit_test_setup_teardown(f, site_setup, site_teardown)
 
@@ -302,6 +372,8 @@ main(void)
 	    SITE_TEST(test_data_is_read_as_bytes),
 	    SITE_TEST(test_floors_by_foreign_delete),
 	    SITE_TEST(test_ids_are_never_reused),
+	    SITE_TEST(test_upgrade),
+	    SITE_TEST(test_unclaimed_events),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
