@@ -336,3 +336,23 @@ db_rollback(struct db *db)
 	if (!sqlite3_get_autocommit(db->h) && stmt_do(db, STMT_ROLLBACK) != OK)
 		db->fault = fault;
 }
+
+enum err
+db_part_begin(struct db *db)
+{
+	return stmt_do(db, STMT_SAVEPOINT);
+}
+
+enum err
+db_part_end(struct db *db, bool keep)
+{
+	enum err e = keep ? OK : stmt_do(db, STMT_UNDO);
+
+	return e == OK ? stmt_do(db, STMT_RELEASE) : e;
+}
+
+enum err
+db_probe(struct db *db)
+{
+	return stmt_do(db, STMT_PROBE);
+}

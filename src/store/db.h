@@ -82,4 +82,13 @@ CHECK_RESULT enum err db_begin_read(struct db *db);
 CHECK_RESULT enum err db_commit(struct db *db);
 void db_rollback(struct db *db);
 
+/* A part of a transaction that may be undone alone. db_part_end() keeps what
+ * was written since db_part_begin(), or undoes it. */
+CHECK_RESULT enum err db_part_begin(struct db *db);
+CHECK_RESULT enum err db_part_end(struct db *db, bool keep);
+
+/* Writes one row that means nothing, within the caller's transaction: can the
+ * database be written? */
+CHECK_RESULT enum err db_probe(struct db *db);
+
 #endif

@@ -202,17 +202,24 @@ insert(struct db *db, const struct event_new *e)
 	return stmt_run(db, st);
 }
 
-static enum err
-find_delivered(struct db *db, const struct event_new *e, int64_t *ret_id)
+enum err
+events_find(struct db *db, const char *source, const char *delivery_key,
+    int64_t *ret_id)
 {
 	sqlite3_stmt *st = NULL;
-	enum err err = stmt_open(db, STMT_DELIVERED, &st);
+	enum err e = stmt_open(db, STMT_DELIVERED, &st);
+	int64_t id = 0;
 
-	if (err != OK)
-		return err;
-	stmt_bind_text(db, st, 1, e->source);
-	stmt_bind_text(db, st, 2, e->delivery_key);
-	return stmt_run_int(db, st, 0, ret_id);
+	if (e != OK)
+		return e;
+	stmt_bind_text(db, st, 1, source);
+	stmt_bind_text(db, st, 2, delivery_key);
+	e = stmt_run_int(db, st, 0, &id);
+	if (e == OK && id == 0)
+		e = ERR_NOENT;
+	if (e == OK)
+		*ret_id = id;
+	return e;
 }
 
 static enum err
@@ -221,7 +228,8 @@ amend_job(struct db *db, const struct event_new *e)
 	sqlite3_stmt *st = NULL;
 	enum err err;
 
-	if (e->output.n == 0 && e->restore_id == NULL && e->external_id == NULL)
+	if (e->output.n == 0 && e->error.n == 0 && e->restore_id == NULL &&
+	    e->external_id == NULL)
 		return OK;
 	if ((err = stmt_open(db, STMT_AMEND_JOB, &st)) != OK)
 		return err;
@@ -229,6 +237,7 @@ amend_job(struct db *db, const struct event_new *e)
 	stmt_bind_span(db, st, 2, e->output);
 	stmt_bind_text(db, st, 3, e->restore_id);
 	stmt_bind_text(db, st, 4, e->external_id);
+	stmt_bind_span(db, st, 5, e->error);
 	return stmt_run(db, st);
 }
 
@@ -244,7 +253,7 @@ events_append(struct db *db, const struct event_new *e, int64_t *ret_id,
 		return err;
 	is_duplicate = sqlite3_changes(db->h) == 0;
 	if (is_duplicate) {
-		err = find_delivered(db, e, &id);
+		err = events_find(db, e->source, e->delivery_key, &id);
 	} else {
 		id = sqlite3_last_insert_rowid(db->h);
 		err = amend_job(db, e);

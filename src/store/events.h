@@ -61,6 +61,7 @@ struct event_new {
 	const char *delivery_key; /* NULL, or unique within source */
 	struct span output;	  /* JSON value kept with the job where the data
 				      does not hold it; empty: none */
+	struct span error;	  /* likewise: what the provider said in full */
 	const char *restore_id;	 /* NULL, or set on the job where it has none */
 	const char *external_id; /* likewise */
 };
@@ -73,5 +74,9 @@ struct event_new {
  */
 CHECK_RESULT enum err events_append(struct db *db, const struct event_new *e,
     int64_t *ret_id, bool *ret_duplicate);
+
+/* The id of the event with this (source, delivery_key); ERR_NOENT. */
+CHECK_RESULT enum err events_find(struct db *db, const char *source,
+    const char *delivery_key, int64_t *ret_id);
 
 #endif

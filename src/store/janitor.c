@@ -34,6 +34,7 @@ enum {
 	/* A WAL up to this size is left as it is then: writing into blocks
 	 * that are there is cheaper than growing the file. */
 	QUIET_WAL_BYTES = 1 << 20,
+	DAY_MS = 86400000,
 	WAL_HEADER_SIZE = 32,
 	WAL_FRAME_HEADER_SIZE = 24,
 	WAL_SALT_SIZE = 8,
@@ -112,7 +113,7 @@ prune_jobs(struct db *db, int64_t keep_days, bool *ret_more,
 	int64_t job = 0;
 	enum err e;
 
-	clock_rfc3339(clock_real_ms() - keep_days * 86400000, cutoff);
+	clock_rfc3339(clock_real_ms() - keep_days * DAY_MS, cutoff);
 	e = find_old_job(db, cutoff, &job);
 	if (e != OK || job == 0) {
 		*ret_more = false;
@@ -218,12 +219,71 @@ prune_events(struct db *db, const struct janitor_config *cfg, bool *ret_more,
 	return OK;
 }
 
+/* What goes by its age alone. */
+static const struct {
+	unsigned find, delete;
+	int64_t keep_ms; /* 0: as long as finished jobs */
+} aged[] = {
+    {STMT_OLD_KEY, STMT_DELETE_KEYS, DAY_MS},
+    {STMT_OLD_UNCLAIMED, STMT_DELETE_UNCLAIMED, 0},
+};
+
+static enum err
+delete_aged(struct db *db, unsigned id, const char *cutoff, bool *ret_more)
+{
+	sqlite3_stmt *st = NULL;
+	enum err e;
+
+	if ((e = db_begin(db)) != OK)
+		return e;
+	if ((e = stmt_open(db, id, &st)) == OK) {
+		stmt_bind_text(db, st, 1, cutoff);
+		stmt_bind_int(db, st, 2, STMT_BATCH_ROWS);
+		e = stmt_run(db, st);
+	}
+	if (e != OK) {
+		db_rollback(db);
+		return e;
+	}
+	*ret_more = sqlite3_changes(db->h) == STMT_BATCH_ROWS;
+	return db_commit(db);
+}
+
+static enum err
+prune_aged(struct db *db, int64_t keep_days, bool *ret_more)
+{
+	char cutoff[CLOCK_RFC3339_SIZE];
+	sqlite3_stmt *st = NULL;
+	int64_t is_there = 0;
+	enum err e = OK;
+
+	*ret_more = false;
+	for (size_t i = 0; i < sizeof(aged) / sizeof(aged[0]); i++) {
+		clock_rfc3339(clock_real_ms() - (aged[i].keep_ms > 0
+							? aged[i].keep_ms
+							: keep_days * DAY_MS),
+		    cutoff);
+		/* Looked for first: a DELETE locks out writers. */
+		if ((e = stmt_open(db, aged[i].find, &st)) != OK)
+			return e;
+		stmt_bind_text(db, st, 1, cutoff);
+		if ((e = stmt_run_int(db, st, 0, &is_there)) != OK)
+			return e;
+		if (is_there != 0)
+			return delete_aged(
+			    db, aged[i].delete, cutoff, ret_more);
+	}
+	return OK;
+}
+
 enum err
 janitor_prune(struct db *db, const struct janitor_config *cfg, bool *ret_more,
     struct janitor_stats *add_to)
 {
 	enum err e = prune_jobs(db, cfg->keep_days, ret_more, add_to);
 
+	if (e == OK && !*ret_more)
+		e = prune_aged(db, cfg->keep_days, ret_more);
 	if (e == OK && !*ret_more)
 		e = prune_events(db, cfg, ret_more, add_to);
 	return e;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Reads the table jobs. Its rows are written by the triggers of schema.sql,
- * by events_append() and by the janitor. Blocks on the disk.
+ * The table jobs. Its states are written by the triggers of schema.sql, and
+ * finished jobs are removed by the janitor. Blocks on the disk.
  */
 #include "store/jobs.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,6 +72,69 @@ jobs_owns(struct db *db, const char *job_id, const char *owner, bool *ret)
 	if (e == OK)
 		*ret = n > 0;
 	return e;
+}
+
+enum err
+jobs_state(struct db *db, const char *job_id, char ret[JOB_STATE_SIZE])
+{
+	sqlite3_stmt *st = NULL;
+	const char *state = "";
+	bool has_row = false;
+	enum err e;
+
+	if ((e = stmt_open(db, STMT_JOB_STATE, &st)) != OK)
+		return e;
+	stmt_bind_text(db, st, 1, job_id);
+	e = stmt_step(db, st, &has_row);
+	if (e == OK && has_row)
+		state = (const char *)sqlite3_column_text(st, 0);
+	if (state == NULL)
+		e = stmt_failed(db, SQLITE_NOMEM);
+	else if (e == OK)
+		snprintf(ret, JOB_STATE_SIZE, "%s", state);
+	stmt_close(st);
+	return e;
+}
+
+enum err
+jobs_find_external(struct db *db, const char *external_id, struct buf *ret)
+{
+	sqlite3_stmt *st = NULL;
+	bool has_row = false;
+	enum err e;
+
+	if ((e = stmt_open(db, STMT_JOB_NAMED, &st)) != OK)
+		return e;
+	stmt_bind_text(db, st, 1, external_id);
+	e = stmt_step(db, st, &has_row);
+	if (e == OK && !has_row)
+		e = ERR_NOENT;
+	if (e == OK)
+		buf_add_str(ret, (const char *)sqlite3_column_text(st, 0));
+	stmt_close(st);
+	return e == OK && !buf_ok(ret) ? ERR_NOMEM : e;
+}
+
+enum err
+jobs_register(struct db *db, const struct job_new *j, bool *ret_new)
+{
+	char state[JOB_STATE_SIZE] = "";
+	sqlite3_stmt *st = NULL;
+	enum err e;
+
+	if ((e = jobs_state(db, j->job_id, state)) != OK ||
+	    (e = stmt_open(db, STMT_REGISTER_JOB, &st)) != OK)
+		return e;
+	stmt_bind_text(db, st, 1, j->job_id);
+	stmt_bind_text(db, st, 2, j->owner);
+	stmt_bind_text(db, st, 3, j->external_id);
+	stmt_bind_text(db, st, 4, j->restore_id);
+	if ((e = stmt_run(db, st)) != OK)
+		return e;
+	if (sqlite3_changes(db->h) == 0)
+		return ERR_EXISTS;
+	*ret_new = *state == '\0';
+	return OK;
 }
 
 /* The column's text to *ret, owned; NULL stays NULL. */

@@ -36,6 +36,30 @@ CHECK_RESULT enum err jobs_owner_floor(
 CHECK_RESULT enum err jobs_owns(
     struct db *db, const char *job_id, const char *owner, bool *ret);
 
+enum { JOB_STATE_SIZE = 16 };
+/* The state's name; "" when there is no such job. */
+CHECK_RESULT enum err jobs_state(
+    struct db *db, const char *job_id, char ret[JOB_STATE_SIZE]);
+
+/* The newest job with this external id; ERR_NOENT. Appends to *ret. */
+CHECK_RESULT enum err jobs_find_external(
+    struct db *db, const char *external_id, struct buf *ret);
+
+/* What is to be known of a job before its first event. All borrowed; NULL:
+ * not given. */
+struct job_new {
+	const char *job_id;
+	const char *owner, *external_id, *restore_id;
+};
+
+/*
+ * Makes the job, or adds to it what is given, within the caller's transaction;
+ * an owner stays. Events that waited for the external id become the job's.
+ * ERR_EXISTS: it has another owner. *ret_new: it was not there.
+ */
+CHECK_RESULT enum err jobs_register(
+    struct db *db, const struct job_new *j, bool *ret_new);
+
 /* A whole job for GET .../jobs/{job_id}. Everything owned (job_done). */
 struct job {
 	char *job_id, *owner, *external_id, *restore_id; /* NULL when unset */

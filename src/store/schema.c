@@ -101,7 +101,8 @@ migrate(struct db *db)
 	/* Another process may have done it while we waited for the lock. */
 	e = read_version(db, &version);
 	for (; e == OK && version < SCHEMA_VERSION; version++) {
-		rc = sqlite3_exec(db->h, schema_steps[version], NULL, NULL, NULL);
+		rc = sqlite3_exec(
+		    db->h, schema_steps[version], NULL, NULL, NULL);
 		if (rc != SQLITE_OK)
 			e = stmt_failed(db, rc);
 	}

@@ -45,6 +45,9 @@ static const char *const sql[] = {
     [STMT_BEGIN_WRITE] = "BEGIN IMMEDIATE",
     [STMT_COMMIT] = "COMMIT",
     [STMT_ROLLBACK] = "ROLLBACK",
+    [STMT_SAVEPOINT] = "SAVEPOINT part",
+    [STMT_RELEASE] = "RELEASE part",
+    [STMT_UNDO] = "ROLLBACK TO part",
     /* One statement, so that it cannot see half of another's creation. */
     [STMT_IDENTITY] = "SELECT "
 		      "(SELECT application_id FROM pragma_application_id), "
@@ -64,8 +67,44 @@ static const char *const sql[] = {
 		       "WHERE source = ?1 AND delivery_key = ?2",
     [STMT_AMEND_JOB] = "UPDATE jobs SET output = coalesce(?2, output), "
 		       "restore_id = coalesce(restore_id, ?3), "
-		       "external_id = coalesce(external_id, ?4) "
+		       "external_id = coalesce(external_id, ?4), "
+		       "error = coalesce(?5, error) "
 		       "WHERE job_id = ?1",
+    /* Changes no row where another owner has it. */
+    [STMT_REGISTER_JOB] =
+	"INSERT INTO jobs (job_id, owner, external_id, restore_id) "
+	"VALUES (?1, ?2, ?3, ?4) ON CONFLICT (job_id) DO UPDATE SET "
+	"owner = coalesce(owner, excluded.owner), "
+	"external_id = coalesce(excluded.external_id, external_id), "
+	"restore_id = coalesce(excluded.restore_id, restore_id) "
+	"WHERE owner = excluded.owner OR owner IS NULL "
+	"OR excluded.owner IS NULL",
+    [STMT_JOB_STATE] = "SELECT state FROM jobs WHERE job_id = ?1",
+    [STMT_JOB_NAMED] = "SELECT job_id FROM jobs WHERE external_id = ?1 "
+		       "ORDER BY rowid DESC LIMIT 1",
+    [STMT_KEEP_UNCLAIMED] =
+	"INSERT INTO unclaimed_events "
+	"(external_id, type, data, source, delivery_key, output, error) "
+	"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) "
+	"ON CONFLICT (source, delivery_key) DO NOTHING",
+    [STMT_KEY] = "SELECT request, first_id, n_events FROM idempotency_keys "
+		 "WHERE key = ?1",
+    [STMT_ADD_KEY] = "INSERT INTO idempotency_keys "
+		     "(key, request, first_id, n_events) "
+		     "VALUES (?1, ?2, ?3, ?4)",
+    [STMT_OLD_KEY] = "SELECT 1 FROM idempotency_keys "
+		     "WHERE created_at < ?1 LIMIT 1",
+    [STMT_DELETE_KEYS] =
+	"DELETE FROM idempotency_keys WHERE key IN (SELECT key FROM "
+	"idempotency_keys WHERE created_at < ?1 LIMIT ?2)",
+    [STMT_OLD_UNCLAIMED] = "SELECT 1 FROM unclaimed_events "
+			   "WHERE created_at < ?1 LIMIT 1",
+    [STMT_DELETE_UNCLAIMED] =
+	"DELETE FROM unclaimed_events WHERE id IN (SELECT id FROM "
+	"unclaimed_events WHERE created_at < ?1 LIMIT ?2)",
+    [STMT_PROBE] = "INSERT INTO meta (key, value) VALUES ('probed_at', "
+		   "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')) ON CONFLICT (key) "
+		   "DO UPDATE SET value = excluded.value",
 
     [STMT_OWNS_JOB] = "SELECT count(*) FROM jobs "
 		      "WHERE job_id = ?1 AND owner = ?2",

@@ -31,14 +31,29 @@ enum stmt_id {
 	STMT_BEGIN_WRITE,
 	STMT_COMMIT,
 	STMT_ROLLBACK,
-	STMT_IDENTITY,	    /* -> application_id, user_version, objects */
-	STMT_JOURNAL_WAL,   /* -> the journal mode there is now */
-	STMT_DATA_VERSION,  /* -> counter */
-	STMT_META,	    /* key -> value */
-	STMT_LAST_ID,	    /* -> id */
-	STMT_APPEND,	    /* job, type, data, source, key */
-	STMT_DELIVERED,	    /* source, key -> id */
-	STMT_AMEND_JOB,	    /* job, output, restore id, external id */
+	STMT_SAVEPOINT,
+	STMT_RELEASE,
+	STMT_UNDO,
+	STMT_IDENTITY,	       /* -> application_id, user_version, objects */
+	STMT_JOURNAL_WAL,      /* -> the journal mode there is now */
+	STMT_DATA_VERSION,     /* -> counter */
+	STMT_META,	       /* key -> value */
+	STMT_LAST_ID,	       /* -> id */
+	STMT_APPEND,	       /* job, type, data, source, key */
+	STMT_DELIVERED,	       /* source, key -> id */
+	STMT_AMEND_JOB,	       /* job, output, restore id, external id, error */
+	STMT_REGISTER_JOB,     /* job, owner, external id, restore id */
+	STMT_JOB_STATE,	       /* job -> state */
+	STMT_JOB_NAMED,	       /* external id -> job */
+	STMT_KEEP_UNCLAIMED,   /* external id, type, data, source, key, output,
+				error */
+	STMT_KEY,	       /* key -> request, first id, number of events */
+	STMT_ADD_KEY,	       /* key, request, first id, number of events */
+	STMT_OLD_KEY,	       /* time -> is there one */
+	STMT_DELETE_KEYS,      /* time, limit */
+	STMT_OLD_UNCLAIMED,    /* time -> is there one */
+	STMT_DELETE_UNCLAIMED, /* time, limit */
+	STMT_PROBE,
 	STMT_OWNS_JOB,	    /* job, owner -> is it */
 	STMT_OWNER_FLOOR,   /* owner -> highest floor */
 	STMT_JOB_PLACE,	    /* job -> is terminal, floor, last id */
