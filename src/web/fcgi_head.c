@@ -57,14 +57,6 @@ memory_fill(struct fcgi_parser *p, const unsigned char *head, size_t len)
 	return OK;
 }
 
-static const char *
-get_param(void *arg, const char *name)
-{
-	const FCGX_Request *req = arg;
-
-	return FCGX_GetParam(name, req->envp);
-}
-
 enum err
 fcgi_parser_read(struct fcgi_parser *p, const unsigned char *head, size_t len,
     const char *prefix, struct request *ret)
@@ -86,7 +78,7 @@ fcgi_parser_read(struct fcgi_parser *p, const unsigned char *head, size_t len,
 		p->memory_fd = -1; /* libfcgi closed it */
 		return ERR_PROTO;
 	}
-	e = request_init(ret, prefix, get_param, &req);
+	e = request_init(ret, prefix, (const char *const *)req.envp);
 	FCGX_Free(&req, 0); /* 0: the descriptor stays open */
 	return e;
 }

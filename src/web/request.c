@@ -28,24 +28,43 @@ static const struct {
     {offsetof(struct request, cookie), "HTTP_COOKIE", NULL},
     {offsetof(struct request, origin), "HTTP_ORIGIN", NULL},
     {offsetof(struct request, last_event_id), "HTTP_LAST_EVENT_ID", NULL},
-    {offsetof(struct request, idempotency_key), "HTTP_IDEMPOTENCY_KEY", NULL},
-    {offsetof(struct request, webhook_id), "HTTP_WEBHOOK_ID", "HTTP_SVIX_ID"},
-    {offsetof(struct request, webhook_timestamp), "HTTP_WEBHOOK_TIMESTAMP",
-	"HTTP_SVIX_TIMESTAMP"},
-    {offsetof(struct request, webhook_signature), "HTTP_WEBHOOK_SIGNATURE",
-	"HTTP_SVIX_SIGNATURE"},
     {offsetof(struct request, remote_user), "REMOTE_USER", NULL},
     {offsetof(struct request, remote_addr), "REMOTE_ADDR", NULL},
 };
 
-enum { N_FIELDS = sizeof(fields) / sizeof(fields[0]) };
-
-static const char *
-param_or_empty(request_param_fn *param, void *arg, const char *name)
+/* A character of a header field's name as CGI spells it. */
+static char
+as_in_cgi(char c)
 {
-	const char *value = name == NULL ? NULL : param(arg, name);
+	if (c >= 'a' && c <= 'z')
+		return (char)(c - 'a' + 'A');
+	return c == '-' ? '_' : c;
+}
 
-	return value == NULL ? "" : value;
+/* What follows name in the text; NULL when the text does not begin with it. */
+static const char *
+skip_name(const char *text, const char *name)
+{
+	for (; *name != '\0'; name++, text++)
+		if (*text != as_in_cgi(*name))
+			return NULL;
+	return text;
+}
+
+/* The first value of the variable that is called prefix and name together. */
+static const char *
+find_variable(struct span variables, const char *prefix, const char *name)
+{
+	const char *rest;
+
+	for (size_t i = 0; i < variables.n; i += strlen(variables.p + i) + 1) {
+		rest = skip_name(variables.p + i, prefix);
+		if (rest != NULL)
+			rest = skip_name(rest, name);
+		if (rest != NULL && *rest == '=')
+			return rest + 1;
+	}
+	return "";
 }
 
 /* Is path the prefix itself, or something below it? */
@@ -78,38 +97,45 @@ add_route(struct buf *out, const char *prefix_text, const char *uri,
 	}
 }
 
+static void
+set_fields(struct request *r)
+{
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+		const char *value =
+		    find_variable(r->variables, "", fields[i].name);
+
+		if (*value == '\0' && fields[i].other_name != NULL)
+			value = find_variable(
+			    r->variables, "", fields[i].other_name);
+		memcpy((char *)r + fields[i].offset, &value, sizeof(value));
+	}
+}
+
 enum err
-request_init(
-    struct request *r, const char *prefix, request_param_fn *param, void *arg)
+request_init(struct request *r, const char *prefix, const char *const *envp)
 {
 	struct request made = {0};
-	struct buf block = BUF_INIT;
-	size_t starts[N_FIELDS];
-	const char *value;
+	struct buf block = BUF_INIT, route = BUF_INIT;
+	size_t route_at;
 
-	add_route(&block, prefix, param_or_empty(param, arg, "REQUEST_URI"),
-	    param_or_empty(param, arg, "PATH_INFO"));
+	for (; *envp != NULL; envp++)
+		buf_add(&block, *envp, strlen(*envp) + 1);
+	route_at = block.len;
+	if (buf_ok(&block))
+		add_route(&route, prefix,
+		    find_variable(buf_span(&block), "", "REQUEST_URI"),
+		    find_variable(buf_span(&block), "", "PATH_INFO"));
 	/* A decoded %00 would cut every comparison short: no route then. */
-	if (buf_ok(&block) && block.len > 0 &&
-	    memchr(block.data, '\0', block.len) != NULL)
-		buf_reset(&block);
-	buf_add_char(&block, '\0');
-	for (size_t i = 0; i < N_FIELDS; i++) {
-		value = param_or_empty(param, arg, fields[i].name);
-		if (*value == '\0')
-			value =
-			    param_or_empty(param, arg, fields[i].other_name);
-		starts[i] = block.len;
-		buf_add(&block, value, strlen(value) + 1);
-	}
+	if (route.len > 0 && memchr(route.data, '\0', route.len) == NULL)
+		buf_add_span(&block, buf_span(&route));
+	block.failed = block.failed || route.failed;
+	buf_done(&route);
 	made.block = buf_take(&block);
 	if (made.block == NULL)
 		return ERR_NOMEM;
-	made.route = made.block;
-	for (size_t i = 0; i < N_FIELDS; i++) {
-		value = made.block + starts[i];
-		memcpy((char *)&made + fields[i].offset, &value, sizeof(value));
-	}
+	made.route = made.block + route_at;
+	made.variables = (struct span){made.block, route_at};
+	set_fields(&made);
 	*r = made;
 	return OK;
 }
@@ -119,4 +145,10 @@ request_done(struct request *r)
 {
 	free(r->block);
 	*r = (struct request){0};
+}
+
+const char *
+request_header(const struct request *r, const char *name)
+{
+	return find_variable(r->variables, "HTTP_", name);
 }

@@ -25,25 +25,28 @@ struct request {
 	const char *cookie;
 	const char *origin;
 	const char *last_event_id;
-	const char *idempotency_key;
-	const char *webhook_id, *webhook_timestamp, *webhook_signature;
 	const char *remote_user;
 	const char *remote_addr;
-	struct span body; /* set by the transport; borrowed from it */
-	char *block;	  /* owned: all the strings */
+	struct span variables; /* all of them: NAME=value, each terminated */
+	struct span body;      /* set by the transport; borrowed from it */
+	char *block;	       /* owned: all the strings */
 };
 
-/* The value of a meta-variable, or NULL; valid during request_init(). */
-typedef const char *request_param_fn(void *arg, const char *name);
-
 /*
- * Copies what handlers need. The route is the path of REQUEST_URI where it
- * begins with prefix, else PATH_INFO where that is not empty, else the whole
- * path of REQUEST_URI; the prefix is removed and, where it came from
- * REQUEST_URI, percent-encoding undone. ERR_NOMEM.
+ * Copies the meta-variables: a NULL-terminated array of "NAME=value" as
+ * environ(7) is, borrowed for the call. Of two with one name the first counts.
+ * The route is the path of REQUEST_URI where it begins with prefix, else
+ * PATH_INFO where that is not empty, else the whole path of REQUEST_URI; the
+ * prefix is removed and, where it came from REQUEST_URI, percent-encoding
+ * undone. ERR_NOMEM.
  */
 CHECK_RESULT enum err request_init(
-    struct request *r, const char *prefix, request_param_fn *param, void *arg);
+    struct request *r, const char *prefix, const char *const *envp);
 void request_done(struct request *r);
+
+/* The value of a header field by its name ("webhook-id"), which is compared as
+ * CGI spells it: without case, - like _. "" when it was not sent. Lives as long
+ * as the request. */
+const char *request_header(const struct request *r, const char *name);
 
 #endif

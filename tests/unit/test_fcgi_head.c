@@ -157,8 +157,9 @@ test_fields(void **state)
 	assert_string_equal(r.cookie, "a=b; c=d");
 	assert_string_equal(r.origin, "https://example.org");
 	assert_string_equal(r.last_event_id, "7f3a09c1-42");
-	assert_string_equal(r.idempotency_key, "k");
-	assert_string_equal(r.webhook_id, "");
+	assert_string_equal(request_header(&r, "idempotency-key"), "k");
+	assert_string_equal(request_header(&r, "x-other"), "=");
+	assert_string_equal(request_header(&r, "webhook-id"), "");
 	assert_string_equal(r.remote_user, "alice");
 	assert_string_equal(r.remote_addr, "192.0.2.1");
 	request_done(&r);

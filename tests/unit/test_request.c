@@ -20,31 +20,21 @@
 
 /* --- helpers -------------------------------------------------------------- */
 
-/* Meta-variables, ended by one without a name. */
-struct param {
-	const char *name, *value;
-};
-
-static const char *
-get_param(void *arg, const char *name)
-{
-	for (const struct param *p = arg; p->name != NULL; p++)
-		if (strcmp(p->name, name) == 0)
-			return p->value;
-	return NULL;
-}
-
+/* Nothing of envp is used after this. */
 static void
-init(struct request *r, const char *prefix, const struct param *params)
+init(struct request *r, const char *prefix, const char *const *envp)
 {
-	struct param copy[32] = {{0}};
+	char *copy[32] = {NULL};
 
-	for (size_t i = 0; params[i].name != NULL; i++) {
+	for (size_t i = 0; envp[i] != NULL; i++) {
 		assert_true(i < COUNT(copy) - 1);
-		copy[i] = params[i];
+		copy[i] = strdup(envp[i]);
+		assert_non_null(copy[i]);
 	}
-	assert_int_equal(request_init(r, prefix, get_param, copy), OK);
-	memset(copy, 0, sizeof(copy)); /* nothing is borrowed from it */
+	assert_int_equal(
+	    request_init(r, prefix, (const char *const *)copy), OK);
+	for (size_t i = 0; copy[i] != NULL; i++)
+		free(copy[i]);
 }
 
 /* NULL: not sent. */
@@ -52,14 +42,19 @@ static void
 assert_route(const char *prefix, const char *uri, const char *path_info,
     const char *expected)
 {
-	const struct param params[] = {
-	    {path_info == NULL ? "NOTHING" : "PATH_INFO", path_info},
-	    {uri == NULL ? "NOTHING" : "REQUEST_URI", uri},
-	    {NULL, NULL},
-	};
+	struct buf info_variable = BUF_INIT, uri_variable = BUF_INIT;
+	const char *envp[] = {"NOTHING=", "NOTHING=", NULL};
 	struct request r;
 
-	init(&r, prefix, params);
+	if (path_info != NULL) {
+		buf_addf(&info_variable, "PATH_INFO=%s", path_info);
+		envp[0] = info_variable.data;
+	}
+	if (uri != NULL) {
+		buf_addf(&uri_variable, "REQUEST_URI=%s", uri);
+		envp[1] = uri_variable.data;
+	}
+	init(&r, prefix, envp);
 	if (strcmp(r.route, expected) != 0)
 		fail_msg("%s with PATH_INFO %s gives %s, not %s",
 		    uri == NULL ? "(none)" : uri,
@@ -67,6 +62,8 @@ assert_route(const char *prefix, const char *uri, const char *path_info,
 		    expected);
 	request_done(&r);
 	assert_null(r.block);
+	buf_done(&info_variable);
+	buf_done(&uri_variable);
 }
 
 /* --- routes --------------------------------------------------------------- */
@@ -175,21 +172,15 @@ test_fields(void **state)
 	    {offsetof(struct request, cookie), "HTTP_COOKIE"},
 	    {offsetof(struct request, origin), "HTTP_ORIGIN"},
 	    {offsetof(struct request, last_event_id), "HTTP_LAST_EVENT_ID"},
-	    {offsetof(struct request, idempotency_key), "HTTP_IDEMPOTENCY_KEY"},
-	    {offsetof(struct request, webhook_id), "HTTP_WEBHOOK_ID"},
-	    {offsetof(struct request, webhook_timestamp),
-		"HTTP_WEBHOOK_TIMESTAMP"},
-	    {offsetof(struct request, webhook_signature),
-		"HTTP_WEBHOOK_SIGNATURE"},
 	    {offsetof(struct request, remote_user), "REMOTE_USER"},
 	    {offsetof(struct request, remote_addr), "REMOTE_ADDR"},
 	};
-	const struct param nothing = {NULL, NULL};
+	const char *envp[] = {NULL, NULL};
 	struct request r;
 	const char *value;
 
 	(void)state;
-	init(&r, PREFIX, &nothing);
+	init(&r, PREFIX, envp);
 	for (size_t i = 0; i < COUNT(fields); i++) {
 		memcpy(&value, (char *)&r + fields[i].offset, sizeof(value));
 		assert_string_equal(value, "");
@@ -199,10 +190,12 @@ test_fields(void **state)
 	request_done(&r);
 
 	for (size_t i = 0; i < COUNT(fields); i++) {
-		const struct param params[] = {
-		    {fields[i].name, "its %41 value&=+"}, {NULL, NULL}};
+		struct buf variable = BUF_INIT;
 
-		init(&r, PREFIX, params);
+		buf_addf(&variable, "%s=its %%41 value&=+", fields[i].name);
+		envp[0] = variable.data;
+		init(&r, PREFIX, envp);
+		buf_done(&variable);
 		for (size_t k = 0; k < COUNT(fields); k++) {
 			memcpy(&value, (char *)&r + fields[k].offset,
 			    sizeof(value));
@@ -216,46 +209,61 @@ test_fields(void **state)
 static void
 test_other_names(void **state)
 {
-	const struct param redirected[] = {
-	    {"REDIRECT_HTTP_AUTHORIZATION", "Bearer r"},
-	    {"HTTP_SVIX_ID", "svix"},
-	    {"HTTP_SVIX_TIMESTAMP", "1"},
-	    {"HTTP_SVIX_SIGNATURE", "v1,x"},
-	    {NULL, NULL},
-	};
-	const struct param both[] = {
-	    {"REDIRECT_HTTP_AUTHORIZATION", "Bearer r"},
-	    {"HTTP_AUTHORIZATION", "Bearer a"},
-	    {"HTTP_SVIX_ID", "svix"},
-	    {"HTTP_WEBHOOK_ID", ""}, /* empty is missing */
-	    {NULL, NULL},
-	};
+	static const char *const redirected[] = {
+	    "REDIRECT_HTTP_AUTHORIZATION=Bearer r", NULL};
+	static const char *const both[] = {
+	    "REDIRECT_HTTP_AUTHORIZATION=Bearer r",
+	    "HTTP_AUTHORIZATION=Bearer a", NULL};
+	static const char *const empty[] = {"HTTP_AUTHORIZATION=",
+	    "REDIRECT_HTTP_AUTHORIZATION=Bearer r", NULL};
 	struct request r;
 
 	(void)state;
 	init(&r, PREFIX, redirected);
 	assert_string_equal(r.authorization, "Bearer r");
-	assert_string_equal(r.webhook_id, "svix");
-	assert_string_equal(r.webhook_timestamp, "1");
-	assert_string_equal(r.webhook_signature, "v1,x");
 	request_done(&r);
 	init(&r, PREFIX, both);
 	assert_string_equal(r.authorization, "Bearer a");
-	assert_string_equal(r.webhook_id, "svix");
+	request_done(&r);
+	init(&r, PREFIX, empty); /* empty is missing */
+	assert_string_equal(r.authorization, "Bearer r");
+	request_done(&r);
+}
+
+static void
+test_header(void **state)
+{
+	static const char *const envp[] = {"WEBHOOK_ID=no header",
+	    "REDIRECT_HTTP_WEBHOOK_ID=another", "HTTP_WEBHOOK_ID_X=longer",
+	    "HTTP_WEBHOOK_I=shorter", "HTTP_WEBHOOK_ID=msg=1",
+	    "HTTP_WEBHOOK_ID=second", "HTTP_EMPTY=", "HTTP_BROKEN", "", NULL};
+	struct request r = {0};
+
+	(void)state;
+	assert_string_equal(request_header(&r, "webhook-id"), "");
+	init(&r, PREFIX, envp);
+	assert_string_equal(request_header(&r, "webhook-id"), "msg=1");
+	assert_string_equal(request_header(&r, "Webhook-ID"), "msg=1");
+	assert_string_equal(request_header(&r, "WEBHOOK_ID"), "msg=1");
+	assert_string_equal(request_header(&r, "webhook-id-x"), "longer");
+	assert_string_equal(request_header(&r, "empty"), "");
+	assert_string_equal(request_header(&r, "broken"), "");
+	assert_string_equal(request_header(&r, "webhook"), "");
+	assert_string_equal(request_header(&r, "webhook-id=msg"), "");
+	assert_string_equal(request_header(&r, ""), "");
 	request_done(&r);
 }
 
 static void
 test_request_no_memory(void **state)
 {
-	struct param params[] = {
-	    {"REQUEST_URI", PREFIX "/events/a-job-with-a-name-that-is-longer-"
-				   "than-the-first-size-of-a-buffer"},
-	    {"QUERY_STRING", "last_event_id=7f3a09c1-42&heartbeat=event"},
-	    {"HTTP_COOKIE", "a cookie of some length, so that the block grows "
-			    "again and one more time; and one more"},
-	    {NULL, NULL},
-	};
+	static const char *const envp[] = {
+	    "REQUEST_URI=" PREFIX "/events/a-job-with-a-name-that-is-longer-"
+	    "than-the-first-size-of-a-buffer",
+	    "QUERY_STRING=last_event_id=7f3a09c1-42&heartbeat=event",
+	    "HTTP_COOKIE=a cookie of some length, so that the block grows "
+	    "again and one more time; and one more",
+	    NULL};
 	struct request r = {.method = "untouched"};
 	bool is_more = true;
 	enum err e;
@@ -264,11 +272,11 @@ test_request_no_memory(void **state)
 	for (unsigned n = 1; is_more; n++) {
 		assert_string_equal(r.method, "untouched");
 		alloc_fail_start(n);
-		e = request_init(&r, PREFIX, get_param, params);
+		e = request_init(&r, PREFIX, envp);
 		is_more = alloc_fail_stop();
 		assert_int_equal(e, is_more ? ERR_NOMEM : OK);
 	}
-	assert_string_equal(r.cookie, params[2].value);
+	assert_string_equal(r.cookie, envp[2] + strlen("HTTP_COOKIE="));
 	request_done(&r);
 }
 
@@ -405,6 +413,7 @@ main(void)
 	    cmocka_unit_test(test_route_is_prefix),
 	    cmocka_unit_test(test_fields),
 	    cmocka_unit_test(test_other_names),
+	    cmocka_unit_test(test_header),
 	    cmocka_unit_test(test_request_no_memory),
 	    cmocka_unit_test(test_format),
 	    cmocka_unit_test(test_format_no_content),
