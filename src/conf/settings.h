@@ -36,6 +36,9 @@ struct settings {
 	int log_level;
 	int webhook_auth;
 	char *webhook_secret;
+	char *publish_keys;
+	char *standard_secret;
+	char *fal_jwks;
 	int64_t max_body;
 	int64_t body_timeout;
 	int events_auth;

@@ -110,9 +110,12 @@ def test_every_setting_is_in_the_example_with_its_default():
 
 def check(name, config, database):
     """The settings that a program ends up with."""
-    more = []
-    if name != "jobwire-events":  # the file that the example names is not there
-        more = ["--webhook-secret", "0123456789abcdef"]
+    more = []  # the files that the example names are not there
+    if name != "jobwire-events":
+        more += ["--webhook-secret", "0123456789abcdef"]
+    if name == "jobwire-webhook":
+        for flag in ("--publish-keys", "--standard-secret", "--fal-jwks"):
+            more += [flag, ""]
     lines = run(name, "--check", "--config", config, "--db", database, *more)
     return dict(
         re.fullmatch(r"(\w+) = (.*)", line).groups()

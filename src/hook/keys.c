@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Loads the keys of the writing half. What a key is good for is auth's and
+ * provider.c's business. Blocks on files.
+ */
+#include "hook/keys.h"
+
+#include <errno.h>
+
+enum err
+hook_keys_load(
+    const struct settings *s, struct hook_keys *ret, struct buf *message)
+{
+	struct hook_keys made = {0};
+	struct buf why = BUF_INIT;
+	const char *name = "webhook_secret";
+	enum err e = sign_keys_load(s->webhook_secret, &made.url, &why);
+	int saved;
+
+	if (e == OK) {
+		name = "publish_keys";
+		e = sign_keys_load(s->publish_keys, &made.publish, &why);
+	}
+	if (e == OK) {
+		name = "standard_secret";
+		e = standard_keys_load(
+		    s->standard_secret, &made.standard, &why);
+	}
+	if (e == OK) {
+		name = "fal_jwks";
+		e = fal_keys_load(s->fal_jwks, &made.fal, &why);
+	}
+	saved = errno;
+	if (e == OK) {
+		*ret = made;
+	} else {
+		buf_addf(message, "%s: %s", name, buf_span(&why).p);
+		hook_keys_done(&made);
+	}
+	buf_done(&why);
+	errno = saved;
+	return e;
+}
+
+void
+hook_keys_done(struct hook_keys *k)
+{
+	sign_keys_done(&k->url);
+	sign_keys_done(&k->publish);
+	standard_keys_done(&k->standard);
+	fal_keys_done(&k->fal);
+}
