@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 #include "app/service.h"
-#include "auth/sign.h"
 #include "base/log.h"
 #include "conf/settings.h"
 #include "hook/webhook_api.h"
@@ -23,7 +22,7 @@ struct webhook {
 	struct service service;
 	struct fcgi_stats stats;
 	struct webhook_api *api;
-	struct sign_keys keys;
+	struct hook_keys keys; /* until the api has them */
 };
 
 static void
@@ -38,12 +37,12 @@ static enum err
 load_keys(struct webhook *w, const struct settings *s)
 {
 	struct buf message = BUF_INIT;
-	enum err e = sign_keys_load(s->webhook_secret, &w->keys, &message);
+	enum err e = hook_keys_load(s, &w->keys, &message);
 
 	if (e != OK)
-		log_error("bad_webhook_secret", "detail",
+		log_error("bad_secret", "detail",
 		    message.len > 0 ? message.data : err_text(e));
-	else if (w->keys.n == 0 && s->webhook_auth == WEBHOOK_AUTH_SIGNED)
+	else if (w->keys.url.n == 0 && s->webhook_auth == WEBHOOK_AUTH_SIGNED)
 		log_warn("webhook_secret_missing", "hint",
 		    "all webhooks are refused: set webhook_secret (16 bytes or "
 		    "more), or write webhook_auth = none");
@@ -56,7 +55,9 @@ start_api(struct webhook *w, const struct settings *s)
 {
 	struct webhook_config cfg = {
 	    .db_path = s->db,
-	    .keys = &w->keys,
+	    .base_url = s->base_url,
+	    .api_prefix = s->api_prefix,
+	    .transport = &w->stats,
 	    .is_open = s->webhook_auth == WEBHOOK_AUTH_NONE,
 	    .inline_output = (size_t)s->inline_output,
 	    /* One more, so that a long body never has the last of them. */
@@ -64,7 +65,8 @@ start_api(struct webhook *w, const struct settings *s)
 	    .busy_ms = COMMIT_BUSY_MS,
 	};
 	struct db_fault fault = {0};
-	enum err e = webhook_api_start(w->service.loop, &cfg, &w->api, &fault);
+	enum err e =
+	    webhook_api_start(w->service.loop, &cfg, &w->keys, &w->api, &fault);
 
 	if (e != OK)
 		service_log_fault(e, &fault);
@@ -106,7 +108,7 @@ main(int argc, char **argv)
 		w.service.arg = &w;
 		status = run(&w, &s);
 	}
-	sign_keys_done(&w.keys);
+	hook_keys_done(&w.keys);
 	settings_done(&s);
 	return status;
 }

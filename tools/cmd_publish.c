@@ -11,6 +11,7 @@
 #include "base/opt.h"
 #include "command.h"
 #include "hook/provider.h"
+#include "hook/urls.h"
 #include "io/bell.h"
 #include "store/events.h"
 #include "store/janitor.h"
@@ -33,29 +34,21 @@ command_init(const struct command_line *c)
 	return EXIT_DONE;
 }
 
-/* Appends the URL for a checked claim. */
-static enum err
-add_url(const struct command_line *c, const struct sign_claim *claim,
-    const struct sign_keys *keys, struct buf *url)
-{
-	buf_addf(url, "%s%s/webhooks/%s?", c->settings->base_url,
-	    c->settings->api_prefix, claim->provider);
-	return sign_add_query(keys, claim, url);
-}
-
 int
 command_url(const struct command_line *c)
 {
 	struct buf text = BUF_INIT;
 	struct sign_keys keys = {0};
-	struct sign_claim claim = {"runpod-completion", span_of(c->args[0]),
-	    span_of(c->restore_id), 0};
-	int64_t ttl_ms = INT64_C(24) * 3600 * 1000;
+	const struct urls_site site = {
+	    c->settings->base_url, c->settings->api_prefix};
+	struct sign_claim claim = {"runpod-completion",
+	    span_of(c->n > 0 ? c->args[0] : NULL), span_of(c->restore_id), 0};
+	int64_t ttl_ms = INT64_C(1000) * URLS_TTL_S;
 	int status = EXIT_DONE;
 
 	if (c->provider != NULL)
 		claim.provider = c->provider;
-	if (!sse_job_id_ok(claim.job_id))
+	if (c->n > 0 && !sse_job_id_ok(claim.job_id))
 		return command_misuse("url", "not a job id");
 	if (provider_find(claim.provider) == NULL)
 		return command_misuse("url", "no such provider");
@@ -70,7 +63,8 @@ command_url(const struct command_line *c)
 	else if (keys.n == 0)
 		status = command_fail(
 		    "url", "set webhook_secret (16 bytes or more) first");
-	else if (add_url(c, &claim, &keys, &text) != OK || !buf_ok(&text))
+	else if (urls_add_webhook(&text, &site, &keys, &claim) != OK ||
+		 !buf_ok(&text))
 		status = command_fail("url", "out of memory");
 	else if (c->settings->json)
 		(void)printf("{\"url\":\"%s\"}\n", text.data);

@@ -12,7 +12,7 @@
 static const char usage[] =
     "usage: jobwire [--config FILE] [--db FILE] COMMAND ...\n"
     "  init                       make the database\n"
-    "  url JOB [--restore-id R] [--expires 24h] "
+    "  url [JOB] [--restore-id R] [--expires 24h] "
     "[--provider runpod-completion]\n"
     "                             print a signed webhook URL\n"
     "  publish JOB TYPE [JSON]    store an event\n"
@@ -27,7 +27,7 @@ static const struct {
 	int (*run)(const struct command_line *c);
 } commands[] = {
     {"init", 0, 0, command_init},
-    {"url", 1, 1, command_url},
+    {"url", 0, 1, command_url},
     {"publish", 2, 3, command_publish},
     {"tail", 0, 64, command_tail},
     {"jobs", 0, 0, command_jobs},

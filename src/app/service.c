@@ -126,7 +126,8 @@ service_start(struct service *sv, int listen_fd)
 	const struct settings *s = sv->settings;
 	struct fcgi_config cfg = {
 	    .prefix = s->api_prefix,
-	    .max_body = sv->max_body,
+	    .body = {sv->max_body, (uint64_t)s->max_bodies, s->spool,
+		&sv->stats->body_bytes},
 	    .body_timeout_ms = s->body_timeout,
 	    .send_timeout_ms = s->lag_timeout,
 	    .stats = sv->stats,

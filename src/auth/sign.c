@@ -189,8 +189,11 @@ make_sig(struct span key, struct span message, char ret[SIG_LEN])
 static void
 add_parameter(struct buf *out, const char *name, struct span value)
 {
+	if (value.n == 0)
+		return;
 	buf_add_str(out, name);
 	query_encode(out, value);
+	buf_add_char(out, '&');
 }
 
 enum err
@@ -207,9 +210,8 @@ sign_add_query(
 	if (e != OK)
 		return e;
 	add_parameter(out, "job_id=", c->job_id);
-	if (c->restore_id.n > 0)
-		add_parameter(out, "&restore_id=", c->restore_id);
-	buf_addf(out, "&exp=%" PRId64 "&sig=", c->exp);
+	add_parameter(out, "restore_id=", c->restore_id);
+	buf_addf(out, "exp=%" PRId64 "&sig=", c->exp);
 	buf_add(out, sig, SIG_LEN);
 	return buf_ok(out) ? OK : ERR_NOMEM;
 }

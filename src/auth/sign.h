@@ -10,7 +10,7 @@
  *
  * S is base64url without padding of HMAC-SHA256(secret, message), message being
  *   "jobwire-webhook-v1\n" provider "\n" job_id "\n" restore_id "\n" exp
- * restore_id is empty when absent; exp is decimal seconds since 1970. A line
+ * job_id and restore_id are empty when absent; exp is decimal seconds since 1970. A line
  * break in provider or job_id is refused: it would make the text ambiguous.
  */
 #ifndef JOBWIRE_SIGN_H
@@ -50,8 +50,8 @@ struct sign_claim {
 	int64_t exp; /* seconds since 1970 */
 };
 
-/* Appends `job_id=..&restore_id=..&exp=..&sig=..` (percent-encoded; no
- * restore_id when empty), signed with the first key. ERR_AUTH without keys or
+/* Appends `job_id=..&restore_id=..&exp=..&sig=..` (percent-encoded; what is
+ * empty is left out), signed with the first key. ERR_AUTH without keys or
  * for a claim with a line break (see above); ERR_NOMEM. */
 CHECK_RESULT enum err sign_add_query(
     const struct sign_keys *k, const struct sign_claim *c, struct buf *out);

@@ -36,10 +36,11 @@ struct settings {
 	int log_level;
 	int webhook_auth;
 	char *webhook_secret;
-	char *publish_keys;
-	char *standard_secret;
 	char *fal_jwks;
-	int64_t max_body;
+	char *standard_secret;
+	char *publish_keys;
+	int64_t max_body, max_bodies;
+	char *spool;
 	int64_t body_timeout;
 	int events_auth;
 	char *cors_origins;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Group commit. What an event means is provider code's business, what a
- * failure is answered is webhook_api.c's. Runs on its own thread; blocks on
- * the disk and on other writers.
+ * Group commit. What an item writes is its own business, what a failure is
+ * answered call.c's. Runs on its own thread; blocks on the disk and on other
+ * writers.
  */
 #include "hook/commit.h"
 
@@ -10,10 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "io/bell.h"
 
-enum { BATCH_MAX = 256 }; /* rows per transaction: about 3 ms of work */
+enum {
+	BATCH_MAX = 256,	/* items per transaction: some ms of work */
+	BATCH_WEIGHT = 8 << 20, /* bytes, so that no reader waits for long */
+};
 
 struct committer {
 	struct committer_config cfg;
@@ -21,7 +25,7 @@ struct committer {
 	pthread_t thread;
 	struct db *db; /* the thread's; NULL while the database is missing */
 	struct bell bell;
-	bool is_failing; /* the present trouble was logged */
+	struct commit_stats stats;
 };
 
 static enum err
@@ -38,39 +42,78 @@ committer_open(struct committer *c, struct db_fault *fault)
 	return OK;
 }
 
+/* OK also when the item failed by itself: that is its result. */
 static enum err
-commit_rows(struct committer *c, const struct queue_list *batch)
+write_item(struct db *db, struct commit_item *item)
+{
+	enum err e = db_part_begin(db);
+
+	if (e != OK)
+		return e;
+	item->result = item->write(item, db);
+	switch (item->result) {
+	case OK:
+		return db_part_end(db, true);
+	case ERR_PROTO:
+	case ERR_LIMIT:
+	case ERR_EXISTS:
+	case ERR_AUTH:
+		return db_part_end(db, false);
+	default:
+		return item->result;
+	}
+}
+
+static enum err
+commit_items(struct db *db, const struct queue_list *batch)
 {
 	struct queue_item *link;
-	struct commit_item *item;
-	enum err e = db_begin(c->db);
+	enum err e = db_begin(db);
 
 	if (e != OK)
 		return e;
 	STAILQ_FOREACH(link, batch, link) {
-		item = (struct commit_item *)(void *)link;
-		item->result = events_append(
-		    c->db, &item->event, &item->id, &item->is_duplicate);
-		/* A row the schema refuses hurts nobody else. */
-		if (item->result != OK && item->result != ERR_PROTO) {
-			e = item->result;
-			db_rollback(c->db);
+		e = write_item(db, (struct commit_item *)(void *)link);
+		if (e != OK) {
+			db_rollback(db);
 			return e;
 		}
 	}
-	return db_commit(c->db);
+	return db_commit(db);
+}
+
+/* What becomes of an item after its transaction. */
+static void
+conclude_item(struct commit_item *item, const struct db *db, enum err e)
+{
+	if (e != OK)
+		item->result = e;
+	else
+		memcpy(item->epoch, db_epoch(db), DB_EPOCH_SIZE);
+}
+
+void
+commit_alone(struct db *db, struct commit_item *item)
+{
+	struct queue_list batch = STAILQ_HEAD_INITIALIZER(batch);
+	enum err e;
+
+	STAILQ_INSERT_TAIL(&batch, &item->link, link);
+	e = commit_items(db, &batch);
+	conclude_item(item, db, e);
 }
 
 /* Logs the beginning and the end of trouble. */
 static void
 committer_note(struct committer *c, enum err e, const char *text)
 {
-	if (e != OK && !c->is_failing)
+	if (e != OK && !c->stats.is_failing)
 		log_error("commit_failed", "path", c->cfg.db_path, "error",
 		    err_text(e), "sqlite", text);
-	else if (e == OK && c->is_failing)
+	else if (e == OK && c->stats.is_failing)
 		log_info("commit_recovered", "path", c->cfg.db_path);
-	c->is_failing = e != OK;
+	c->stats.is_failing = e != OK;
+	c->stats.failures += e != OK;
 }
 
 /*
@@ -88,7 +131,7 @@ commit_batch(struct committer *c, const struct queue_list *batch)
 	for (int attempt = 0; attempt < 2 && e == ERR_GONE; attempt++) {
 		if (c->db == NULL && (e = committer_open(c, &fault)) != OK)
 			break;
-		e = commit_rows(c, batch);
+		e = commit_items(c->db, batch);
 		fault = *db_last_fault(c->db);
 		if (e == ERR_GONE || e == ERR_IO || e == ERR_CORRUPT)
 			db_close(&c->db);
@@ -108,11 +151,24 @@ finish_batch(struct committer *c, struct queue_list *batch, enum err e)
 	while (!STAILQ_EMPTY(batch)) {
 		item = (struct commit_item *)(void *)STAILQ_FIRST(batch);
 		STAILQ_REMOVE_HEAD(batch, link);
-		if (e != OK)
-			item->result = e;
-		else
-			memcpy(item->epoch, db_epoch(c->db), DB_EPOCH_SIZE);
+		conclude_item(item, c->db, e);
+		c->stats.items += e == OK;
 		item->on_done(item);
+	}
+}
+
+/* Moves items to the empty batch as long as they do not weigh too much. */
+static void
+cut_batch(struct queue_list *waiting, struct queue_list *batch)
+{
+	struct queue_item *link;
+	size_t weight = 0;
+
+	while (
+	    (link = STAILQ_FIRST(waiting)) != NULL && weight < BATCH_WEIGHT) {
+		weight += ((struct commit_item *)(void *)link)->weight;
+		STAILQ_REMOVE_HEAD(waiting, link);
+		STAILQ_INSERT_TAIL(batch, link, link);
 	}
 }
 
@@ -120,11 +176,18 @@ static void *
 run(void *arg)
 {
 	struct committer *c = arg;
+	struct queue_list waiting = STAILQ_HEAD_INITIALIZER(waiting);
 	struct queue_list batch = STAILQ_HEAD_INITIALIZER(batch);
+	int64_t began_us;
 	enum err e;
 
-	while (queue_pop(&c->queue, &batch, BATCH_MAX, true) > 0) {
+	while (!STAILQ_EMPTY(&waiting) ||
+	       queue_pop(&c->queue, &waiting, BATCH_MAX, true) > 0) {
+		cut_batch(&waiting, &batch);
+		began_us = clock_mono_us();
 		e = commit_batch(c, &batch);
+		c->stats.commits++;
+		c->stats.commit_us += (uint64_t)(clock_mono_us() - began_us);
 		/* The bell before the answers: the page is waiting. */
 		if (e == OK)
 			bell_ring(&c->bell);
@@ -167,6 +230,12 @@ bool
 committer_push(struct committer *c, struct commit_item *item)
 {
 	return queue_push(&c->queue, &item->link);
+}
+
+const struct commit_stats *
+committer_stats(const struct committer *c)
+{
+	return &c->stats;
 }
 
 void

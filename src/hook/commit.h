@@ -15,20 +15,39 @@
 #include "base/err.h"
 #include "base/queue.h"
 #include "store/db.h"
-#include "store/events.h"
 
-/* One event on its way into the table; embedded in its owner. */
+/* One call's writing, all or nothing; embedded in its owner. */
 struct commit_item {
 	struct queue_item link;
-	struct event_new event; /* borrows; valid until on_done */
+	size_t weight; /* about how many bytes it writes */
+	/*
+	 * Writes, within the writer's transaction. May be called again, when
+	 * the database turned out to be another one. ERR_PROTO, ERR_LIMIT,
+	 * ERR_EXISTS and ERR_AUTH are about this item: what it wrote is undone,
+	 * and the others of the batch do not notice. Any other error is the
+	 * database's and fails the batch.
+	 */
+	enum err (*write)(struct commit_item *item, struct db *db);
 	/* Set before on_done. OK: committed with synchronous=FULL into the file
-	 * under the database's path. ERR_PROTO: the schema refuses the row. The
-	 * rest as db_begin() and db_commit(). */
+	 * under the database's path. Else what write() said, or as db_begin()
+	 * and db_commit(). */
 	enum err result;
-	bool is_duplicate;
-	int64_t id;
 	char epoch[DB_EPOCH_SIZE];
 	void (*on_done)(struct commit_item *item); /* on the writer's thread */
+};
+
+/* One item in a transaction of its own, on the caller's connection; sets its
+ * result and epoch and does not call on_done. For programs that serve one
+ * request. Blocks. */
+void commit_alone(struct db *db, struct commit_item *item);
+
+/* What the writer did; written by it, read by anybody. */
+struct commit_stats {
+	_Atomic uint64_t commits;    /* transactions */
+	_Atomic uint64_t items;	     /* committed */
+	_Atomic uint64_t failures;   /* batches that were not */
+	_Atomic uint64_t commit_us;  /* time of all transactions */
+	_Atomic uint64_t is_failing; /* 1: the last one failed */
 };
 
 struct committer;
@@ -46,6 +65,8 @@ CHECK_RESULT enum err committer_start(const struct committer_config *cfg,
 
 /* Thread-safe. False when the queue is full: on_done is not called. */
 bool committer_push(struct committer *c, struct commit_item *item);
+
+const struct commit_stats *committer_stats(const struct committer *c);
 
 /* Commits what is queued, then ends the thread. */
 void committer_stop(struct committer **c);

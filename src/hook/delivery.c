@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What one inbound request means and what it is answered. Authenticates before
- * it parses. Holds no descriptor and no lock, so it runs on any thread; never
- * blocks.
+ * A provider's webhook: whose job it is about, whether it may speak of it, and
+ * which event it makes. What a body means is the provider's file's business.
+ * The writing blocks on the disk, nothing else does.
  */
 #include "hook/delivery.h"
 
@@ -10,84 +10,52 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "hook/webhook_api.h"
+#include "hook/call.h"
+#include "hook/lifecycle.h"
+#include "store/intake.h"
+#include "store/jobs.h"
 #include "web/jtext.h"
 #include "web/query.h"
 #include "web/sse.h"
 
 enum { RESTORE_ID_MAX = 256 };
 
-static void
-refuse(struct delivery *d, int status, const char *code, const char *message)
-{
-	answer_error(&d->answer, status, code, message);
-}
-
-static void
-refuse_memory(struct delivery *d)
-{
-	refuse(d, 503, "out_of_memory",
-	    "There is no memory for this request now.");
-}
-
-/* Finds the provider and checks the method. */
 static bool
-take_route(struct delivery *d)
+refuse_signature(struct hook_call *c, enum err e)
 {
-	static const char root[] = "/webhooks/";
-	const struct request *r = d->request;
-
-	if (strncmp(r->route, root, sizeof(root) - 1) == 0)
-		d->provider = provider_find(r->route + sizeof(root) - 1);
-	if (d->provider == NULL) {
-		refuse(d, 404, "not_found", "There is nothing at this path.");
-		return false;
-	}
-	if (strcmp(r->method, "POST") != 0) {
-		refuse(d, 405, "method_not_allowed",
-		    "This path is written to with POST.");
-		answer_header(&d->answer, "Allow", "POST");
-		return false;
-	}
-	return true;
-}
-
-static void
-refuse_signature(struct delivery *d, enum err e)
-{
+	if (e == ERR_NOMEM)
+		return call_refuse_memory(c);
 	if (e == ERR_EXPIRED)
-		refuse(d, 403, "signature_expired",
-		    "The time this URL was signed for is over.");
-	else
-		refuse(d, 403, "signature_invalid",
-		    "The signature does not belong to this URL.");
+		return call_refuse(c, 403, "signature_expired",
+		    "The time this was signed for is over.");
+	return call_refuse(c, 403, "signature_invalid",
+	    "The signature does not belong to this request.");
 }
 
+/* The URL's own signature, over the job and the time in it. */
 static bool
-take_signature(
-    struct delivery *d, const struct webhook_config *cfg, int64_t now_s)
+take_signature(struct hook_call *c, const struct delivery *d)
 {
-	struct span query = span_of(d->request->query);
+	struct span query = span_of(c->request->query);
 	struct buf exp = BUF_INIT, sig = BUF_INIT;
-	struct sign_claim claim = {d->provider->name, buf_span(&d->job_id),
+	struct sign_claim claim = {d->provider->name, buf_span(&c->job_id),
 	    buf_span(&d->restore_id), 0};
 	char *end = NULL;
+	bool ok = false;
 	enum err e = ERR_AUTH;
 
-	if (cfg->keys->n == 0) {
-		refuse(d, 403, "webhook_secret_missing",
+	if (c->keys->url.n == 0)
+		return call_refuse(c, 403, "webhook_secret_missing",
 		    "This server has no webhook_secret, so it refuses all "
 		    "webhooks.");
-		return false;
-	}
 	(void)query_get(query, "exp", &exp);
 	(void)query_get(query, "sig", &sig);
 	if (exp.failed || sig.failed) {
-		refuse_memory(d);
+		(void)call_refuse_memory(c);
 		goto out;
 	}
 	if (sig.len == 0 || exp.len == 0) {
-		refuse(d, 403, "signature_missing",
+		(void)call_refuse(c, 403, "signature_missing",
 		    "Webhooks are taken at signed URLs only; make one with: "
 		    "jobwire url JOB");
 		goto out;
@@ -96,15 +64,28 @@ take_signature(
 	/* What was signed is the canonical decimal; " 17" or "017" is not it. */
 	if (exp.data[0] >= '1' && exp.data[0] <= '9' && exp.len <= 18 &&
 	    end == exp.data + exp.len)
-		e = sign_verify(cfg->keys, &claim, buf_span(&sig), now_s);
-	if (e == ERR_NOMEM)
-		refuse_memory(d);
-	else if (e != OK)
-		refuse_signature(d, e);
+		e = sign_verify(
+		    &c->keys->url, &claim, buf_span(&sig), c->now_s);
+	ok = e == OK || refuse_signature(c, e);
 out:
 	buf_done(&exp);
 	buf_done(&sig);
-	return e == OK;
+	return ok;
+}
+
+/* The provider's signature over the body, where it makes one. */
+static bool
+take_provider_signature(struct hook_call *c, const struct delivery *d)
+{
+	enum err e = OK;
+
+	if (d->provider->verify != NULL)
+		e = d->provider->verify(c->request, c->keys, c->now_s);
+	if (e == ERR_NOENT)
+		return call_refuse(c, 403, "webhook_secret_missing",
+		    "This server has no secret of this provider, so it refuses "
+		    "its webhooks.");
+	return e == OK || refuse_signature(c, e);
 }
 
 static bool
@@ -118,191 +99,224 @@ restore_id_ok(struct span id)
 	return true;
 }
 
-/* The job the call is about, and the right to speak of it. */
+/* The job the call is about, if its URL names one, and the right to speak of
+ * it. */
 static bool
-take_claim(struct delivery *d, const struct webhook_config *cfg, int64_t now_s)
+take_claim(struct hook_call *c, struct delivery *d)
 {
-	struct span query = span_of(d->request->query);
+	struct span query = span_of(c->request->query);
+	bool names_job = query_get(query, "job_id", &c->job_id);
 
-	(void)query_get(query, "job_id", &d->job_id);
 	(void)query_get(query, "restore_id", &d->restore_id);
-	buf_reserve(&d->job_id, 1);
+	buf_reserve(&c->job_id, 1);
 	buf_reserve(&d->restore_id, 1);
-	if (!buf_ok(&d->job_id) || !buf_ok(&d->restore_id)) {
-		refuse_memory(d);
+	if (!buf_ok(&c->job_id) || !buf_ok(&d->restore_id))
+		return call_refuse_memory(c);
+	if (!c->cfg->is_open &&
+	    (!take_signature(c, d) || !take_provider_signature(c, d)))
 		return false;
-	}
-	if (!cfg->is_open && !take_signature(d, cfg, now_s))
-		return false;
-	if (!sse_job_id_ok(buf_span(&d->job_id))) {
-		refuse(d, 400, "bad_job_id",
-		    "The query must hold job_id: 1 to 128 characters of A-Z "
-		    "a-z 0-9 . _ : ~ -");
-		return false;
-	}
-	if (!restore_id_ok(buf_span(&d->restore_id))) {
-		refuse(d, 400, "bad_restore_id",
+	if (names_job && !sse_job_id_ok(buf_span(&c->job_id)))
+		return call_refuse(c, 400, "bad_job_id",
+		    "A job id is 1 to 128 characters of A-Z a-z 0-9 . _ : ~ -");
+	if (!restore_id_ok(buf_span(&d->restore_id)))
+		return call_refuse(c, 400, "bad_restore_id",
 		    "A restore_id has at most 256 bytes and no control "
 		    "characters.");
-		return false;
-	}
 	return true;
 }
 
-/* application/json or application/..+json, with or without parameters. A
- * sender that names no type is believed. */
 static bool
-is_json_type(const char *type)
+take_body(struct hook_call *c, struct delivery *d)
 {
-	size_t n = strcspn(type, "; \t");
-
-	return n == 0 ||
-	       (n == 16 && strncasecmp(type, "application/json", n) == 0) ||
-	       (n > 17 && strncasecmp(type, "application/", 12) == 0 &&
-		   strncasecmp(type + n - 5, "+json", 5) == 0);
-}
-
-static bool
-take_body(struct delivery *d, const struct webhook_config *cfg)
-{
-	struct span body;
 	const char *why = "";
+	struct span body;
 	enum err e;
 
-	if (!is_json_type(d->request->content_type)) {
-		refuse(d, 415, "unsupported_media_type",
-		    "The body must be application/json.");
+	if (!call_take_json(c, &body))
 		return false;
-	}
-	e = jtext_check(d->request->body, &body);
-	if (e != OK) {
-		refuse(d, 400, e == ERR_LIMIT ? "json_too_deep" : "bad_json",
-		    e == ERR_LIMIT ? "JSON is nested deeper than 32 levels."
-				   : "The body is not valid JSON.");
-		return false;
-	}
-	if (jtext_kind(body) != JTEXT_OBJECT) {
-		refuse(
-		    d, 400, "bad_payload", "The body must be a JSON object.");
-		return false;
-	}
-	e = d->provider->normalise(body, cfg->inline_output, &d->event, &why);
+	if (jtext_kind(body) != JTEXT_OBJECT)
+		return call_refuse(
+		    c, 400, "bad_payload", "The body must be a JSON object.");
+	e = d->provider->normalise(
+	    c->request, body, c->cfg->inline_output, &d->event, &why);
 	if (e == ERR_PROTO)
-		refuse(d, 400, "bad_payload", why);
-	else if (e != OK)
-		refuse_memory(d);
-	return e == OK;
+		return call_refuse(c, 400, "bad_payload", why);
+	if (e != OK)
+		return call_refuse_memory(c);
+	if (c->job_id.len == 0 && d->event.external_id.len == 0 &&
+	    d->event.input_job_id.len == 0)
+		return call_refuse(c, 400, "bad_job_id",
+		    "Neither the query's job_id nor the body says which job "
+		    "this is about.");
+	return true;
+}
+
+/*
+ * The key under which this call is known. The URL's job goes into it, so that
+ * one body can stand behind two jobs; a job that is found later does not, or a
+ * call that is sent again after its job was registered would count twice.
+ */
+static bool
+make_key(struct hook_call *c, struct delivery *d)
+{
+	struct buf text = BUF_INIT;
+	enum err e;
+
+	buf_add_span(&text, buf_span(&c->job_id));
+	buf_add_char(&text, '\n');
+	buf_add_span(&text, buf_span(&d->event.identity));
+	e = buf_ok(&text) ? sign_digest(buf_span(&text), d->key) : ERR_NOMEM;
+	buf_done(&text);
+	return e == OK || call_refuse_memory(c);
 }
 
 static void
-answer_taken(struct delivery *d, const char *event_id, bool is_duplicate)
+answer_taken(struct hook_call *c, const char *event_id)
 {
-	struct buf *b = &d->answer.body;
+	struct buf *b = &c->answer.body;
 
-	answer_json(&d->answer, 200);
+	answer_json(&c->answer, 200);
 	buf_add_str(b, "{\"ok\":true,\"job_id\":");
-	jtext_add_quoted(b, buf_span(&d->job_id));
+	if (c->job_id.len == 0)
+		buf_add_str(b, "null");
+	else
+		jtext_add_quoted(b, buf_span(&c->job_id));
 	buf_add_str(b, ",\"event_id\":");
 	if (event_id == NULL)
 		buf_add_str(b, "null");
 	else
 		jtext_add_quoted(b, span_of(event_id));
-	buf_addf(b, ",\"duplicate\":%s}\n", is_duplicate ? "true" : "false");
-}
-
-/* The key under which this call is known: the job's name goes into it, so that
- * one provider id can stand behind two jobs. */
-static enum err
-make_key(struct delivery *d)
-{
-	struct buf text = BUF_INIT;
-	enum err e;
-
-	buf_add_span(&text, buf_span(&d->job_id));
-	buf_add_char(&text, '\n');
-	buf_add_span(&text, buf_span(&d->event.identity));
-	e = buf_ok(&text) ? sign_digest(buf_span(&text), d->delivery_key)
-			  : ERR_NOMEM;
-	buf_done(&text);
-	return e;
+	buf_addf(b, ",\"duplicate\":%s}\n",
+	    c->outcome == CALL_DUPLICATE ? "true" : "false");
 }
 
 bool
-delivery_prepare(
-    struct delivery *d, const struct webhook_config *cfg, int64_t now_s)
+delivery_prepare(struct hook_call *c)
 {
-	if (!take_route(d) || !take_claim(d, cfg, now_s) || !take_body(d, cfg))
-		return false;
-	if (d->event.type == NULL) {
-		answer_taken(d, NULL, false);
-		return false;
-	}
-	if (make_key(d) != OK) {
-		refuse_memory(d);
-		return false;
-	}
-	d->commit.event = (struct event_new){
-	    .job_id = d->job_id.data,
-	    .type = d->event.type,
-	    .data = buf_span(&d->event.data),
-	    .source = d->provider->source,
-	    .delivery_key = d->delivery_key,
-	    .output = d->event.output,
-	    .restore_id = d->restore_id.len > 0 ? d->restore_id.data : NULL,
-	    .external_id =
-		d->event.external_id.len > 0 ? d->event.external_id.data : NULL,
-	};
-	return true;
-}
-
-void
-delivery_conclude(struct delivery *d)
-{
-	char id[SSE_ID_SIZE];
-	static const struct {
-		enum err err;
-		int status;
-		const char *code, *message;
-	} faults[] = {
-	    {ERR_PROTO, 400, "bad_payload",
-		"The database's checks refuse this event."},
-	    {ERR_BUSY, 503, "database_busy",
-		"Another program holds the database; send it again."},
-	    {ERR_FULL, 507, "database_full", "The disk is full."},
-	    {ERR_GONE, 503, "database_missing",
-		"The database is not there now; send it again."},
-	    {ERR_NOMEM, 503, "out_of_memory",
-		"There is no memory for this request now."},
-	    {ERR_READONLY, 500, "database_readonly",
-		"The database cannot be written."},
-	    {ERR_CORRUPT, 500, "database_corrupt", "The database is damaged."},
-	};
-
-	if (d->commit.result == OK) {
-		sse_id_format(d->commit.epoch, d->commit.id, id);
-		answer_taken(d, id, d->commit.is_duplicate);
-		return;
-	}
-	refuse(d, 500, "database_error", "The database could not be written.");
-	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
-		if (faults[i].err == d->commit.result)
-			refuse(d, faults[i].status, faults[i].code,
-			    faults[i].message);
-	if (d->answer.status == 503)
-		answer_header(&d->answer, "Retry-After", "2");
-}
-
-void
-delivery_free(struct delivery **delivery)
-{
-	struct delivery *d = *delivery;
+	struct delivery *d = calloc(1, sizeof(*d));
 
 	if (d == NULL)
+		return call_refuse_memory(c);
+	c->state = d;
+	d->provider = provider_find(c->segment.data);
+	if (d->provider == NULL)
+		return call_refuse(
+		    c, 404, "not_found", "There is nothing at this path.");
+	if (!take_claim(c, d) || !take_body(c, d))
+		return false;
+	c->type = d->event.type;
+	if (c->type == NULL) {
+		c->outcome = CALL_IGNORED;
+		answer_taken(c, NULL);
+		return false;
+	}
+	c->commit.weight = d->event.output.n + d->event.error.n;
+	d->row = (struct event_new){
+	    .type = c->type,
+	    .data = buf_span(&d->event.data),
+	    .source = d->provider->source,
+	    .delivery_key = d->key,
+	    .output = d->event.output,
+	    .error = d->event.error,
+	    .restore_id = call_text(&d->restore_id),
+	    .external_id = call_text(&d->event.external_id),
+	};
+	return make_key(c, d);
+}
+
+/* --- On the writer's thread ------------------------------------------------ */
+
+/* The URL's job, else the one registered with the external id, else the one
+ * that the job's input names. ERR_NOENT: none of them. */
+static enum err
+find_job(struct hook_call *c, const struct delivery *d, struct db *db,
+    struct buf *ret)
+{
+	enum err e = ERR_NOENT;
+
+	if (c->job_id.len > 0) {
+		buf_add_span(ret, buf_span(&c->job_id));
+		return buf_ok(ret) ? OK : ERR_NOMEM;
+	}
+	if (d->event.external_id.len > 0)
+		e = jobs_find_external(db, d->event.external_id.data, ret);
+	if (e != ERR_NOENT || d->event.input_job_id.len == 0)
+		return e;
+	buf_add_span(ret, buf_span(&d->event.input_job_id));
+	return buf_ok(ret) ? OK : ERR_NOMEM;
+}
+
+/* Nobody has said yet whose this is. */
+static enum err
+keep(struct hook_call *c, struct delivery *d, struct db *db)
+{
+	bool is_duplicate = false;
+	enum err e = intake_keep_unclaimed(db, &d->row, &is_duplicate);
+
+	d->id = 0;
+	c->outcome = is_duplicate ? CALL_DUPLICATE : CALL_UNCLAIMED;
+	return e;
+}
+
+static enum err
+store(struct hook_call *c, struct delivery *d, struct db *db)
+{
+	char state[JOB_STATE_SIZE] = "";
+	bool is_duplicate = false;
+	enum err e = jobs_state(db, d->row.job_id, state);
+
+	if (e != OK)
+		return e;
+	if (lifecycle_admits(state, d->row.type)) {
+		e = events_append(db, &d->row, &d->id, &is_duplicate);
+		c->outcome = is_duplicate ? CALL_DUPLICATE : CALL_STORED;
+		return e;
+	}
+	e = events_find(db, d->row.source, d->row.delivery_key, &d->id);
+	c->outcome = e == OK ? CALL_DUPLICATE : CALL_IGNORED;
+	return e == ERR_NOENT ? OK : e;
+}
+
+enum err
+delivery_write(struct hook_call *c, struct db *db)
+{
+	struct delivery *d = c->state;
+	enum err e;
+
+	buf_reset(&d->found_id);
+	e = find_job(c, d, db, &d->found_id);
+	if (e == ERR_NOENT)
+		return keep(c, d, db);
+	if (e != OK)
+		return e;
+	d->row.job_id = d->found_id.data;
+	return store(c, d, db);
+}
+
+void
+delivery_conclude(struct hook_call *c)
+{
+	const struct delivery *d = c->state;
+	char id[SSE_ID_SIZE];
+
+	if (c->commit.result != OK) {
+		call_answer_trouble(c);
 		return;
+	}
+	if (c->job_id.len == 0)
+		buf_add_span(&c->job_id, buf_span(&d->found_id));
+	if (d->id > 0)
+		sse_id_format(c->commit.epoch, d->id, id);
+	answer_taken(c, d->id > 0 ? id : NULL);
+}
+
+void
+delivery_done(struct hook_call *c)
+{
+	struct delivery *d = c->state;
+
 	hook_event_done(&d->event);
-	buf_done(&d->job_id);
 	buf_done(&d->restore_id);
-	answer_done(&d->answer);
+	buf_done(&d->found_id);
 	free(d);
-	*delivery = NULL;
 }

@@ -7,7 +7,7 @@
 #include <string.h>
 
 static const struct provider providers[] = {
-    {"runpod-completion", "runpod", runpod_normalise},
+    {"runpod-completion", "runpod", NULL, runpod_normalise},
 };
 
 const struct provider *
@@ -24,5 +24,6 @@ hook_event_done(struct hook_event *e)
 {
 	buf_done(&e->data);
 	buf_done(&e->external_id);
+	buf_done(&e->input_job_id);
 	buf_done(&e->identity);
 }

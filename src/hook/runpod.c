@@ -239,9 +239,10 @@ add_identity(struct hook_event *e, struct span body,
 }
 
 enum err
-runpod_normalise(struct span body, size_t inline_output, struct hook_event *ret,
-    const char **why)
+runpod_normalise(const struct request *r, struct span body,
+    size_t inline_output, struct hook_event *ret, const char **why)
 {
+	(void)r;
 	struct span found[MEMBERS];
 	struct buf status = BUF_INIT;
 	enum err e;

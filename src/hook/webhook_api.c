@@ -1,71 +1,83 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Carries deliveries between the loop, the workers and the writer, and logs
- * one line about each. What a delivery means is delivery.c's business. The
+ * Carries calls between the loop, the workers and the writer, logs one line
+ * about each and counts them. What a call means is call.c's business. The
  * loop's part never blocks.
  */
 #include "hook/webhook_api.h"
 
+#include <inttypes.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metric.h"
 #include "base/queue.h"
-#include "hook/delivery.h"
+#include "hook/call.h"
+#include "web/body.h"
 
 enum {
-	QUEUE_MAX = 4096, /* deliveries in flight; more are answered 503 */
+	QUEUE_MAX = 4096, /* calls in flight; more are answered 503 */
 };
 
 struct webhook_api {
 	struct webhook_config cfg;
+	struct hook_config hook;
 	struct loop *loop;
 	struct queue work; /* to the workers */
 	struct queue done; /* back to the loop; never full, never closed */
 	struct committer *committer;
 	pthread_t workers[WEBHOOK_WORKERS_MAX];
 	size_t n_workers;
+	pthread_rwlock_t keys_lock;
+	struct hook_keys keys; /* under the lock */
+	uint32_t run_id;       /* these two make request ids */
+	uint64_t n_calls;
+	_Atomic uint64_t outcomes[CALL_OUTCOMES];
 	bool said_secret; /* the missing secret was logged */
 };
 
 /* To the loop, from any thread. */
 static void
-hand_back(struct delivery *d)
+hand_back(struct hook_call *c)
 {
-	struct webhook_api *api = d->api;
+	struct webhook_api *api = c->carrier;
 
-	(void)queue_push(&api->done, &d->link);
+	(void)queue_push(&api->done, &c->link);
 	loop_wake(api->loop);
-}
-
-static struct delivery *
-delivery_of_commit(struct commit_item *item)
-{
-	return (struct delivery *)(void *)((char *)item -
-					   offsetof(struct delivery, commit));
 }
 
 static void
 on_committed(struct commit_item *item)
 {
-	struct delivery *d = delivery_of_commit(item);
+	struct hook_call *c =
+	    (struct hook_call *)(void *)((char *)item -
+					 offsetof(struct hook_call, commit));
 
-	delivery_conclude(d);
-	hand_back(d);
+	call_conclude(c);
+	hand_back(c);
 }
 
 static void
-work_on(struct webhook_api *api, struct delivery *d)
+work_on(struct webhook_api *api, struct hook_call *c)
 {
-	if (!delivery_prepare(d, &api->cfg, clock_real_ms() / 1000)) {
-		hand_back(d);
+	bool has_work;
+
+	(void)pthread_rwlock_rdlock(&api->keys_lock);
+	has_work = call_prepare(c, &api->keys, clock_real_ms() / 1000);
+	(void)pthread_rwlock_unlock(&api->keys_lock);
+	body_rest(c->request->body, c->request->is_body_mapped);
+	if (!has_work) {
+		hand_back(c);
 		return;
 	}
-	d->commit.on_done = on_committed;
-	if (!committer_push(api->committer, &d->commit)) {
-		d->commit.result = ERR_BUSY;
-		on_committed(&d->commit);
+	c->commit.on_done = on_committed;
+	if (!committer_push(api->committer, &c->commit)) {
+		c->commit.result = ERR_BUSY;
+		on_committed(&c->commit);
 	}
 }
 
@@ -74,34 +86,47 @@ run_worker(void *arg)
 {
 	struct webhook_api *api = arg;
 	struct queue_list list = STAILQ_HEAD_INITIALIZER(list);
-	struct delivery *d;
+	struct hook_call *c;
 
 	while (queue_pop(&api->work, &list, 1, true) > 0) {
-		d = (struct delivery *)(void *)STAILQ_FIRST(&list);
+		c = (struct hook_call *)(void *)STAILQ_FIRST(&list);
 		STAILQ_REMOVE_HEAD(&list, link);
-		work_on(api, d);
+		work_on(api, c);
 	}
 	return NULL;
 }
 
+static const char *const outcome_names[CALL_OUTCOMES] = {
+    [CALL_STORED] = "stored",
+    [CALL_DUPLICATE] = "duplicate",
+    [CALL_IGNORED] = "ignored",
+    [CALL_UNCLAIMED] = "unclaimed",
+    [CALL_REFUSED] = "refused",
+    [CALL_FAILED] = "failed",
+};
+
 /* One line per request. Neither the query (it holds the signature) nor the
  * body (it holds the whole URL) may stand in it. */
 static void
-log_answer(struct webhook_api *api, const struct delivery *d)
+log_answer(struct webhook_api *api, const struct hook_call *c)
 {
-	const struct request *r = d->request;
+	const struct request *r = c->request;
 
-	log_info("request", "method", r->method, "route", r->route, "status",
-	    LOG_INT(d->answer.status), "job_id",
-	    d->job_id.len > 0 ? d->job_id.data : NULL, "type", d->event.type,
-	    "duplicate", d->commit.is_duplicate ? "yes" : NULL, "peer",
-	    r->remote_addr, "us", LOG_INT(clock_mono_us() - d->began_us));
-	if (api->cfg.keys->n == 0 && !api->cfg.is_open && !api->said_secret) {
-		api->said_secret = true;
+	log_info("request", "id", c->id, "method", r->method, "route", r->route,
+	    "status", LOG_INT(c->answer.status), "outcome",
+	    outcome_names[c->outcome], "job_id", call_text(&c->job_id), "type",
+	    c->type, "peer", r->remote_addr, "us",
+	    LOG_INT(clock_mono_us() - c->began_us));
+	if (api->said_secret || api->cfg.is_open ||
+	    c->outcome != CALL_REFUSED || c->answer.status != 403)
+		return;
+	(void)pthread_rwlock_rdlock(&api->keys_lock);
+	api->said_secret = api->keys.url.n == 0;
+	(void)pthread_rwlock_unlock(&api->keys_lock);
+	if (api->said_secret)
 		log_error("webhook_secret_missing", "hint",
 		    "set webhook_secret (16 bytes or more), or write "
 		    "webhook_auth = none to take unsigned webhooks");
-	}
 }
 
 static void
@@ -109,15 +134,17 @@ on_wake(void *arg)
 {
 	struct webhook_api *api = arg;
 	struct queue_list list = STAILQ_HEAD_INITIALIZER(list);
-	struct delivery *d;
+	struct hook_call *c;
 
 	(void)queue_pop(&api->done, &list, QUEUE_MAX, false);
 	while (!STAILQ_EMPTY(&list)) {
-		d = (struct delivery *)(void *)STAILQ_FIRST(&list);
+		c = (struct hook_call *)(void *)STAILQ_FIRST(&list);
 		STAILQ_REMOVE_HEAD(&list, link);
-		log_answer(api, d); /* the request goes with the answer */
-		d->x->ops->answer(d->x, &d->answer);
-		delivery_free(&d);
+		api->outcomes[c->outcome]++;
+		answer_header(&c->answer, "X-Request-Id", c->id);
+		log_answer(api, c); /* the request goes with the answer */
+		c->x->ops->answer(c->x, &c->answer);
+		call_free(&c);
 	}
 }
 
@@ -132,59 +159,142 @@ answer_full(struct exchange *x, const char *code)
 	answer_done(&a);
 }
 
+/* The web server's, where it gives one that is fit for a header field. */
+static void
+set_id(struct webhook_api *api, struct hook_call *c)
+{
+	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "abcdefghijklmnopqrstuvwxyz0123456789._-";
+	const char *given = request_header(c->request, "x-request-id");
+	size_t n = strspn(given, letters);
+
+	api->n_calls++;
+	if (n > 0 && n < sizeof(c->id) && given[n] == '\0')
+		snprintf(c->id, sizeof(c->id), "%s", given);
+	else
+		snprintf(c->id, sizeof(c->id), "%08" PRIx32 "-%" PRIu64,
+		    api->run_id, api->n_calls);
+}
+
 void
 webhook_api_request(void *arg, struct exchange *x)
 {
 	struct webhook_api *api = arg;
-	struct delivery *d = calloc(1, sizeof(*d));
+	struct hook_call *c = call_new(x->request, &api->hook);
 
-	if (d == NULL) {
+	if (c == NULL) {
 		answer_full(x, "out_of_memory");
 		return;
 	}
-	d->api = api;
-	d->x = x;
-	d->request = x->request;
-	d->answer = (struct answer)ANSWER_INIT;
-	d->began_us = clock_mono_us();
-	if (!queue_push(&api->work, &d->link)) {
-		delivery_free(&d);
+	c->carrier = api;
+	c->x = x;
+	c->began_us = clock_mono_us();
+	set_id(api, c);
+	if (!queue_push(&api->work, &c->link)) {
+		call_free(&c);
 		answer_full(x, "overloaded");
 	}
 }
 
-enum err
-webhook_api_start(struct loop *loop, const struct webhook_config *cfg,
-    struct webhook_api **ret, struct db_fault *fault)
+void
+webhook_api_set_keys(struct webhook_api *api, struct hook_keys *keys)
+{
+	struct hook_keys old;
+
+	(void)pthread_rwlock_wrlock(&api->keys_lock);
+	old = api->keys;
+	api->keys = *keys;
+	(void)pthread_rwlock_unlock(&api->keys_lock);
+	*keys = (struct hook_keys){0};
+	hook_keys_done(&old);
+	api->said_secret = false;
+}
+
+static void
+format_metrics(void *arg, struct buf *out)
+{
+	const struct webhook_api *api = arg;
+	const struct commit_stats *s = api->hook.stats;
+	const struct fcgi_stats *t = api->cfg.transport;
+
+	metric_head(
+	    out, "calls_total", "counter", "Inbound calls, by outcome.");
+	for (size_t i = 0; i < CALL_OUTCOMES; i++)
+		buf_addf(out,
+		    "jobwire_calls_total{outcome=\"%s\"} %" PRIu64 "\n",
+		    outcome_names[i], (uint64_t)api->outcomes[i]);
+	metric_add(
+	    out, "commits_total", "counter", "Transactions.", s->commits);
+	metric_add(out, "commit_items_total", "counter",
+	    "Calls that were committed in them.", s->items);
+	metric_add(out, "commit_failures_total", "counter",
+	    "Transactions that failed.", s->failures);
+	metric_add(out, "commit_microseconds_total", "counter",
+	    "Time that transactions took.", s->commit_us);
+	metric_add(out, "commit_failing", "gauge",
+	    "1 while the database cannot be written.", s->is_failing);
+	metric_add(out, "webhook_connections_open", "gauge",
+	    "FastCGI connections that are open.", t->open);
+	metric_add(out, "webhook_body_bytes", "gauge",
+	    "Bytes of bodies that are held now.", t->body_bytes);
+	metric_add(out, "webhook_requests_refused_total", "counter",
+	    "Heads that were not let in.", t->refused);
+	metric_add(out, "webhook_requests_timed_out_total", "counter",
+	    "Connections that took too long to send or to read.", t->timed_out);
+}
+
+static enum err
+start_threads(struct webhook_api *api, struct db_fault *fault)
 {
 	struct committer_config commit = {
-	    cfg->db_path, cfg->busy_ms, QUEUE_MAX};
-	struct webhook_api *api = calloc(1, sizeof(*api));
-	enum err e;
+	    api->cfg.db_path, api->cfg.busy_ms, QUEUE_MAX};
+	enum err e = committer_start(&commit, &api->committer, fault);
 
-	if (api == NULL)
-		return ERR_NOMEM;
-	api->cfg = *cfg;
-	api->loop = loop;
-	if (queue_init(&api->work, QUEUE_MAX) != OK ||
-	    queue_init(&api->done, 0) != OK) {
-		free(api);
-		return ERR_SYS;
-	}
-	e = loop_on_wake(loop, on_wake, api);
-	if (e == OK)
-		e = committer_start(&commit, &api->committer, fault);
-	while (e == OK && api->n_workers < cfg->workers) {
+	if (e != OK)
+		return e;
+	api->hook.stats = committer_stats(api->committer);
+	while (e == OK && api->n_workers < api->cfg.workers) {
 		if (pthread_create(&api->workers[api->n_workers], NULL,
 			run_worker, api) != 0)
 			e = ERR_SYS;
 		else
 			api->n_workers++;
 	}
+	return e;
+}
+
+enum err
+webhook_api_start(struct loop *loop, const struct webhook_config *cfg,
+    struct hook_keys *keys, struct webhook_api **ret, struct db_fault *fault)
+{
+	struct webhook_api *api = calloc(1, sizeof(*api));
+	enum err e;
+
+	if (api == NULL)
+		return ERR_NOMEM;
+	api->cfg = *cfg;
+	api->hook = (struct hook_config){.base_url = cfg->base_url,
+	    .api_prefix = cfg->api_prefix,
+	    .is_open = cfg->is_open,
+	    .inline_output = cfg->inline_output,
+	    .format_metrics = format_metrics,
+	    .arg = api};
+	api->loop = loop;
+	if (queue_init(&api->work, QUEUE_MAX) != OK ||
+	    queue_init(&api->done, 0) != OK ||
+	    pthread_rwlock_init(&api->keys_lock, NULL) != 0) {
+		free(api);
+		return ERR_SYS;
+	}
+	api->run_id = (uint32_t)clock_real_ms(); /* tells two runs apart */
+	e = loop_on_wake(loop, on_wake, api);
+	if (e == OK)
+		e = start_threads(api, fault);
 	if (e != OK) {
 		webhook_api_stop(&api);
 		return e;
 	}
+	webhook_api_set_keys(api, keys);
 	*ret = api;
 	return OK;
 }
@@ -194,7 +304,7 @@ webhook_api_stop(struct webhook_api **webhook_api)
 {
 	struct webhook_api *api = *webhook_api;
 	struct queue_list list = STAILQ_HEAD_INITIALIZER(list);
-	struct delivery *d;
+	struct hook_call *c;
 
 	if (api == NULL)
 		return;
@@ -203,12 +313,14 @@ webhook_api_stop(struct webhook_api **webhook_api)
 		(void)pthread_join(api->workers[i], NULL);
 	committer_stop(&api->committer);
 	while (queue_pop(&api->done, &list, 1, false) > 0) {
-		d = (struct delivery *)(void *)STAILQ_FIRST(&list);
+		c = (struct hook_call *)(void *)STAILQ_FIRST(&list);
 		STAILQ_REMOVE_HEAD(&list, link);
-		delivery_free(&d);
+		call_free(&c);
 	}
 	queue_done(&api->work);
 	queue_done(&api->done);
+	hook_keys_done(&api->keys);
+	(void)pthread_rwlock_destroy(&api->keys_lock);
 	free(api);
 	*webhook_api = NULL;
 }

@@ -11,32 +11,38 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "auth/sign.h"
 #include "base/err.h"
+#include "hook/keys.h"
 #include "io/loop.h"
 #include "store/db.h"
 #include "web/exchange.h"
+#include "web/fcgi.h"
 
 struct webhook_api;
 
 enum { WEBHOOK_WORKERS_MAX = 65 };
 
 struct webhook_config {
-	const char *db_path;	      /* borrowed for its life */
-	const struct sign_keys *keys; /* borrowed for its life */
-	bool is_open;		      /* webhook_auth = none */
+	/* Borrowed for its life. */
+	const char *db_path, *base_url, *api_prefix;
+	const struct fcgi_stats *transport; /* for the metrics */
+	bool is_open;			    /* webhook_auth = none */
 	size_t inline_output;
 	size_t
 	    workers; /* threads that verify and parse, 1..WEBHOOK_WORKERS_MAX */
 	int busy_ms; /* how long a commit may wait for others */
 };
 
-/* Opens the database, starts the threads, takes the loop's wake. Call with
- * signals blocked. Returns owned (webhook_api_stop). Errors as db_open(), with
- * *fault. */
+/* Opens the database, starts the threads, takes the loop's wake and, on
+ * success, the keys (leaving *keys empty). Call with signals blocked. Returns
+ * owned (webhook_api_stop). Errors as db_open(), with *fault. */
 CHECK_RESULT enum err webhook_api_start(struct loop *loop,
-    const struct webhook_config *cfg, struct webhook_api **ret,
-    struct db_fault *fault);
+    const struct webhook_config *cfg, struct hook_keys *keys,
+    struct webhook_api **ret, struct db_fault *fault);
+
+/* Other keys from now on: takes them. Waits for the calls that are being
+ * verified, some milliseconds. */
+void webhook_api_set_keys(struct webhook_api *api, struct hook_keys *keys);
 
 /* Takes the exchange; api is a struct webhook_api *. Fits
  * fcgi_config.on_request. */

@@ -8,6 +8,8 @@
 #include <sys/mman.h>
 #include <inttypes.h>
 
+#include "base/metric.h"
+
 #ifndef JOBWIRE_VERSION
 #define JOBWIRE_VERSION "unknown"
 #endif
@@ -147,19 +149,12 @@ sum_at(const struct metrics *slots, size_t n, size_t offset)
 }
 
 static void
-add_head(struct buf *out, const char *name, const char *type, const char *help)
-{
-	buf_addf(out, "# HELP jobwire_%s %s\n# TYPE jobwire_%s %s\n", name,
-	    help, name, type);
-}
-
-static void
 add_histogram(const struct metrics *slots, size_t n, size_t offset,
     const char *name, const char *help, struct buf *out)
 {
 	uint64_t count = 0, sum;
 
-	add_head(out, name, "histogram", help);
+	metric_head(out, name, "histogram", help);
 	for (size_t i = 0; i <= HISTOGRAM_BUCKETS; i++) {
 		count += sum_at(slots, n,
 		    offset + offsetof(struct histogram, counts) +
@@ -180,23 +175,19 @@ metrics_format(const struct metrics *slots, size_t n, struct buf *out)
 {
 	size_t blind = 0;
 
-	add_head(out, "build_info", "gauge", "The version; always 1.");
+	metric_head(out, "build_info", "gauge", "The version; always 1.");
 	buf_addf(
 	    out, "jobwire_build_info{version=\"%s\"} 1\n", JOBWIRE_VERSION);
-	add_head(out, "workers", "gauge", "Worker processes.");
-	buf_addf(out, "jobwire_workers %zu\n", n);
+	metric_add(out, "workers", "gauge", "Worker processes.", n);
 	for (size_t i = 0; i < n; i++)
 		blind += slots[i].watch.is_blind ? 1 : 0;
-	add_head(out, "watch_blind", "gauge",
-	    "Workers that poll because inotify is unusable.");
-	buf_addf(out, "jobwire_watch_blind %zu\n", blind);
+	metric_add(out, "watch_blind", "gauge",
+	    "Workers that poll because inotify is unusable.", blind);
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-		add_head(
-		    out, numbers[i].name, numbers[i].type, numbers[i].help);
-		buf_addf(out, "jobwire_%s %" PRIu64 "\n", numbers[i].name,
-		    sum_at(slots, n, numbers[i].offset));
+		metric_add(out, numbers[i].name, numbers[i].type,
+		    numbers[i].help, sum_at(slots, n, numbers[i].offset));
 	}
-	add_head(out, "streams_closed_total", "counter",
+	metric_head(out, "streams_closed_total", "counter",
 	    "Streams that ended, by reason.");
 	for (size_t i = 0; i < STREAM_END_KINDS; i++)
 		buf_addf(out,

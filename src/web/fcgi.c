@@ -21,7 +21,7 @@ fcgi_conn_drop_intake(struct fcgi_conn *c)
 	if (c->in == NULL)
 		return;
 	request_done(&c->in->request);
-	buf_done(&c->in->body);
+	body_done(&c->in->body);
 	free(c->in);
 	c->in = NULL;
 }

@@ -16,22 +16,24 @@
 
 #include "base/err.h"
 #include "io/loop.h"
+#include "web/body.h"
 #include "web/exchange.h"
 
 struct fcgi_server;
 
 struct fcgi_stats {
-	uint64_t accepted;  /* connections */
-	uint64_t requests;  /* whole requests handed to on_request */
-	uint64_t refused;   /* heads that were not let in */
-	uint64_t timed_out; /* heads, bodies and answers that took too long */
-	uint64_t open;	    /* connections now */
+	uint64_t accepted;   /* connections */
+	uint64_t requests;   /* whole requests handed to on_request */
+	uint64_t refused;    /* heads that were not let in */
+	uint64_t timed_out;  /* heads, bodies and answers that took too long */
+	uint64_t open;	     /* connections now */
+	uint64_t body_bytes; /* of all bodies that are held now */
 };
 
 struct fcgi_config {
 	const char *prefix; /* borrowed for the server's life: "/api/v1" */
-	size_t max_body;    /* bytes; a longer body is read and dropped, and
-				    answered 413 */
+	/* Of bodies; a longer one is read and dropped, and answered 413. */
+	struct body_limits body;
 	int64_t body_timeout_ms;  /* from the head to the end of the body */
 	int64_t send_timeout_ms;  /* to take an answer */
 	struct fcgi_stats *stats; /* borrowed for the server's life */

@@ -23,6 +23,7 @@
 #include "base/buf.h"
 #include "io/loop.h"
 #include "io/sock.h"
+#include "web/body.h"
 #include "web/exchange.h"
 #include "web/fcgi.h"
 #include "web/fcgi_gate.h"
@@ -35,8 +36,7 @@ enum state { HEAD, BODY, HELD, STREAM, SENDING, CLOSED };
 /* What a connection needs only until its request is answered. */
 struct intake {
 	struct request request;
-	struct buf body;
-	bool is_large; /* the body passed max_body: dropped, 413 at its end */
+	struct body body;
 };
 
 /* An answer on its way, or the end of a stream. */

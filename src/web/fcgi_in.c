@@ -15,25 +15,44 @@
 
 enum { PARTIAL_HEAD_TIMEOUT_MS = 5000 };
 
+static void
+conn_refuse_body(struct fcgi_conn *c, enum err e)
+{
+	switch (e) {
+	case ERR_LIMIT:
+		fcgi_conn_refuse(c, 413, "body_too_large",
+		    "The request body is larger than this server accepts.");
+		break;
+	case ERR_AGAIN:
+		fcgi_conn_refuse(c, 503, "overloaded",
+		    "The server is overloaded; send it again.");
+		break;
+	case ERR_NOMEM:
+		fcgi_conn_refuse(c, 503, "out_of_memory",
+		    "There is no memory for this request now.");
+		break;
+	default:
+		fcgi_conn_refuse(c, 507, "spool_full",
+		    "There is no space for a body of this length now.");
+		break;
+	}
+}
+
 /* STDIN has ended: the request is whole. */
 static void
 conn_hand_over(struct fcgi_conn *c)
 {
 	struct fcgi_server *s = c->server;
+	enum err e;
 
 	timer_cancel(s->loop, &c->deadline);
 	c->state = HELD;
-	if (c->in->is_large) {
-		fcgi_conn_refuse(c, 413, "body_too_large",
-		    "The request body is larger than this server accepts.");
+	e = body_finish(&c->in->body, &c->in->request.body);
+	if (e != OK) {
+		conn_refuse_body(c, e);
 		return;
 	}
-	if (!buf_ok(&c->in->body)) {
-		fcgi_conn_refuse(c, 503, "out_of_memory",
-		    "There is no memory for this request now.");
-		return;
-	}
-	c->in->request.body = buf_span(&c->in->body);
+	c->in->request.is_body_mapped = body_is_mapped(&c->in->body);
 	c->x.request = &c->in->request;
 	s->cfg.stats->requests++;
 	s->cfg.on_request(s->cfg.arg, &c->x);
@@ -47,15 +66,8 @@ conn_take_content(struct fcgi_conn *c, const unsigned char *p, size_t n)
 
 	c->content_left -= (uint32_t)content;
 	c->record_left -= (uint32_t)n;
-	if (c->state != BODY || c->header[1] != GATE_STDIN || content == 0 ||
-	    c->in->is_large)
-		return;
-	if (c->in->body.len + content > c->server->cfg.max_body) {
-		c->in->is_large = true;
-		buf_done(&c->in->body);
-	} else {
-		buf_add(&c->in->body, p, content);
-	}
+	if (c->state == BODY && c->header[1] == GATE_STDIN && content > 0)
+		body_add(&c->in->body, p, content);
 }
 
 /* A record's header is complete. */
@@ -150,9 +162,12 @@ conn_open_request(struct fcgi_conn *c, const struct gate_head *head)
 	c->record_left = 0;
 	c->content_left = 0;
 	c->in = calloc(1, sizeof(*c->in));
-	e = c->in == NULL ? ERR_NOMEM
-			  : fcgi_parser_read(&s->parser, s->scratch, head->len,
-				s->cfg.prefix, &c->in->request);
+	e = ERR_NOMEM;
+	if (c->in != NULL) {
+		c->in->body = body_new(&s->cfg.body);
+		e = fcgi_parser_read(&s->parser, s->scratch, head->len,
+		    s->cfg.prefix, &c->in->request);
+	}
 	if (e != OK) {
 		s->cfg.stats->refused++;
 		fcgi_conn_close(c);

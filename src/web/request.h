@@ -6,6 +6,8 @@
 #ifndef JOBWIRE_REQUEST_H
 #define JOBWIRE_REQUEST_H
 
+#include <stdbool.h>
+
 #include "base/buf.h"
 #include "base/err.h"
 
@@ -29,6 +31,7 @@ struct request {
 	const char *remote_addr;
 	struct span variables; /* all of them: NAME=value, each terminated */
 	struct span body;      /* set by the transport; borrowed from it */
+	bool is_body_mapped;   /* for body_rest() */
 	char *block;	       /* owned: all the strings */
 };
 

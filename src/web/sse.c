@@ -65,6 +65,13 @@ sse_type_ok(struct span type)
 }
 
 bool
+sse_type_is_reserved(struct span type)
+{
+	return span_eq_str(type, "resync") || span_eq_str(type, "heartbeat") ||
+	       span_eq_str(type, "expiring");
+}
+
+bool
 sse_job_id_ok(struct span id)
 {
 	return id.n >= 1 && id.n <= JOB_ID_MAX && all_are(id, is_job_id_char);

@@ -72,6 +72,8 @@ void sse_add_resync(struct buf *out, const char *epoch, const char *reason);
 bool sse_type_is_lifecycle(const char *type);
 bool sse_type_is_terminal(const char *type);
 bool sse_type_ok(struct span type);
+/* Is it a type that streams send of themselves and no row may have? */
+bool sse_type_is_reserved(struct span type);
 /* 1-128 of [A-Za-z0-9._:~-] */
 bool sse_job_id_ok(struct span id);
 

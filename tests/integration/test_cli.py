@@ -183,7 +183,14 @@ def test_url_without_secret(make_site):
 def test_url_of_a_bad_job(make_site):
     site = make_site()
     assert site.tool("url", "a b", check=False).returncode in (1, 2)
-    assert site.tool("url", check=False).returncode == 2
+    assert site.tool("url", "", check=False).returncode in (1, 2)
+
+
+def test_url_without_a_job(make_site):
+    """For services that are given one URL for all jobs."""
+    site = make_site()
+    url = site.tool("url").stdout
+    assert "job_id" not in url and "sig=" in url
 
 
 # -- publish and tail --------------------------------------------------------

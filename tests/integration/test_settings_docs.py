@@ -150,7 +150,7 @@ def test_check_reads_the_secret(make_site):
             capture_output=True, text=True, check=False,
         )
         assert done.returncode == 1
-        assert "event=bad_webhook_secret" in done.stderr
+        assert "event=bad_secret" in done.stderr
         assert "short" not in done.stderr.replace("shorter", "")
 
 

@@ -13,8 +13,8 @@
 
 #include <cmocka.h>
 
+#include "hook/call.h"
 #include "hook/delivery.h"
-#include "hook/webhook_api.h"
 #include "web/jtext.h"
 #include "web/query.h"
 
@@ -30,12 +30,18 @@ enum { NOW = 1764000000 };
 
 /* What every test has: keys, and one delivery of one request. */
 struct site {
-	struct sign_keys keys, none;
-	struct webhook_config cfg;
+	struct hook_keys keys;
+	struct hook_config cfg;
 	struct request request;
 	struct buf query;
-	struct delivery *d;
+	struct hook_call *d;
 };
+
+static inline struct delivery *
+delivery(const struct site *s)
+{
+	return s->d->state;
+}
 
 static inline int
 set_up(void **state)
@@ -46,9 +52,9 @@ set_up(void **state)
 	assert_non_null(s);
 	assert_int_equal(
 	    sign_keys_load("the-first-secret-of-two,the-other-secret-of-two",
-		&s->keys, &message),
+		&s->keys.url, &message),
 	    OK);
-	s->cfg = (struct webhook_config){.keys = &s->keys, .inline_output = 64};
+	s->cfg = (struct hook_config){.inline_output = 64};
 	s->request = (struct request){.method = "POST",
 	    .route = ROUTE,
 	    .query = "",
@@ -63,10 +69,10 @@ tear_down(void **state)
 {
 	struct site *s = *state;
 
-	delivery_free(&s->d);
+	call_free(&s->d);
 	assert_null(s->d);
-	delivery_free(&s->d);
-	sign_keys_done(&s->keys);
+	call_free(&s->d);
+	hook_keys_done(&s->keys);
 	buf_done(&s->query);
 	free(s);
 	return 0;
@@ -81,7 +87,7 @@ sign(struct site *s, const char *provider, const char *job_id,
 	    provider, span_of(job_id), span_of(restore_id), exp};
 
 	buf_reset(&s->query);
-	assert_int_equal(sign_add_query(&s->keys, &claim, &s->query), OK);
+	assert_int_equal(sign_add_query(&s->keys.url, &claim, &s->query), OK);
 	s->request.query = s->query.data;
 }
 
@@ -94,12 +100,10 @@ sign_well(struct site *s)
 static inline bool
 prepare(struct site *s)
 {
-	delivery_free(&s->d);
-	s->d = calloc(1, sizeof(*s->d));
+	call_free(&s->d);
+	s->d = call_new(&s->request, &s->cfg);
 	assert_non_null(s->d);
-	s->d->request = &s->request;
-	s->d->answer = (struct answer)ANSWER_INIT;
-	return delivery_prepare(s->d, &s->cfg, NOW);
+	return call_prepare(s->d, &s->keys, NOW);
 }
 
 /* Nothing a sender or a reader of the answer should not see. */

@@ -41,6 +41,7 @@ test_methods(void **state)
 		assert_refused(s, 405, "method_not_allowed");
 		assert_true(has_header(s, "Allow: POST\r\n"));
 	}
+	s->request.method = "POST";
 	s->request.route = "/webhooks/unknown";
 	assert_refused(s, 404, "not_found");
 }
@@ -55,8 +56,8 @@ test_accepted(void **state)
 
 	sign_well(s);
 	assert_accepted(s);
-	e = &s->d->commit.event;
-	assert_string_equal(e->job_id, "job-1");
+	e = &delivery(s)->row;
+	assert_string_equal(s->d->job_id.data, "job-1");
 	assert_string_equal(e->type, "completed");
 	assert_true(
 	    span_eq_str(e->data, "{\"external_id\":\"ext-1\",\"delayTime\":1,"
@@ -77,8 +78,8 @@ test_accepted_without_ids(void **state)
 	sign(s, "runpod-completion", "job-1", "", NOW);
 	s->request.body = SPAN_LIT("{\"output\":[1]}");
 	assert_accepted(s);
-	assert_null(s->d->commit.event.restore_id);
-	assert_null(s->d->commit.event.external_id);
+	assert_null(delivery(s)->row.restore_id);
+	assert_null(delivery(s)->row.external_id);
 }
 
 static void
@@ -94,8 +95,8 @@ test_large_output(void **state)
 	s->request.body = SPAN_LIT(body);
 	assert_accepted(s);
 	assert_true(
-	    span_eq_str(s->d->commit.event.data, "{\"output_omitted\":true}"));
-	assert_int_equal(s->d->commit.event.output.n, 66);
+	    span_eq_str(delivery(s)->row.data, "{\"output_omitted\":true}"));
+	assert_int_equal(delivery(s)->row.output.n, 66);
 }
 
 /* Two calls are one when they are about the same attempt of the same job. */
@@ -107,20 +108,20 @@ test_delivery_key(void **state)
 
 	sign_well(s);
 	assert_accepted(s);
-	memcpy(first, s->d->delivery_key, sizeof(first));
+	memcpy(first, delivery(s)->key, sizeof(first));
 	assert_accepted(s);
-	assert_string_equal(s->d->delivery_key, first);
+	assert_string_equal(delivery(s)->key, first);
 	sign(s, "runpod-completion", "job-1", "other", NOW + 99);
 	assert_accepted(s);
-	assert_string_equal(s->d->delivery_key, first);
+	assert_string_equal(delivery(s)->key, first);
 	sign(s, "runpod-completion", "job-2", "R/1", NOW + 60);
 	assert_accepted(s);
-	assert_string_not_equal(s->d->delivery_key, first);
+	assert_string_not_equal(delivery(s)->key, first);
 	sign_well(s);
 	s->request.body =
 	    SPAN_LIT("{\"id\":\"ext-1\",\"status\":\"COMPLETED\"}");
 	assert_accepted(s);
-	assert_string_not_equal(s->d->delivery_key, first);
+	assert_string_not_equal(delivery(s)->key, first);
 }
 
 /* Understood, stored nowhere, and answered 200. */
@@ -136,7 +137,7 @@ test_ignored(void **state)
 	assert_string_equal(s->d->answer.body.data,
 	    "{\"ok\":true,\"job_id\":\"job-1\",\"event_id\":null,"
 	    "\"duplicate\":false}\n");
-	assert_null(s->d->event.type);
+	assert_null(delivery(s)->event.type);
 	assert_discreet(s);
 }
 
@@ -251,10 +252,10 @@ test_conclude(void **state)
 		sign_well(s);
 		assert_accepted(s);
 		s->d->commit.result = OK;
-		s->d->commit.id = 42;
-		s->d->commit.is_duplicate = i == 1;
+		delivery(s)->id = 42;
+		s->d->outcome = i == 1 ? CALL_DUPLICATE : CALL_STORED;
 		memcpy(s->d->commit.epoch, "7f3a09c1", DB_EPOCH_SIZE);
-		delivery_conclude(s->d);
+		call_conclude(s->d);
 		assert_int_equal(s->d->answer.status, 200);
 		assert_string_equal(s->d->answer.body.data,
 		    i == 1 ? "{\"ok\":true,\"job_id\":\"job-1\","
@@ -289,7 +290,7 @@ test_conclude_faults(void **state)
 	    {ERR_GONE, 503, "database_missing"},
 	    {ERR_VERSION, 500, "database_error"},
 	    {ERR_PROTO, 400, "bad_payload"},
-	    {ERR_LIMIT, 500, "database_error"},
+	    {ERR_LIMIT, 413, "data_too_large"},
 	    {ERR_AUTH, 500, "database_error"},
 	    {ERR_EXPIRED, 500, "database_error"},
 	    {ERR_NOENT, 500, "database_error"},
@@ -303,7 +304,7 @@ test_conclude_faults(void **state)
 		assert_int_equal(faults[i].err, i + 1);
 		assert_accepted(s);
 		s->d->commit.result = faults[i].err;
-		delivery_conclude(s->d);
+		call_conclude(s->d);
 		assert_answer(s, faults[i].status, faults[i].code);
 		assert_int_equal(
 		    has_header(s, "Retry-After: "), faults[i].status == 503);
@@ -324,14 +325,14 @@ test_no_memory(void **state)
 
 	sign_well(s);
 	assert_accepted(s);
-	buf_add_span(&data, s->d->commit.event.data);
+	buf_add_span(&data, delivery(s)->row.data);
 	for (unsigned n = 2; is_more; n++) { /* 1 is prepare()'s own */
 		alloc_fail_start(n);
 		is_ready = prepare(s);
 		is_more = alloc_fail_stop();
 		if (is_ready)
 			assert_true(
-			    span_eq(s->d->commit.event.data, buf_span(&data)));
+			    span_eq(delivery(s)->row.data, buf_span(&data)));
 		else if (!s->d->answer.body.failed &&
 			 s->d->answer.status != 503)
 			fail_msg("allocation %u: %s", n,

@@ -118,13 +118,14 @@ test_signature_rotation(void **state)
 					"the-first-secret-of-two",
 			     &only, &message),
 	    OK);
-	s->cfg.keys = &only;
+	sign_keys_done(&s->keys.url);
+	s->keys.url = only;
 	assert_accepted(s);
-	sign_keys_done(&only);
 	assert_int_equal(
 	    sign_keys_load("a-newer-one-of-all-secrets", &only, &message), OK);
+	sign_keys_done(&s->keys.url);
+	s->keys.url = only;
 	assert_refused(s, 403, "signature_invalid");
-	sign_keys_done(&only);
 }
 
 static void
@@ -133,7 +134,7 @@ test_secret_missing(void **state)
 	struct site *s = *state;
 
 	sign_well(s);
-	s->cfg.keys = &s->none;
+	sign_keys_done(&s->keys.url);
 	assert_refused(s, 403, "webhook_secret_missing");
 	s->cfg.is_open = true;
 	assert_accepted(s);
@@ -162,9 +163,9 @@ test_authenticates_first(void **state)
 static void
 test_job_id(void **state)
 {
-	static const char *const bad[] = {"", "job_id=", "job_id=a%2Fb",
-	    "job_id=a+b", "job_id=%C3%A4", "job_id=a%00", "job_id=a%0A",
-	    "JOB_ID=a", "restore_id=a"};
+	static const char *const bad[] = {"job_id=", "job_id=a%2Fb",
+	    "job_id=a+b", "job_id=%C3%A4", "job_id=a%00", "job_id=a%0A"};
+	static const char *const none[] = {"", "JOB_ID=a", "restore_id=a"};
 	struct site *s = *state;
 	struct buf query = BUF_INIT;
 
@@ -173,12 +174,20 @@ test_job_id(void **state)
 		s->request.query = bad[i];
 		assert_refused(s, 400, "bad_job_id");
 	}
+	/* Without one the body must say more. */
+	for (size_t i = 0; i < COUNT(none); i++) {
+		s->request.query = none[i];
+		s->request.body = SPAN_LIT(BODY);
+		assert_accepted(s);
+		s->request.body = SPAN_LIT("{\"output\":{\"a\":1}}");
+		assert_refused(s, 400, "bad_job_id");
+	}
 	buf_add_str(&query, "job_id=");
 	for (int i = 0; i < 128; i++)
 		buf_add_char(&query, 'j');
 	s->request.query = query.data;
 	assert_accepted(s);
-	assert_int_equal(strlen(s->d->commit.event.job_id), 128);
+	assert_int_equal(s->d->job_id.len, 128);
 	buf_add_char(&query, 'j');
 	s->request.query = query.data;
 	assert_refused(s, 400, "bad_job_id");
@@ -205,7 +214,7 @@ test_restore_id(void **state)
 	}
 	s->request.query = "job_id=a&restore_id=a+b%2F%22%C3%A4";
 	assert_accepted(s);
-	assert_string_equal(s->d->commit.event.restore_id, "a b/\"\xc3\xa4");
+	assert_string_equal(delivery(s)->row.restore_id, "a b/\"\xc3\xa4");
 	buf_add_str(&query, "job_id=a&restore_id=");
 	for (int i = 0; i < 256; i++)
 		buf_add_char(&query, 'r');

@@ -60,7 +60,7 @@ normalise(const char *json, size_t inline_output, struct hook_event *ret,
 	assert_int_equal(jtext_kind(body), JTEXT_OBJECT);
 	*ret = (struct hook_event){0};
 	*ret_why = NULL;
-	return runpod_normalise(body, inline_output, ret, ret_why);
+	return runpod_normalise(NULL, body, inline_output, ret, ret_why);
 }
 
 static void

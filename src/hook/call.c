@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What all inbound calls have in common: refusals, who may publish, bodies,
+ * and what trouble with the database is answered. Holds no descriptor and no
+ * lock, so it runs on any thread; never blocks.
+ */
+#include "hook/call.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "auth/publish.h"
+#include "web/jtext.h"
+#include "web/sse.h"
+
+struct hook_call *
+call_new(const struct request *r, const struct hook_config *cfg)
+{
+	struct hook_call *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	c->request = r;
+	c->cfg = cfg;
+	c->answer = (struct answer)ANSWER_INIT;
+	return c;
+}
+
+void
+call_free(struct hook_call **call)
+{
+	struct hook_call *c = *call;
+
+	if (c == NULL)
+		return;
+	if (c->state != NULL && c->route->done != NULL)
+		c->route->done(c);
+	buf_done(&c->segment);
+	buf_done(&c->job_id);
+	answer_done(&c->answer);
+	free(c);
+	*call = NULL;
+}
+
+static enum err
+write_call(struct commit_item *item, struct db *db)
+{
+	struct hook_call *c =
+	    (struct hook_call *)(void *)((char *)item -
+					 offsetof(struct hook_call, commit));
+
+	return c->route->write(c, db);
+}
+
+bool
+call_prepare(struct hook_call *c, const struct hook_keys *keys, int64_t now_s)
+{
+	c->keys = keys;
+	c->now_s = now_s;
+	c->commit.write = write_call;
+	c->route = hook_find_route(c);
+	return c->route != NULL && c->route->prepare(c);
+}
+
+void
+call_conclude(struct hook_call *c)
+{
+	c->route->conclude(c);
+}
+
+bool
+call_refuse(
+    struct hook_call *c, int status, const char *code, const char *message)
+{
+	answer_error(&c->answer, status, code, message);
+	c->outcome = status < 500 ? CALL_REFUSED : CALL_FAILED;
+	if (status == 503)
+		answer_header(&c->answer, "Retry-After", "2");
+	return false;
+}
+
+bool
+call_refuse_memory(struct hook_call *c)
+{
+	return call_refuse(c, 503, "out_of_memory",
+	    "There is no memory for this request now.");
+}
+
+void
+call_answer_trouble(struct hook_call *c)
+{
+	static const struct {
+		enum err err;
+		int status;
+		const char *code, *message;
+	} faults[] = {
+	    {ERR_PROTO, 400, "bad_payload",
+		"The database's checks refuse this event."},
+	    {ERR_LIMIT, 413, "data_too_large",
+		"The event is larger than a row may be."},
+	    {ERR_BUSY, 503, "database_busy",
+		"Another program holds the database; send it again."},
+	    {ERR_FULL, 507, "database_full", "The disk is full."},
+	    {ERR_GONE, 503, "database_missing",
+		"The database is not there now; send it again."},
+	    {ERR_NOMEM, 503, "out_of_memory",
+		"There is no memory for this request now."},
+	    {ERR_READONLY, 500, "database_readonly",
+		"The database cannot be written."},
+	    {ERR_CORRUPT, 500, "database_corrupt", "The database is damaged."},
+	};
+
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+		if (faults[i].err == c->commit.result) {
+			(void)call_refuse(c, faults[i].status, faults[i].code,
+			    faults[i].message);
+			return;
+		}
+	(void)call_refuse(
+	    c, 500, "database_error", "The database could not be written.");
+}
+
+bool
+call_take_publisher(struct hook_call *c)
+{
+	enum err e =
+	    publish_check(&c->keys->publish, c->request->authorization);
+
+	if (e == OK)
+		return true;
+	if (e == ERR_NOENT)
+		return call_refuse(c, 403, "publish_keys_missing",
+		    "This server has no publish_keys, so nobody may publish.");
+	if (e != ERR_AUTH)
+		return call_refuse_memory(c);
+	(void)call_refuse(c, 401, "publish_key_invalid",
+	    "Publishing needs Authorization: Bearer and a publish key.");
+	answer_header(&c->answer, "WWW-Authenticate", "Bearer");
+	return false;
+}
+
+bool
+call_take_job_id(struct hook_call *c)
+{
+	if (!sse_job_id_ok(buf_span(&c->segment)))
+		return call_refuse(c, 400, "bad_job_id",
+		    "A job id is 1 to 128 characters of A-Z a-z 0-9 . _ : ~ -");
+	buf_add_span(&c->job_id, buf_span(&c->segment));
+	return buf_ok(&c->job_id) ? true : call_refuse_memory(c);
+}
+
+/* application/json or application/..+json, with or without parameters. A
+ * sender that names no type is believed. */
+static bool
+is_json_type(const char *type)
+{
+	size_t n = strcspn(type, "; \t");
+
+	return n == 0 ||
+	       (n == 16 && strncasecmp(type, "application/json", n) == 0) ||
+	       (n > 17 && strncasecmp(type, "application/", 12) == 0 &&
+		   strncasecmp(type + n - 5, "+json", 5) == 0);
+}
+
+bool
+call_take_json(struct hook_call *c, struct span *ret)
+{
+	enum err e;
+
+	if (!is_json_type(c->request->content_type))
+		return call_refuse(c, 415, "unsupported_media_type",
+		    "The body must be application/json.");
+	e = jtext_check(c->request->body, ret);
+	if (e == ERR_LIMIT)
+		return call_refuse(c, 400, "json_too_deep",
+		    "JSON is nested deeper than 32 levels.");
+	if (e != OK)
+		return call_refuse(
+		    c, 400, "bad_json", "The body is not valid JSON.");
+	return true;
+}
+
+static bool
+is_plain(struct span text)
+{
+	for (size_t i = 0; i < text.n; i++)
+		if ((unsigned char)text.p[i] < ' ')
+			return false;
+	return true;
+}
+
+bool
+call_take_string(struct hook_call *c, struct span object, const char *name,
+    size_t max, struct buf *ret)
+{
+	struct span value;
+	char message[96];
+
+	if (!jtext_get(object, name, &value) || jtext_kind(value) == JTEXT_NULL)
+		return true;
+	if (jtext_kind(value) == JTEXT_STRING)
+		jtext_add_string_value(ret, value);
+	if (!buf_ok(ret))
+		return call_refuse_memory(c);
+	if (jtext_kind(value) == JTEXT_STRING && ret->len > 0 &&
+	    ret->len <= max && is_plain(buf_span(ret)))
+		return true;
+	snprintf(message, sizeof(message),
+	    "The member %s must be a string of 1 to %zu bytes without control "
+	    "characters.",
+	    name, max);
+	return call_refuse(c, 400, "bad_payload", message);
+}
+
+const char *
+call_text(const struct buf *b)
+{
+	return b->len > 0 ? b->data : NULL;
+}

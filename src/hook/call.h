@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * One inbound request from its arrival to its answer, and what each path does
+ * with it. Layer: hook, internal to it.
+ *
+ * A call is prepared on any thread, written by the writer and concluded by who
+ * wrote it; then its answer is ready. A path is one row of the table in
+ * routes.c, with these steps in a file of its own.
+ */
+#ifndef JOBWIRE_CALL_H
+#define JOBWIRE_CALL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "hook/commit.h"
+#include "hook/keys.h"
+#include "store/db.h"
+#include "web/answer.h"
+#include "web/request.h"
+
+struct hook_call;
+
+/* What the calls are served with. Borrowed for the life of what serves them,
+ * but for the keys, which may be others for each call. */
+struct hook_config {
+	const char *base_url, *api_prefix; /* of the URLs given out */
+	bool is_open;			   /* webhook_auth = none */
+	size_t inline_output;
+	const struct commit_stats *stats; /* for healthz; NULL: no writer */
+	void (*format_metrics)(void *arg, struct buf *out);
+	void *arg;
+};
+
+struct hook_route {
+	const char *method;
+	const char *path; /* below the prefix; {} is one segment */
+	/*
+	 * Authenticates, then parses. True: write() has something to write.
+	 * False: c->answer is what to say at once.
+	 */
+	bool (*prepare)(struct hook_call *c);
+	/* As commit_item's. */
+	enum err (*write)(struct hook_call *c, struct db *db);
+	/* Fills c->answer from c->commit, which may have failed. */
+	void (*conclude)(struct hook_call *c);
+	/* Frees c->state; NULL: it has none. */
+	void (*done)(struct hook_call *c);
+};
+
+/* Where a call ended, for the log and the metrics. */
+enum call_outcome {
+	CALL_STORED,
+	CALL_DUPLICATE, /* it was stored already */
+	CALL_IGNORED,	/* understood, and nothing to be stored */
+	CALL_UNCLAIMED, /* kept until its job is registered */
+	CALL_REFUSED,	/* the caller's fault: 4xx */
+	CALL_FAILED,	/* ours: 5xx */
+	CALL_OUTCOMES,
+};
+
+enum { CALL_ID_SIZE = 65 };
+
+struct hook_call {
+	struct queue_item link; /* first; for who carries it */
+	struct commit_item commit;
+	const struct hook_config *cfg;
+	const struct hook_keys *keys;	/* borrowed during prepare() */
+	const struct request *request;	/* borrowed until it is answered */
+	const struct hook_route *route; /* NULL: refused before one was found */
+	int64_t now_s;
+	struct buf segment; /* what stood for {}; terminated */
+	struct buf job_id;  /* terminated; for the log too */
+	const char *type;   /* the event's, for the log; NULL: none */
+	enum call_outcome outcome;
+	void *state; /* the route's own */
+	struct answer answer;
+	char id[CALL_ID_SIZE]; /* of the request, for the log and the caller */
+	/* For who carries it. */
+	void *carrier;
+	struct exchange *x;
+	int64_t began_us;
+};
+
+/* The route of a request; NULL, with the refusal in c->answer. */
+const struct hook_route *hook_find_route(struct hook_call *c);
+
+/* A new call for a request, not yet routed. Returns owned (call_free); NULL
+ * without memory. */
+struct hook_call *call_new(
+    const struct request *r, const struct hook_config *cfg);
+void call_free(struct hook_call **c); /* accepts NULL */
+
+/* Finds the route and prepares. True: push c->commit (its write is set). */
+bool call_prepare(
+    struct hook_call *c, const struct hook_keys *keys, int64_t now_s);
+
+/* Fills the answer after the writing, and the header fields that every answer
+ * has. After a false call_prepare() it is not needed. */
+void call_conclude(struct hook_call *c);
+
+/* --- for the routes ------------------------------------------------------- */
+
+/* Each refuses the call: false, for `return call_refuse(..)` in prepare(). */
+bool call_refuse(
+    struct hook_call *c, int status, const char *code, const char *message);
+bool call_refuse_memory(struct hook_call *c);
+
+/* Answers for a failed c->commit.result. */
+void call_answer_trouble(struct hook_call *c);
+
+/* Does the caller have a publish key? Refuses when not. */
+bool call_take_publisher(struct hook_call *c);
+
+/* The job id that is the path's segment, to c->job_id. Refuses when it is
+ * none. */
+bool call_take_job_id(struct hook_call *c);
+
+/* The body as one JSON value; refuses another type, bad JSON, too deep. */
+bool call_take_json(struct hook_call *c, struct span *ret);
+
+/*
+ * A member that is a string of at most max bytes without control characters,
+ * appended to *ret with its terminator (ret->len counts it not). Missing and
+ * null leave *ret empty. Refuses anything else.
+ */
+bool call_take_string(struct hook_call *c, struct span object, const char *name,
+    size_t max, struct buf *ret);
+
+/* Text for a parameter that may be missing: NULL when empty. */
+const char *call_text(const struct buf *b);
+
+/* The routes' steps. */
+extern const struct hook_route hook_routes[];
+
+bool delivery_prepare(struct hook_call *c);
+enum err delivery_write(struct hook_call *c, struct db *db);
+void delivery_conclude(struct hook_call *c);
+void delivery_done(struct hook_call *c);
+
+bool registration_prepare(struct hook_call *c);
+enum err registration_write(struct hook_call *c, struct db *db);
+void registration_conclude(struct hook_call *c);
+void registration_done(struct hook_call *c);
+
+bool publication_prepare(struct hook_call *c);
+enum err publication_write(struct hook_call *c, struct db *db);
+void publication_conclude(struct hook_call *c);
+void publication_done(struct hook_call *c);
+
+bool health_prepare(struct hook_call *c);
+enum err health_write(struct hook_call *c, struct db *db);
+void health_conclude(struct hook_call *c);
+
+bool metrics_prepare(struct hook_call *c);
+
+#endif

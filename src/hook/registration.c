@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * POST /jobs: a job is registered before it starts, and gets the URLs that its
+ * provider and its page are given. Only the writing blocks.
+ */
+#include <sys/random.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "hook/call.h"
+#include "hook/provider.h"
+#include "hook/urls.h"
+#include "store/jobs.h"
+#include "web/jtext.h"
+#include "web/sse.h"
+
+enum {
+	NAME_MAX_BYTES = 256, /* of an owner, external id, restore id */
+	JOB_ID_MAX = 128,
+	RANDOM_BYTES = 16,
+};
+
+struct registration {
+	struct buf owner, external_id, restore_id; /* terminated */
+	const struct provider *provider;
+	struct buf urls; /* of the answer, made while the keys are there */
+	bool is_new;
+};
+
+/* An id that nobody guesses: in the mode job-id it is the permission. */
+static bool
+make_job_id(struct hook_call *c)
+{
+	unsigned char bytes[RANDOM_BYTES];
+
+	/* So few bytes come whole once the pool is filled, at boot. */
+	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+		return call_refuse_memory(c);
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		buf_addf(&c->job_id, "%02x", bytes[i]);
+	return buf_ok(&c->job_id) ? true : call_refuse_memory(c);
+}
+
+static bool
+take_job_id(struct hook_call *c, struct span body)
+{
+	if (!call_take_string(c, body, "job_id", JOB_ID_MAX, &c->job_id))
+		return false;
+	if (c->job_id.len == 0)
+		return make_job_id(c);
+	if (!sse_job_id_ok(buf_span(&c->job_id)))
+		return call_refuse(c, 400, "bad_job_id",
+		    "A job id is 1 to 128 characters of A-Z a-z 0-9 . _ : ~ -");
+	return true;
+}
+
+static bool
+take_provider(struct hook_call *c, struct span body, struct registration *r)
+{
+	struct buf name = BUF_INIT;
+	bool ok = call_take_string(c, body, "provider", NAME_MAX_BYTES, &name);
+
+	if (ok) {
+		r->provider = provider_find(
+		    name.len > 0 ? name.data : "runpod-completion");
+		ok = r->provider != NULL ||
+		     call_refuse(c, 400, "bad_payload",
+			 "There is no provider of this name.");
+	}
+	buf_done(&name);
+	return ok;
+}
+
+static bool
+make_urls(struct hook_call *c, struct registration *r)
+{
+	struct buf *b = &r->urls, url = BUF_INIT;
+	const struct sign_claim claim = {r->provider->name,
+	    buf_span(&c->job_id), buf_span(&r->restore_id),
+	    c->now_s + URLS_TTL_S};
+	const struct urls_site site = {c->cfg->base_url, c->cfg->api_prefix};
+	enum err e;
+
+	buf_add_str(b, ",\"events_url\":");
+	urls_add_events(&url, &site, buf_span(&c->job_id));
+	jtext_add_quoted(b, buf_span(&url));
+	buf_add_str(b, ",\"webhook_url\":");
+	buf_reset(&url);
+	e = urls_add_webhook(&url, &site, &c->keys->url, &claim);
+	if (e == OK)
+		jtext_add_quoted(b, buf_span(&url));
+	else
+		buf_add_str(b, "null");
+	b->failed = b->failed || url.failed;
+	buf_done(&url);
+	return buf_ok(b) ? true : call_refuse_memory(c);
+}
+
+bool
+registration_prepare(struct hook_call *c)
+{
+	struct registration *r = calloc(1, sizeof(*r));
+	struct span body;
+
+	if (r == NULL)
+		return call_refuse_memory(c);
+	c->state = r;
+	if (!call_take_publisher(c) || !call_take_json(c, &body))
+		return false;
+	if (jtext_kind(body) != JTEXT_OBJECT)
+		return call_refuse(
+		    c, 400, "bad_payload", "The body must be a JSON object.");
+	return take_job_id(c, body) && take_provider(c, body, r) &&
+	       call_take_string(c, body, "owner", NAME_MAX_BYTES, &r->owner) &&
+	       call_take_string(
+		   c, body, "external_id", NAME_MAX_BYTES, &r->external_id) &&
+	       call_take_string(
+		   c, body, "restore_id", NAME_MAX_BYTES, &r->restore_id) &&
+	       make_urls(c, r);
+}
+
+enum err
+registration_write(struct hook_call *c, struct db *db)
+{
+	struct registration *r = c->state;
+	const struct job_new job = {
+	    .job_id = c->job_id.data,
+	    .owner = call_text(&r->owner),
+	    .external_id = call_text(&r->external_id),
+	    .restore_id = call_text(&r->restore_id),
+	};
+
+	return jobs_register(db, &job, &r->is_new);
+}
+
+void
+registration_conclude(struct hook_call *c)
+{
+	const struct registration *r = c->state;
+
+	if (c->commit.result == ERR_EXISTS) {
+		(void)call_refuse(
+		    c, 409, "job_owned", "This job belongs to another owner.");
+		return;
+	}
+	if (c->commit.result != OK) {
+		call_answer_trouble(c);
+		return;
+	}
+	c->outcome = r->is_new ? CALL_STORED : CALL_DUPLICATE;
+	answer_json(&c->answer, r->is_new ? 201 : 200);
+	buf_add_str(&c->answer.body, "{\"job_id\":");
+	jtext_add_quoted(&c->answer.body, buf_span(&c->job_id));
+	buf_add_span(&c->answer.body, buf_span(&r->urls));
+	buf_add_str(&c->answer.body, "}\n");
+}
+
+void
+registration_done(struct hook_call *c)
+{
+	struct registration *r = c->state;
+
+	buf_done(&r->owner);
+	buf_done(&r->external_id);
+	buf_done(&r->restore_id);
+	buf_done(&r->urls);
+	free(r);
+}
