@@ -64,7 +64,7 @@ start_hub(struct events *ev, const struct settings *s, struct metrics *slot)
 	    .drain_ms = s->drain,
 	    .inline_output = s->inline_output,
 	    .poll_ms = s->poll,
-	    .use_inotify = s->inotify == INOTIFY_AUTO,
+	    .watch = s->inotify == INOTIFY_AUTO ? WATCH_FOLDER : WATCH_NOTHING,
 	    .metrics = slot,
 	};
 	struct db_fault fault = {0};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Watches the folder of a database with inotify and decides when to look into
- * it. What a look does is the caller's; nothing here opens the database or its
+ * Watches the folder of a database, or only its bell, with inotify and decides
+ * when to look into the database. What a look does is the caller's; nothing here opens the database or its
  * -wal and -shm files, because closing them again would drop SQLite's locks.
  * Runs on the loop; blocks only for the probe file (created and removed).
  *
@@ -35,12 +35,15 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
+#include "io/bell.h"
 
 enum {
 	READ_BYTES = 8192,
 	READS_PER_TURN = 16, /* the loop comes back for the rest */
 	RECHECK_FIRST_US = 100,
 	RECHECK_LAST_US = 51200,
+	RECHECK_NONE_US = 2 * RECHECK_LAST_US,
 	PROBE_US = 100000,
 };
 
@@ -58,11 +61,12 @@ struct watch {
 	struct watch_config cfg;
 	char *folder;
 	char *name;	  /* of the database in the folder */
+	char *bell;	  /* the bell's path */
 	char *probe_name; /* of the self-test's file in the folder */
 	enum state state;
 	bool is_told;	 /* on_blind was called since inotify last worked */
 	struct io io;	 /* the inotify descriptor, -1: none */
-	int wd;		 /* of the folder, -1: none */
+	int wd;		 /* of the folder or the bell, -1: none */
 	int64_t step_us; /* pause before the next re-check */
 	struct timer recheck, base, probe;
 	struct watch_stats stats;
@@ -108,7 +112,9 @@ on_recheck(struct timer *t)
 void
 watch_hint(struct watch *w)
 {
-	w->step_us = RECHECK_FIRST_US;
+	/* The bell says that the commit is visible: nothing comes later. */
+	w->step_us =
+	    w->cfg.scope == WATCH_BELL ? RECHECK_NONE_US : RECHECK_FIRST_US;
 	set_timer(w, &w->recheck, 0);
 }
 
@@ -116,13 +122,22 @@ watch_hint(struct watch *w)
  * States
  */
 
+static int64_t
+base_pause_ms(const struct watch *w)
+{
+	if (w->cfg.scope == WATCH_BELL || w->state == STATE_SEEING ||
+	    w->cfg.poll_ms < WATCH_BLIND_POLL_MS)
+		return w->cfg.poll_ms;
+	return WATCH_BLIND_POLL_MS;
+}
+
 static void
 go_blind(struct watch *w, const char *why)
 {
 	timer_cancel(w->loop, &w->probe);
 	w->state = STATE_BLIND;
 	if (!w->is_told && w->cfg.on_blind != NULL)
-		w->cfg.on_blind(w->cfg.arg, why);
+		w->cfg.on_blind(w->cfg.arg, why, base_pause_ms(w));
 	w->is_told = true;
 }
 
@@ -162,12 +177,14 @@ judge(struct watch *w, const struct inotify_event *ev)
 	if (ev->mask &
 	    (IN_IGNORED | IN_UNMOUNT | IN_DELETE_SELF | IN_MOVE_SELF))
 		return SAW_LOSS;
-	if (ev->len == 0)
-		return 0;
-	if (strcmp(ev->name, w->probe_name) == 0)
-		return SAW_PROBE;
-	if (!is_ours(w, ev->name))
-		return 0;
+	if (w->cfg.scope == WATCH_FOLDER) {
+		if (ev->len == 0)
+			return 0;
+		if (strcmp(ev->name, w->probe_name) == 0)
+			return SAW_PROBE;
+		if (!is_ours(w, ev->name))
+			return 0;
+	}
 	w->stats.hints++;
 	return SAW_HINT;
 }
@@ -286,21 +303,23 @@ open_inotify(struct watch *w)
 	return false;
 }
 
-/* The watch on the folder that the path means now; -1 and *ret_why. */
+/* The watch on what the path means now; -1 and *ret_why. */
 static int
 add_watch(struct watch *w, const char **ret_why)
 {
+	unsigned mask = IN_MODIFY | IN_DELETE_SELF | IN_MOVE_SELF;
 	int wd = -1;
 
 	if (is_remote(w->folder)) {
 		*ret_why = "network file system";
 		return -1;
 	}
+	if (w->cfg.scope == WATCH_FOLDER)
+		mask |= IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM |
+			IN_MOVED_TO | IN_ONLYDIR;
 	if (w->io.fd != -1 || open_inotify(w))
-		wd = inotify_add_watch(w->io.fd, w->folder,
-		    IN_MODIFY | IN_CLOSE_WRITE | IN_CREATE | IN_DELETE |
-			IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF |
-			IN_MOVE_SELF | IN_ONLYDIR);
+		wd = inotify_add_watch(w->io.fd,
+		    w->cfg.scope == WATCH_FOLDER ? w->folder : w->bell, mask);
 	if (wd == -1)
 		*ret_why = strerror(errno);
 	return wd;
@@ -323,7 +342,12 @@ set_watch(struct watch *w)
 	if (w->wd == -1) {
 		go_blind(w, why);
 	} else if (w->wd != old) {
-		start_self_test(w);
+		/* A probe would wake all that watch the folder; and who hears
+		 * the bell polls at the same pace anyway. */
+		if (w->cfg.scope == WATCH_FOLDER)
+			start_self_test(w);
+		else
+			go_seeing(w);
 		watch_hint(w);
 	}
 }
@@ -332,13 +356,14 @@ static void
 on_base(struct timer *t)
 {
 	struct watch *w = WATCH_OF(t, base);
-	int64_t pause_ms = w->cfg.poll_ms;
+	int64_t pause_us;
 
-	if (w->cfg.use_inotify)
+	if (w->cfg.scope != WATCH_NOTHING)
 		set_watch(w);
-	if (w->state != STATE_SEEING && pause_ms > WATCH_BLIND_POLL_MS)
-		pause_ms = WATCH_BLIND_POLL_MS;
-	set_timer(w, t, pause_ms * 1000);
+	pause_us = base_pause_ms(w) * 1000;
+	/* Processes that began together shall not look together. */
+	set_timer(w, t,
+	    random_between(pause_us - pause_us / 4, pause_us + pause_us / 4));
 	look(w, true);
 }
 
@@ -352,7 +377,7 @@ set_names(struct watch *w, const char *db_path)
 {
 	const char *slash = strrchr(db_path, '/');
 	const char *name = slash == NULL ? db_path : slash + 1;
-	struct buf probe = BUF_INIT;
+	struct buf probe = BUF_INIT, bell = BUF_INIT;
 
 	if (slash == NULL)
 		w->folder = strdup(".");
@@ -361,7 +386,10 @@ set_names(struct watch *w, const char *db_path)
 	w->name = strdup(name);
 	buf_addf(&probe, "%s-probe.%ld", name, (long)getpid());
 	w->probe_name = buf_take(&probe);
-	return w->folder != NULL && w->name != NULL && w->probe_name != NULL;
+	buf_addf(&bell, "%s-bell", db_path);
+	w->bell = buf_take(&bell);
+	return w->folder != NULL && w->name != NULL && w->probe_name != NULL &&
+	       w->bell != NULL;
 }
 
 enum err
@@ -369,6 +397,7 @@ watch_start(
     struct loop *loop, const struct watch_config *cfg, struct watch **ret)
 {
 	struct watch *w = calloc(1, sizeof(*w));
+	struct bell bell = BELL_INIT;
 
 	assert(cfg->poll_ms > 0);
 	if (w == NULL)
@@ -386,6 +415,11 @@ watch_start(
 		watch_stop(&w);
 		return ERR_NOMEM;
 	}
+	/* Not opened where it is there: that wakes those who hear it. Without
+	 * one the base poll does all. */
+	if (cfg->scope == WATCH_BELL && access(w->bell, F_OK) != 0 &&
+	    bell_open(cfg->db_path, &bell) == OK)
+		bell_close(&bell);
 	*ret = w;
 	return OK;
 }
@@ -409,6 +443,7 @@ watch_stop(struct watch **watch)
 	free(w->folder);
 	free(w->name);
 	free(w->probe_name);
+	free(w->bell);
 	free(w);
 }
 

@@ -430,11 +430,11 @@ on_look(void *arg, bool is_base)
 }
 
 static void
-on_blind(void *arg, const char *why)
+on_blind(void *arg, const char *why, int64_t poll_ms)
 {
 	(void)arg;
-	log_warn("inotify_unusable", "reason", why, "poll_ms",
-	    LOG_INT(WATCH_BLIND_POLL_MS));
+	log_warn(
+	    "inotify_unusable", "reason", why, "poll_ms", LOG_INT(poll_ms));
 }
 
 int64_t
@@ -500,8 +500,8 @@ enum err
 hub_new(struct loop *loop, const struct hub_config *cfg, struct hub **ret,
     struct db_fault *fault)
 {
-	struct watch_config watch = {cfg->db_path, cfg->use_inotify,
-	    cfg->poll_ms, on_look, on_blind, NULL};
+	struct watch_config watch = {
+	    cfg->db_path, cfg->watch, cfg->poll_ms, on_look, on_blind, NULL};
 	struct hub *h = calloc(1, sizeof(*h));
 	enum err e;
 

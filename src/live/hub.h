@@ -38,7 +38,7 @@ struct hub_config {
 	int64_t drain_ms;
 	int64_t inline_output;
 	int64_t poll_ms;
-	bool use_inotify;
+	enum watch_scope watch;
 	struct metrics *metrics; /* borrowed for the hub's life: our slot */
 };
 

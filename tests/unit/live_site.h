@@ -409,7 +409,7 @@ set_up(void **state)
 	    .drain_ms = 100,
 	    .inline_output = 4096,
 	    .poll_ms = 20,
-	    .use_inotify = true,
+	    .watch = WATCH_FOLDER,
 	    .metrics = metrics,
 	};
 	return 0;

@@ -32,6 +32,7 @@ static struct watch *watch;
 static struct bell bell = BELL_INIT;
 static int looks, base_looks, blind_calls;
 static char blind_why[128];
+static int64_t blind_poll_ms;
 static bool is_visible, was_seen; /* a commit, and whether a look found it */
 
 static void
@@ -55,8 +56,9 @@ on_look(void *arg, bool is_base)
 }
 
 static void
-on_blind(void *arg, const char *why)
+on_blind(void *arg, const char *why, int64_t poll_ms)
 {
+	blind_poll_ms = poll_ms;
 	assert_ptr_equal(arg, &looks);
 	blind_calls++;
 	(void)snprintf(blind_why, sizeof(blind_why), "%s", why);
@@ -90,10 +92,10 @@ tear_down(void **state)
 }
 
 static void
-start(bool use_inotify)
+start(enum watch_scope scope)
 {
 	struct watch_config cfg = {.db_path = db,
-	    .use_inotify = use_inotify,
+	    .scope = scope,
 	    .poll_ms = SLOW_POLL_MS,
 	    .on_look = on_look,
 	    .on_blind = on_blind,
@@ -124,7 +126,7 @@ is_settled(void)
 static void
 start_settled(void)
 {
-	start(true);
+	start(WATCH_FOLDER);
 	assert_true(wait_until(loop, is_seeing));
 	assert_true(wait_until(loop, is_settled));
 	looks = base_looks = 0;
@@ -205,6 +207,37 @@ test_bell(void **state)
 	bell_ring(&bell);
 	assert_looks_without_base();
 	assert_int_equal(watch_get_stats(watch).hints, 1);
+}
+
+/* Where there is a process per stream, only the bell wakes them, once. */
+static void
+test_bell_alone(void **state)
+{
+	(void)state;
+	start(WATCH_BELL); /* makes the bell */
+	assert_true(wait_until(loop, is_settled));
+	looks = base_looks = 0;
+	touch(wal);
+	assert_int_equal(bell_open(db, &bell), OK);
+	bell_ring(&bell);
+	assert_looks_without_base();
+	assert_true(wait_until(loop, is_settled));
+	assert_int_equal(looks, 1);
+	assert_int_equal(watch_get_stats(watch).hints, 1);
+}
+
+/* Without a bell, those who wait for it do not look more often. */
+static void
+test_bell_cannot_be_made(void **state)
+{
+	char path[96];
+
+	(void)state;
+	(void)snprintf(path, sizeof(path), "%s-bell", db);
+	assert_int_equal(symlink("/nonexistent", path), 0);
+	start(WATCH_BELL);
+	assert_true(wait_until(loop, is_told_blind));
+	assert_int_equal(blind_poll_ms, SLOW_POLL_MS);
 }
 
 static void
@@ -315,6 +348,7 @@ test_folder_moved_and_made_again(void **state)
 	assert_int_equal(rename(folder, moved), 0);
 	assert_true(wait_until(loop, is_told_blind));
 	assert_string_equal(blind_why, strerror(ENOENT));
+	assert_int_equal(blind_poll_ms, WATCH_BLIND_POLL_MS);
 	assert_false(is_seeing());
 	base_looks = 0;
 	assert_true(wait_until(loop, has_based_4_times));
@@ -344,7 +378,7 @@ test_path_leads_to_another_folder(void **state)
 {
 	char link_db[96];
 	struct watch_config cfg = {.db_path = link_db,
-	    .use_inotify = true,
+	    .scope = WATCH_FOLDER,
 	    .poll_ms = 20,
 	    .on_look = on_look,
 	    .on_blind = on_blind,
@@ -376,7 +410,7 @@ static void
 test_switched_off(void **state)
 {
 	(void)state;
-	start(false);
+	start(WATCH_NOTHING);
 	assert_true(wait_until(loop, has_based_4_times));
 	assert_false(is_seeing());
 	assert_int_equal(blind_calls, 0);
@@ -401,7 +435,7 @@ test_no_descriptor_for_inotify(void **state)
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
 	while ((fd = dup(0)) != -1)
 		fill[fills++] = fd;
-	start(true);
+	start(WATCH_FOLDER);
 	assert_int_equal(blind_calls, 0); /* only from the loop */
 	assert_true(wait_until(loop, has_based_4_times));
 	assert_int_equal(blind_calls, 1);
@@ -466,6 +500,8 @@ main(void)
 	    TEST(test_wal_modified),
 	    TEST(test_database_renamed_over),
 	    TEST(test_bell),
+	    TEST(test_bell_alone),
+	    TEST(test_bell_cannot_be_made),
 	    TEST(test_other_files_are_ignored),
 	    TEST(test_hint_from_outside),
 	    TEST(test_schedule),
