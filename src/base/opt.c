@@ -297,17 +297,40 @@ take_value(struct load *l, const struct opt_def *d, const char *text)
 	return e == ERR_PROTO ? refuse_value(l, d) : e;
 }
 
+static const char *
+fallback_of(const struct opt_def *d, unsigned program)
+{
+	return (d->other_programs & program) != 0 ? d->other_fallback
+						  : d->fallback;
+}
+
 static enum err
 take_defaults(struct load *l)
 {
 	const struct opt_def *d;
+	const char *text;
 	enum err e = OK;
 
 	buf_add_str(&l->place, "default");
-	for (d = l->src->defs; d->name != NULL && e == OK; d++)
-		if (d->fallback != NULL)
-			e = take_value(l, d, d->fallback);
+	for (d = l->src->defs; d->name != NULL && e == OK; d++) {
+		text = fallback_of(d, l->src->program);
+		if (text != NULL)
+			e = take_value(l, d, text);
+	}
 	return e;
+}
+
+/* The programs that an alias stands for. */
+static unsigned
+alias_programs(const char *aliases, struct span alias)
+{
+	unsigned programs = 0;
+	struct span c;
+
+	for (int i = 0; (c = choice_at(aliases, i)).n > 0; i++)
+		if (span_eq(c, alias))
+			programs |= 1u << i;
+	return programs;
 }
 
 /* The setting a file's key means; *ret_is_ours is false when it is one that
@@ -318,7 +341,6 @@ find_key(const struct opt_source *src, struct span key, bool *ret_is_ours)
 	const struct opt_def *d = find_def(src->defs, key, '_');
 	const char *end = memchr(key.p, '_', key.n);
 	unsigned programs = 0;
-	int i;
 
 	if (d != NULL) {
 		programs = d->programs;
@@ -326,9 +348,9 @@ find_key(const struct opt_source *src, struct span key, bool *ret_is_ours)
 		struct span alias = {key.p, (size_t)(end - key.p)};
 		struct span rest = {end + 1, key.n - alias.n - 1};
 
-		i = choice_index(src->aliases, alias);
-		d = i < 0 ? NULL : find_def(src->defs, rest, '_');
-		programs = d == NULL ? 0 : d->programs & (1u << i);
+		programs = alias_programs(src->aliases, alias);
+		d = programs == 0 ? NULL : find_def(src->defs, rest, '_');
+		programs &= d == NULL ? 0 : d->programs;
 	}
 	*ret_is_ours = (programs & src->program) != 0;
 	return d;
@@ -524,6 +546,7 @@ void
 opt_help(const struct opt_def *defs, unsigned program, struct buf *out)
 {
 	struct buf flag = BUF_INIT;
+	const char *fallback;
 
 	for (; defs->name != NULL; defs++) {
 		if ((defs->programs & program) == 0)
@@ -533,8 +556,9 @@ opt_help(const struct opt_def *defs, unsigned program, struct buf *out)
 		buf_addf(&flag, " %s", metavar_of(defs));
 		buf_addf(out, "  %-*s %s", FLAG_COLUMN, buf_span(&flag).p,
 		    defs->help);
-		if (defs->fallback != NULL)
-			buf_addf(out, " (%s)", defs->fallback);
+		fallback = fallback_of(defs, program);
+		if (fallback != NULL)
+			buf_addf(out, " (%s)", fallback);
 		buf_add_char(out, '\n');
 	}
 	if (!buf_ok(&flag))

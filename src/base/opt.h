@@ -34,6 +34,8 @@ struct opt_def {
 	const char *name; /* as in a file: lower case and _ */
 	enum opt_type type;
 	const char *fallback; /* default in the file's notation; NULL: unset */
+	const char *other_fallback; /* the default of other_programs */
+	unsigned other_programs;    /* bit mask: who has another default */
 	int64_t min, max; /* numbers: both included; checked unless max is 0 */
 	const char *choices; /* OPT_CHOICE: "a|b|c" */
 	size_t offset;	     /* of the member in the target structure */
@@ -53,7 +55,8 @@ struct opt_source {
 				  program whose bit is 1, `b_x` in the one whose
 				  bit is 2, and other programs pass it over: for
 				  settings that two programs give different
-				  values in one file; NULL: none */
+				  values in one file. A name may stand at
+				  several bits. NULL: none */
 };
 
 /*

@@ -7,10 +7,12 @@
 #include "conf/settings.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 
@@ -18,13 +20,16 @@
 #define JOBWIRE_VERSION "unknown"
 #endif
 
-#define DEFAULT_FILE "/etc/jobwire/jobwire.conf"
+#define FILE_NAME "jobwire.conf"
+#define DEFAULT_FILE "/etc/jobwire/" FILE_NAME
 #define MEMBER(m) .name = #m, .offset = offsetof(struct settings, m)
 
 enum {
-	EVENTS = PROGRAM_EVENTS,
-	WEBHOOK = PROGRAM_WEBHOOK,
+	EVENTS = PROGRAM_EVENTS | PROGRAM_EVENTS_CGI,
+	WEBHOOK = PROGRAM_WEBHOOK | PROGRAM_WEBHOOK_CGI,
 	TOOL = PROGRAM_TOOL,
+	CGI = PROGRAMS_CGI,
+	DAEMONS = PROGRAM_EVENTS | PROGRAM_WEBHOOK,
 	SERVERS = EVENTS | WEBHOOK,
 	ALL = SERVERS | TOOL,
 
@@ -36,8 +41,8 @@ enum {
 	MEGA = 1024 * KILO,
 };
 
-/* For opt_source: the program of bit 1, then that of bit 2. */
-static const char aliases[] = "events|webhook";
+/* For opt_source, by the bits of enum program; the tool has no alias. */
+static const char aliases[] = "events|webhook|-|events|webhook";
 
 const struct opt_def settings_table[] = {
     {MEMBER(help), .type = OPT_FLAG, .programs = ALL,
@@ -48,18 +53,19 @@ const struct opt_def settings_table[] = {
 	.help = "check the settings, show them and exit"},
     {MEMBER(json), .type = OPT_FLAG, .programs = TOOL, .help = "print JSON"},
     {MEMBER(config), .type = OPT_STRING, .programs = ALL, .metavar = "FILE",
-	.help = "settings file, " DEFAULT_FILE " if there is one"},
+	.help = "settings file, instead of the usual " FILE_NAME},
     {MEMBER(db), .type = OPT_STRING, .fallback = "/var/lib/jobwire/jobwire.db",
+	.other_fallback = "jobwire-db/jobwire.db", .other_programs = CGI,
 	.programs = ALL, .metavar = "FILE",
 	.help = "the database, alone in its folder"},
-    {MEMBER(socket), .type = OPT_STRING, .programs = SERVERS,
+    {MEMBER(socket), .type = OPT_STRING, .programs = DAEMONS,
 	.metavar = "PATH|HOST:PORT",
 	.help = "where to listen, unless started with a socket"},
     {MEMBER(socket_mode), .type = OPT_STRING, .fallback = "0660",
-	.programs = SERVERS, .metavar = "MODE",
+	.programs = DAEMONS, .metavar = "MODE",
 	.help = "permissions of a Unix socket"},
     {MEMBER(workers), .type = OPT_INT, .fallback = "1", .min = 1, .max = 64,
-	.programs = SERVERS,
+	.programs = DAEMONS,
 	.help = "processes or threads that share the work"},
     {MEMBER(api_prefix), .type = OPT_STRING, .fallback = "/api/v1",
 	.programs = ALL, .metavar = "PATH",
@@ -105,7 +111,8 @@ const struct opt_def settings_table[] = {
     {MEMBER(heartbeat), .type = OPT_DURATION, .fallback = "15s", .min = 10,
 	.max = HOUR, .programs = EVENTS,
 	.help = "pause between signs of life on a silent stream"},
-    {MEMBER(lifetime), .type = OPT_DURATION, .fallback = "1h", .min = 10,
+    {MEMBER(lifetime), .type = OPT_DURATION, .fallback = "1h",
+	.other_fallback = "50s", .other_programs = CGI, .min = 10,
 	.max = 7 * DAY, .programs = EVENTS,
 	.help = "age at which a stream is ended, to be resumed"},
     {MEMBER(retry_min), .type = OPT_DURATION, .fallback = "1s", .min = 1,
@@ -114,13 +121,16 @@ const struct opt_def settings_table[] = {
     {MEMBER(retry_max), .type = OPT_DURATION, .fallback = "5s", .min = 1,
 	.max = HOUR, .programs = EVENTS,
 	.help = "longest wait of a client before it reconnects"},
-    {MEMBER(max_streams), .type = OPT_INT, .fallback = "10000", .min = 1,
-	.max = 1000000, .programs = EVENTS, .help = "open streams per process"},
+    {MEMBER(max_streams), .type = OPT_INT, .fallback = "10000",
+	.other_fallback = "15", .other_programs = CGI, .min = 1, .max = 1000000,
+	.programs = EVENTS,
+	.help = "open streams per process; of CGI programs, in all"},
     {MEMBER(lag_timeout), .type = OPT_DURATION, .fallback = "30s", .min = 10,
 	.max = HOUR, .programs = SERVERS,
 	.help = "how long a slow client may stay behind"},
-    {MEMBER(drain), .type = OPT_DURATION, .fallback = "5s", .min = 0,
-	.max = HOUR, .programs = SERVERS,
+    {MEMBER(drain), .type = OPT_DURATION, .fallback = "5s",
+	.other_fallback = "0s", .other_programs = CGI, .min = 0, .max = HOUR,
+	.programs = SERVERS,
 	.help = "time over which open work is ended at a stop"},
     {MEMBER(inline_output), .type = OPT_SIZE, .fallback = "4096", .min = 0,
 	.max = MEGA / 2, .programs = ALL,
@@ -133,7 +143,8 @@ const struct opt_def settings_table[] = {
 	.help = "progress events kept per job"},
     {MEMBER(keep_events), .type = OPT_INT, .fallback = "1000", .min = 1,
 	.max = 1000000, .programs = ALL, .help = "other events kept per job"},
-    {MEMBER(poll), .type = OPT_DURATION, .fallback = "250ms", .min = 1,
+    {MEMBER(poll), .type = OPT_DURATION, .fallback = "250ms",
+	.other_fallback = "100ms", .other_programs = CGI, .min = 1,
 	.max = MINUTE, .programs = EVENTS | TOOL,
 	.help = "pause between looks that nothing asked for"},
     {MEMBER(inotify), .type = OPT_CHOICE, .fallback = "auto",
@@ -211,26 +222,77 @@ broken_rule(const struct settings *s)
 	return NULL;
 }
 
+static struct span
+parent_of(struct span path)
+{
+	while (path.n > 0 && path.p[path.n - 1] != '/')
+		path.n--;
+	return (struct span){path.p, path.n > 0 ? path.n - 1 : 0};
+}
+
+/* Where the settings are when nobody says so. Returns owned; NULL without
+ * memory, or where /proc does not tell a CGI program its own place. */
+static char *
+default_file(enum program program)
+{
+	struct buf path = BUF_INIT;
+	char self[PATH_MAX];
+	ssize_t n;
+
+	if ((program & PROGRAMS_CGI) == 0)
+		return strdup(DEFAULT_FILE);
+	n = readlink("/proc/self/exe", self, sizeof(self));
+	if (n <= 0)
+		return NULL;
+	/* Of ~/cgi-bin/events.cgi: ~ */
+	buf_add_span(
+	    &path, parent_of(parent_of((struct span){self, (size_t)n})));
+	buf_add_str(&path, "/" FILE_NAME);
+	return buf_take(&path);
+}
+
+/* Makes relative paths begin in the folder of a file. */
+static enum err
+enter_folder_of(const char *file, struct buf *message)
+{
+	const char *slash = strrchr(file, '/');
+	char *path = slash == NULL ? strdup(".")
+				   : strndup(file, (size_t)(slash + 1 - file));
+	enum err e = path == NULL ? ERR_NOMEM : OK;
+
+	if (e == OK && chdir(path) != 0) {
+		buf_addf(message, "cannot enter %s: %s", path, strerror(errno));
+		e = ERR_SYS;
+	}
+	free(path);
+	return e;
+}
+
 enum err
 settings_load(struct settings *s, enum program program, int argc, char **argv,
     int *ret_argc, struct buf *message)
 {
 	const char *named = find_flag(argc, argv, "config");
-	struct opt_source src = {.defs = settings_table,
-	    .program = program,
-	    .file = DEFAULT_FILE,
-	    .aliases = aliases};
+	struct opt_source src = {
+	    .defs = settings_table, .program = program, .aliases = aliases};
+	char *fallback = default_file(program);
 	const char *why;
 	enum err e;
 
+	*s = (struct settings){0};
 	if (named == NULL)
 		named = getenv("JOBWIRE_CONFIG");
-	if (named != NULL && named[0] != '\0') {
-		src.file = named;
-		src.file_required = true;
+	src.file_required = named != NULL && named[0] != '\0';
+	src.file = src.file_required ? named : fallback;
+	if (src.file == NULL) {
+		buf_add_str(
+		    message, "no " FILE_NAME ": name it in JOBWIRE_CONFIG");
+		return ERR_NOENT;
 	}
-	*s = (struct settings){0};
 	e = opt_load(&src, s, argc - 1, argv + 1, ret_argc, message);
+	if (e == OK && (program & PROGRAMS_CGI) != 0)
+		e = enter_folder_of(src.file, message);
+	free(fallback);
 	if (e != OK)
 		return e;
 	why = broken_rule(s);

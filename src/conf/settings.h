@@ -13,9 +13,12 @@
 #include "base/opt.h"
 
 enum program {
-	PROGRAM_EVENTS = 1,  /* jobwire-events, events.cgi */
-	PROGRAM_WEBHOOK = 2, /* jobwire-webhook, webhook.cgi */
-	PROGRAM_TOOL = 4,    /* jobwire */
+	PROGRAM_EVENTS = 1,	  /* jobwire-events */
+	PROGRAM_WEBHOOK = 2,	  /* jobwire-webhook */
+	PROGRAM_TOOL = 4,	  /* jobwire */
+	PROGRAM_EVENTS_CGI = 8,	  /* events.cgi */
+	PROGRAM_WEBHOOK_CGI = 16, /* webhook.cgi */
+	PROGRAMS_CGI = PROGRAM_EVENTS_CGI | PROGRAM_WEBHOOK_CGI,
 };
 
 enum webhook_auth { WEBHOOK_AUTH_SIGNED, WEBHOOK_AUTH_NONE };
@@ -59,11 +62,13 @@ struct settings {
 extern const struct opt_def settings_table[];
 
 /*
- * Finds the configuration file (--config, JOBWIRE_CONFIG, else
- * /etc/jobwire/jobwire.conf where it exists), loads everything, sets the log
- * level. argc/argv as main() got them; the arguments that are no flags end up
- * in argv[1..*ret_argc]. Errors as opt_load(); settings_done() afterwards in
- * every case.
+ * Finds the configuration file (--config, JOBWIRE_CONFIG, else the default
+ * where it exists: /etc/jobwire/jobwire.conf, of a CGI program jobwire.conf in
+ * the folder above the one that holds it), loads everything, sets the log
+ * level. A CGI program is then in the folder of that file, existing or not:
+ * relative paths begin there. argc/argv as main() got them; the arguments that
+ * are no flags end up in argv[1..*ret_argc]. Errors as opt_load();
+ * settings_done() afterwards in every case.
  */
 CHECK_RESULT enum err settings_load(struct settings *s, enum program program,
     int argc, char **argv, int *ret_argc, struct buf *message);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Unit tests of base/opt and conf/settings. */
+#include <limits.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,7 +18,7 @@
 #include "base/opt.h"
 #include "conf/settings.h"
 
-enum { ONE = 1, TWO = 2 };
+enum { ONE = 1, TWO = 2, THREE = 4 };
 
 struct target {
 	char *name, *key, *other;
@@ -36,7 +37,8 @@ static const struct opt_def table[] = {
     {AT(other), .type = OPT_STRING, .programs = TWO, .help = "not ours"},
     {AT(count), .type = OPT_INT, .fallback = "3", .min = 1, .max = 9,
 	.programs = ONE, .help = "a count"},
-    {AT(pause), .type = OPT_DURATION, .fallback = "1s", .programs = ONE | TWO,
+    {AT(pause), .type = OPT_DURATION, .fallback = "1s", .other_fallback = "2s",
+	.other_programs = THREE, .programs = ONE | TWO | THREE,
 	.help = "a pause"},
     {.name = "room_size",
 	.offset = offsetof(struct target, room),
@@ -66,12 +68,16 @@ write_file(const char *text)
 	assert_int_equal(fclose(f), 0);
 }
 
-/* Loads for program ONE with these arguments (a list ended by NULL). */
+static unsigned program_now = ONE;
+
+/* Loads for that program with these arguments (a list ended by NULL). */
 static enum err
 load(const char *first, ...)
 {
-	struct opt_source src = {
-	    .defs = table, .program = ONE, .file = file, .aliases = "one|two"};
+	struct opt_source src = {.defs = table,
+	    .program = program_now,
+	    .file = file,
+	    .aliases = "one|two|one"};
 	const char *arg;
 	va_list ap;
 	int argc = 0;
@@ -244,6 +250,27 @@ test_file_aliases(void **state)
 	assert_refuses_file("one_pause = x\n", ":1: pause must be a time");
 }
 
+/* A program with a default of its own, and an alias that it shares. */
+static void
+test_other_default(void **state)
+{
+	struct buf out = BUF_INIT;
+
+	(void)state;
+	program_now = THREE;
+	write_file("");
+	assert_loads(NULL);
+	assert_int_equal(target.pause, 2000);
+	write_file("one_pause = 7s\none_count = 2\n");
+	assert_loads(NULL);
+	assert_int_equal(target.pause, 7000);
+	assert_int_equal(target.count, 3);
+	opt_help(table, THREE, &out);
+	assert_non_null(strstr(out.data, "(2s)"));
+	buf_done(&out);
+	program_now = ONE;
+}
+
 static void
 test_bad_files(void **state)
 {
@@ -390,6 +417,36 @@ test_settings_defaults(void **state)
 	assert_int_equal(settings.keep_days, 7);
 }
 
+/* Their file is above the folder that holds them, and where it is, relative
+ * paths begin. */
+static void
+test_settings_of_cgi_programs(void **state)
+{
+	char here[PATH_MAX], now[PATH_MAX], self[PATH_MAX] = "";
+
+	(void)state;
+	write_file("lag_timeout = 1s\nworkers = 9\nevents_drain = 1s\n");
+	assert_non_null(getcwd(here, sizeof(here)));
+	unsetenv("JOBWIRE_CONFIG");
+	assert_int_equal(load_settings(PROGRAM_EVENTS_CGI, "x"), OK);
+	assert_string_equal(settings.db, "jobwire-db/jobwire.db");
+	assert_int_equal(settings.lifetime, 50000);
+	assert_int_equal(settings.max_streams, 15);
+	assert_int_equal(settings.poll, 100);
+	assert_int_equal(settings.drain, 0);
+	assert_non_null(getcwd(now, sizeof(now)));
+	assert_int_equal(readlink("/proc/self/exe", self, sizeof(self)) > 0, 1);
+	assert_memory_equal(self, now, strlen(now)); /* FLAVOUR/unit/test_opt */
+	assert_string_equal(self + strlen(now), "/unit/test_opt");
+	setenv("JOBWIRE_CONFIG", file, 1);
+	assert_int_equal(load_settings(PROGRAM_EVENTS_CGI, "x"), OK);
+	assert_int_equal(settings.workers, 1);
+	assert_int_equal(settings.drain, 1000);
+	assert_non_null(getcwd(now, sizeof(now)));
+	assert_string_equal(now, folder);
+	assert_int_equal(chdir(here), 0);
+}
+
 static void
 test_settings_file_of_both_programs(void **state)
 {
@@ -510,12 +567,14 @@ main(void)
 	    cmocka_unit_test_setup(test_bad_variables, set_up),
 	    cmocka_unit_test_setup(test_file_syntax, set_up),
 	    cmocka_unit_test_setup(test_file_aliases, set_up),
+	    cmocka_unit_test_setup(test_other_default, set_up),
 	    cmocka_unit_test_setup(test_bad_files, set_up),
 	    cmocka_unit_test_setup(test_unreadable_files, set_up),
 	    cmocka_unit_test_setup(test_numbers, set_up),
 	    cmocka_unit_test_setup(test_help_and_show, set_up),
 	    cmocka_unit_test_setup(test_settings_defaults, set_up),
 	    cmocka_unit_test_setup(test_settings_file_of_both_programs, set_up),
+	    cmocka_unit_test_setup(test_settings_of_cgi_programs, set_up),
 	    cmocka_unit_test_setup(test_settings_rules, set_up),
 	    cmocka_unit_test_setup(test_settings_main, set_up),
 	};
