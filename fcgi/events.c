@@ -67,11 +67,10 @@ start_hub(struct events *ev, const struct settings *s, struct metrics *slot)
 	    .watch = s->inotify == INOTIFY_AUTO ? WATCH_FOLDER : WATCH_NOTHING,
 	    .metrics = slot,
 	};
-	struct db_fault fault = {0};
-	enum err e = hub_new(ev->service.loop, &cfg, &ev->api.hub, &fault);
+	enum err e = hub_new(ev->service.loop, &cfg, &ev->api.hub);
 
 	if (e != OK)
-		service_log_fault(e, &fault);
+		log_error("cannot_start", "error", err_text(e));
 	return e;
 }
 

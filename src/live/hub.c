@@ -349,7 +349,7 @@ hub_open(struct hub *h, struct db_fault *fault)
 	int64_t last_id = 0;
 	enum err e;
 
-	e = db_open(h->cfg.db_path, DB_READ, READ_BUSY_MS, &db, fault);
+	e = db_open(h->cfg.db_path, h->cfg.db_mode, READ_BUSY_MS, &db, fault);
 	if (e == OK)
 		e = events_last_id(db, &last_id);
 	if (e != OK) {
@@ -361,6 +361,14 @@ hub_open(struct hub *h, struct db_fault *fault)
 	memset(h->skipped, 0, sizeof(h->skipped));
 	memcpy(h->epoch, db_epoch(db), sizeof(h->epoch));
 	return OK;
+}
+
+static void
+hub_lacks(struct hub *h, const struct db_fault *fault)
+{
+	if (!h->is_failing)
+		log_error("database_missing", "error", fault->text);
+	hub_set_failing(h, true);
 }
 
 /* The file under our path is not the one we read: renamed, replaced, gone. */
@@ -376,9 +384,7 @@ hub_reopen(struct hub *h)
 	}
 	memcpy(old_epoch, h->epoch, sizeof(old_epoch));
 	if (hub_open(h, &fault) != OK) {
-		if (!h->is_failing)
-			log_error("database_missing", "error", fault.text);
-		hub_set_failing(h, true);
+		hub_lacks(h, &fault);
 		return;
 	}
 	hub_set_failing(h, false);
@@ -497,12 +503,12 @@ text_frame(const char *text, struct frame **ret)
 }
 
 enum err
-hub_new(struct loop *loop, const struct hub_config *cfg, struct hub **ret,
-    struct db_fault *fault)
+hub_new(struct loop *loop, const struct hub_config *cfg, struct hub **ret)
 {
 	struct watch_config watch = {
 	    cfg->db_path, cfg->watch, cfg->poll_ms, on_look, on_blind, NULL};
 	struct hub *h = calloc(1, sizeof(*h));
+	struct db_fault fault = {0};
 	enum err e;
 
 	if (h == NULL)
@@ -515,9 +521,9 @@ hub_new(struct loop *loop, const struct hub_config *cfg, struct hub **ret,
 	LIST_INIT(&h->streams);
 	TAILQ_INIT(&h->ready);
 	watch.arg = h;
-	e = hub_open(h, fault);
-	if (e == OK)
-		e = text_frame(": heartbeat\n\n", &h->beat_comment);
+	if (hub_open(h, &fault) != OK)
+		hub_lacks(h, &fault);
+	e = text_frame(": heartbeat\n\n", &h->beat_comment);
 	if (e == OK)
 		e = text_frame(
 		    "event: heartbeat\ndata: {}\n\n", &h->beat_event);

@@ -20,6 +20,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "io/loop.h"
+#include "io/places.h"
 #include "io/watch.h"
 #include "live/frame.h"
 #include "live/metrics.h"
@@ -39,6 +40,11 @@ struct hub_config {
 	int64_t inline_output;
 	int64_t poll_ms;
 	enum watch_scope watch;
+	/* DB_READ, or DB_CREATE where nobody else makes the database. */
+	enum db_mode db_mode;
+	/* Borrowed for the hub's life; NULL, or what every stream needs one of
+	 * besides room in max_streams. */
+	struct places *places;
 	struct metrics *metrics; /* borrowed for the hub's life: our slot */
 };
 
@@ -73,9 +79,11 @@ struct hub {
 	struct hub_stats *stats; /* in cfg.metrics */
 };
 
-/* Returns owned (hub_free). Errors as db_open(), with *fault. */
-CHECK_RESULT enum err hub_new(struct loop *loop, const struct hub_config *cfg,
-    struct hub **ret, struct db_fault *fault);
+/* Returns owned (hub_free). A database that cannot be opened is no failure: it
+ * is logged, streams are told "not now", and each base poll tries again.
+ * ERR_NOMEM. */
+CHECK_RESULT enum err hub_new(
+    struct loop *loop, const struct hub_config *cfg, struct hub **ret);
 
 /* Is the database there, and was the last reading of it good? */
 bool hub_is_well(const struct hub *h);

@@ -39,6 +39,8 @@ stream_release(struct stream *s, enum stream_end why)
 	hub_unqueue(h, s);
 	timer_cancel(h->loop, &s->timer);
 	frame_unref(&s->pending);
+	if (s->has_place)
+		places_give(h->cfg.places, s->place);
 	LIST_REMOVE(s, link);
 	if (s->lag_since_us != 0)
 		h->stats->lagging--;
@@ -484,16 +486,34 @@ stream_draw_times(struct stream *s, const struct stream_request *req)
 				   life_us + life_us / 10);
 }
 
+static bool
+is_full(const struct hub *h)
+{
+	return h->is_draining || h->stats->open + h->stats->waiting >=
+				     (uint64_t)h->cfg.max_streams;
+}
+
 enum err
 stream_new(struct hub *h, const struct stream_request *req,
     const struct stream_place *place, struct stream **ret)
 {
 	size_t n_subs = req->sel.owner != NULL ? 1 : req->sel.n_jobs;
-	struct stream *s = calloc(1, sizeof(*s) + n_subs * sizeof(s->subs[0]));
-	enum err e;
+	struct places *places = h->cfg.places;
+	struct stream *s;
+	enum err e = OK;
 
+	if (is_full(h))
+		return ERR_FULL;
+	s = calloc(1, sizeof(*s) + n_subs * sizeof(s->subs[0]));
 	if (s == NULL)
 		return ERR_NOMEM;
+	if (places != NULL)
+		e = places_take(places, &s->place);
+	if (e != OK) {
+		free(s);
+		return e;
+	}
+	s->has_place = places != NULL;
 	s->hub = h;
 	s->cursor = place->cursor;
 	s->is_json = req->wants_json;

@@ -39,8 +39,10 @@ struct stream {
 	bool is_json;	     /* one JSON answer, not a stream */
 	bool has_beat_event; /* ?heartbeat=event */
 	bool has_owner;	     /* the only sub is an owner's */
-	const char *resync;  /* what a JSON answer must say first; NULL */
-	char *headers;	     /* owned: for a JSON answer; NULL for a stream */
+	bool has_place;	     /* `place` is one of hub->cfg.places */
+	size_t place;
+	const char *resync; /* what a JSON answer must say first; NULL */
+	char *headers;	    /* owned: for a JSON answer; NULL for a stream */
 	struct sub subs[];
 };
 
@@ -75,7 +77,8 @@ struct stream_place {
 	int64_t floor[STREAM_JOBS_MAX]; /* retention's */
 };
 
-/* Subscribed, timed and counted, without a client yet. ERR_NOMEM. */
+/* Subscribed, timed and counted, without a client yet. ERR_FULL: no further
+ * one can be had now; ERR_SYS, ERR_NOMEM. */
 CHECK_RESULT enum err stream_new(struct hub *h,
     const struct stream_request *req, const struct stream_place *place,
     struct stream **ret);

@@ -161,23 +161,20 @@ answer_later(struct exchange *x, const struct stream_request *req,
 }
 
 static void
-answer_overload(
-    struct hub *h, struct exchange *x, const struct stream_request *req)
+refuse(struct hub *h, struct exchange *x, const struct stream_request *req,
+    enum err e)
 {
-	h->stats->overloads++;
-	answer_later(
-	    x, req, "overloaded", "No further client can wait here now.");
-}
-
-static void
-refuse_trouble(struct exchange *x, const struct stream_request *req, enum err e)
-{
-	if (e == ERR_NOMEM)
+	if (e == ERR_FULL) {
+		h->stats->overloads++;
+		answer_later(x, req, "overloaded",
+		    "No further client can wait here now.");
+	} else if (e == ERR_NOMEM) {
 		answer_later(x, req, "out_of_memory",
 		    "There is no memory for this request now.");
-	else
+	} else {
 		answer_later(x, req, "database_unavailable",
 		    "The database cannot be read now.");
+	}
 }
 
 static void
@@ -188,13 +185,6 @@ answer_nothing_left(struct exchange *x, const struct stream_request *req)
 	a.status = 204;
 	answer_header(&a, "Cache-Control", "no-store");
 	send_answer(x, req, &a);
-}
-
-static bool
-is_full(const struct hub *h)
-{
-	return h->is_draining || h->stats->open + h->stats->waiting >=
-				     (uint64_t)h->cfg.max_streams;
 }
 
 /* Answers at once where there is something to say, else waits. */
@@ -214,14 +204,10 @@ open_json(struct hub *h, struct exchange *x, const struct stream_request *req,
 		return;
 	}
 	answer_done(&a);
-	if (e == OK && is_full(h)) {
-		answer_overload(h, x, req);
-		return;
-	}
 	if (e == OK)
 		e = stream_new(h, req, place, &s);
 	if (e != OK)
-		refuse_trouble(x, req, e);
+		refuse(h, x, req, e);
 	else
 		stream_begin(s, x, NULL);
 }
@@ -256,7 +242,7 @@ open_sse(struct hub *h, struct exchange *x, const struct stream_request *req,
 	if (e == OK)
 		stream_begin(s, x, prelude);
 	else
-		refuse_trouble(x, req, e);
+		refuse(h, x, req, e);
 	frame_unref(&prelude);
 }
 
@@ -266,13 +252,9 @@ stream_open(struct hub *h, struct exchange *x, const struct stream_request *req)
 	struct stream_place place;
 	enum err e;
 
-	if (!req->wants_json && is_full(h)) {
-		answer_overload(h, x, req);
-		return;
-	}
 	e = stream_locate(h, req, &place);
 	if (e != OK)
-		refuse_trouble(x, req, e);
+		refuse(h, x, req, e);
 	else if (req->wants_json)
 		open_json(h, x, req, &place);
 	else if (place.is_finished)

@@ -418,7 +418,7 @@ set_up(void **state)
 static inline void
 start(void)
 {
-	assert_int_equal(hub_new(loop, &cfg, &hub, NULL), OK);
+	assert_int_equal(hub_new(loop, &cfg, &hub), OK);
 }
 
 static inline int

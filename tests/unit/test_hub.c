@@ -164,13 +164,41 @@ test_missing_for_a_while(void **state)
 static void
 test_no_database(void **state)
 {
-	struct db_fault fault = {0};
+	const struct client *c;
 
 	(void)state;
 	cfg.db_path = "/nonexistent/jobwire.db";
-	assert_int_equal(hub_new(loop, &cfg, &hub, &fault), ERR_NOENT);
-	assert_null(hub);
-	assert_true(fault.text[0] != '\0');
+	start();
+	assert_false(hub_is_well(hub));
+	c = open_stream("a", NULL);
+	assert_int_equal(c->fate, ANSWERED);
+	assert_int_equal(c->status, 200);
+	assert_memory_equal(c->got.data, "retry: ", 7);
+}
+
+/* Where places are shared, one is taken per stream and given back with it. */
+static void
+test_places(void **state)
+{
+	struct places *mine = NULL, *others = NULL;
+	struct client *c;
+	size_t place;
+
+	(void)state;
+	assert_int_equal(places_open(cfg.db_path, 2, &mine), OK);
+	assert_int_equal(places_open(cfg.db_path, 2, &others), OK);
+	cfg.places = mine;
+	start();
+	c = open_stream("a", NULL);
+	assert_int_equal(places_take(others, &place), OK);
+	assert_int_equal(open_stream("b", NULL)->fate, ANSWERED);
+	assert_int_equal(metrics->hub.overloads, 1);
+	client_leave(c);
+	assert_int_equal(open_stream("b", NULL)->fate, OPEN);
+	assert_int_equal(places_take(others, &place), ERR_FULL);
+	hub_free(&hub);
+	places_close(&others);
+	places_close(&mine);
 }
 
 /* --- trouble -------------------------------------------------------------- */
@@ -543,6 +571,7 @@ main(void)
 	    TEST(test_restored),
 	    TEST(test_missing_for_a_while),
 	    TEST_OWN(test_no_database),
+	    TEST_OWN(test_places),
 	    TEST_OWN(test_reading_fails),
 	    TEST(test_unsendable_row),
 	    TEST(test_unsendable_rows),
