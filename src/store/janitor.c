@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "store/events.h"
 #include "store/stmt.h"
 
 enum {
@@ -552,4 +553,30 @@ janitor_stop(struct janitor **j)
 	pthread_mutex_unlock(&(*j)->mutex);
 	pthread_join((*j)->thread, NULL);
 	janitor_free(j);
+}
+
+void
+janitor_step(const struct janitor_config *cfg)
+{
+	struct janitor *j = janitor_new(cfg);
+	struct janitor_stats stats = {0};
+	int64_t last = 0;
+	bool has_more;
+	enum err e;
+
+	if (j == NULL)
+		return;
+	if (take_lock(j) && take_db(j)) {
+		e = janitor_checkpoint(
+		    j->db, cfg->wal_limit_bytes, false, &stats);
+		if (e == OK || e == ERR_BUSY)
+			e = events_last_id(j->db, &last);
+		j->db->pruned_id = random_between(0, last);
+		if (e == OK)
+			e = janitor_prune(j->db, cfg, &has_more, &stats);
+		if (e != OK && e != ERR_BUSY)
+			report(j, db_last_fault(j->db));
+	}
+	let_go(j);
+	janitor_free(&j);
 }

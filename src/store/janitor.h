@@ -25,7 +25,7 @@
 struct janitor;
 
 struct janitor_config {
-	const char *db_path; /* borrowed during janitor_start() only */
+	const char *db_path; /* borrowed for the call only */
 	int64_t keep_days, keep_progress, keep_events;
 	int64_t wal_limit_bytes; /* checkpoint above this size of the WAL */
 	int64_t interval_ms;	 /* how often it looks */
@@ -44,6 +44,15 @@ CHECK_RESULT enum err janitor_start(
     const struct janitor_config *cfg, struct janitor **ret);
 /* Ends the thread and waits for it (at most one small batch). */
 void janitor_stop(struct janitor **j);
+
+/*
+ * For a process that lives too short for a janitor: one look at the WAL and one
+ * small batch of retention, on the calling thread, if nobody else holds the
+ * lock. interval_ms is not used. Retention begins at a random event, so that
+ * many such processes together see all of them. Blocks on the disk, and on
+ * others for BUSY_MS at most each time.
+ */
+void janitor_step(const struct janitor_config *cfg);
 
 /* One small batch of retention on an open DB_WRITE connection, a transaction
  * of its own. *ret_more: call again. Used by `jobwire prune` too. */

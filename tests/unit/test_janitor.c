@@ -526,6 +526,36 @@ test_thread_reports_a_lock_it_cannot_open(void **state)
 #define SITE_TEST(f)                                                           \
 	cmocka_unit_test_setup_teardown(f, site_setup, site_teardown)
 
+/* --- a step ---------------------------------------------------------------- */
+
+/* Each does little, together they do all, wherever each begins. */
+static void
+test_steps_of_short_processes(void **state)
+{
+	static const char count[] = "SELECT count(*) FROM job_events";
+	struct site *s = *state;
+	struct janitor_config cfg = config(s);
+	long long before, now = 2000;
+	char lock[160];
+	int fd, n = 0;
+
+	raw_events(s, "a", "progress", 1500);
+	raw_events(s, "b", "progress", 500);
+	snprintf(lock, sizeof(lock), "%s-janitor", s->path);
+	fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	janitor_step(&cfg);
+	assert_int_equal(raw_int(s, count), now);
+	assert_int_equal(close(fd), 0);
+	do {
+		before = now;
+		janitor_step(&cfg);
+		now = raw_int(s, count);
+		assert_true(before - now <= 2 * STMT_BATCH_ROWS);
+	} while (now > 20 && ++n < 1000);
+	assert_int_equal(now, 20);
+}
+
 int
 main(void)
 {
@@ -545,6 +575,7 @@ main(void)
 	    SITE_TEST(test_thread_stops_at_once),
 	    SITE_TEST(test_thread_truncates_when_quiet),
 	    SITE_TEST(test_thread_waits_for_the_lock),
+	    SITE_TEST(test_steps_of_short_processes),
 	    SITE_TEST(test_thread_follows_a_replaced_database),
 	    cmocka_unit_test_setup_teardown(
 		test_thread_reports_a_fault_once, site_empty, site_teardown),
