@@ -78,7 +78,7 @@ run(struct webhook *w, const struct settings *s)
 {
 	int fd, status = EXIT_FAILURE;
 
-	if (service_listen(s, &fd) == OK &&
+	if (service_listen(s, PROGRAM_WEBHOOK, &fd) == OK &&
 	    service_start(&w->service, fd) == OK && start_api(w, s) == OK)
 		status = service_run(&w->service, "jobwire-webhook");
 	webhook_api_stop(&w->api);
@@ -101,6 +101,7 @@ main(int argc, char **argv)
 	if (status < 0 && s.check)
 		status = service_check(&s, PROGRAM_WEBHOOK, DB_WRITE);
 	if (status < 0) {
+		w.service.program = PROGRAM_WEBHOOK;
 		w.service.settings = &s;
 		w.service.stats = &w.stats;
 		w.service.max_body = (size_t)s.max_body;

@@ -5,11 +5,13 @@
  */
 #include "app/service.h"
 
+#include <sys/stat.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -20,7 +22,10 @@ enum {
 	JANITOR_INTERVAL_MS = 1000,
 	WAL_LIMIT_BYTES = 8 << 20, /* a checkpoint of this size takes about
 				      10 ms, and writers wait for it */
-	EXIT_GRACE_MS = 500,	   /* after drain, whatever is still open */
+	/* Without another connection open, whoever opens the database reads
+	 * the WAL whole: so does each CGI process. */
+	CGI_WAL_LIMIT_BYTES = 1 << 20,
+	EXIT_GRACE_MS = 500, /* after drain, whatever is still open */
 };
 
 void
@@ -41,6 +46,9 @@ service_check(const struct settings *s, enum program program, enum db_mode mode)
 	opt_show(settings_table, program, s, &text);
 	if (e == OK)
 		buf_addf(&text, "database: ok, epoch %s\n", db_epoch(db));
+	else if (e == ERR_NOENT && (program & PROGRAMS_CGI) != 0)
+		buf_add_str(
+		    &text, "database: none yet, the first request makes it\n");
 	else
 		buf_addf(&text, "database: %s\n",
 		    fault.text[0] != '\0' ? fault.text : err_text(e));
@@ -48,7 +56,9 @@ service_check(const struct settings *s, enum program program, enum db_mode mode)
 		(void)fwrite(text.data, 1, text.len, stdout);
 	buf_done(&text);
 	db_close(&db);
-	return e == OK ? EXIT_SUCCESS : EXIT_FAILURE;
+	return e == OK || (e == ERR_NOENT && (program & PROGRAMS_CGI) != 0)
+		   ? EXIT_SUCCESS
+		   : EXIT_FAILURE;
 }
 
 static void
@@ -84,6 +94,11 @@ on_signal(void *arg, int signal)
 	struct service *sv = arg;
 	int64_t wait_ms = sv->settings->drain + EXIT_GRACE_MS;
 
+	if (sv->cgi != NULL) { /* mostly, nobody reads the answer any more */
+		sv->is_cut_short = true;
+		loop_stop(sv->loop);
+		return;
+	}
 	if (sv->deadline.slot != 0) { /* a second signal: now */
 		loop_stop(sv->loop);
 		return;
@@ -101,7 +116,7 @@ on_signal(void *arg, int signal)
 static const int stop_signals[] = {SIGTERM, SIGINT, 0};
 
 enum err
-service_listen(const struct settings *s, int *ret_fd)
+service_listen(const struct settings *s, enum program program, int *ret_fd)
 {
 	mode_t mode = (mode_t)strtoul(s->socket_mode, NULL, 8);
 	struct buf message = BUF_INIT;
@@ -113,11 +128,30 @@ service_listen(const struct settings *s, int *ret_fd)
 		(void)sigaddset(&set, *sig);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
 	e = sock_listen(s->socket, mode, ret_fd, &message);
+	if (e == ERR_NOENT && settings_is_cgi(program)) {
+		*ret_fd = -1;
+		e = OK;
+	}
 	if (e != OK)
 		log_error("cannot_listen", "detail",
 		    message.len > 0 ? message.data : err_text(e));
 	buf_done(&message);
 	return e;
+}
+
+/* Nobody else may be there to make it. Should it fail, the database will say
+ * what is missing. */
+static void
+make_folder(const char *db_path)
+{
+	const char *slash = strrchr(db_path, '/');
+	char *folder = NULL;
+
+	if (slash != NULL && slash != db_path)
+		folder = strndup(db_path, (size_t)(slash - db_path));
+	if (folder != NULL)
+		(void)mkdir(folder, 0700);
+	free(folder);
 }
 
 enum err
@@ -138,7 +172,12 @@ service_start(struct service *sv, int listen_fd)
 	enum err e = loop_new(&sv->loop);
 
 	sv->deadline.on_due = on_deadline;
-	if (e == OK)
+	if ((sv->program & PROGRAMS_CGI) != 0)
+		make_folder(s->db);
+	if (e == OK && listen_fd == -1)
+		e = cgi_new(sv->loop, (const char *const *)environ,
+		    STDIN_FILENO, STDOUT_FILENO, &cfg, &sv->cgi);
+	else if (e == OK)
 		e = fcgi_server_new(sv->loop, listen_fd, &cfg, &sv->server);
 	/* After FCGX_Init(), which replaces handlers. */
 	if (e == OK)
@@ -160,6 +199,19 @@ on_janitor_fault(void *arg, const struct db_fault *fault)
 		    "detail", fault->text);
 }
 
+/* After the answer: nobody waits for this process any more. */
+static int
+run_cgi(struct service *sv, const struct janitor_config *cfg)
+{
+	enum err e = loop_run(sv->loop);
+
+	if (e != OK)
+		log_error("failed", "error", err_text(e));
+	else if (!sv->is_cut_short)
+		janitor_step(cfg);
+	return e == OK ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 int
 service_run(struct service *sv, const char *name)
 {
@@ -169,13 +221,17 @@ service_run(struct service *sv, const char *name)
 	    .keep_days = s->keep_days,
 	    .keep_progress = s->keep_progress,
 	    .keep_events = s->keep_events,
-	    .wal_limit_bytes = WAL_LIMIT_BYTES,
+	    .wal_limit_bytes =
+		sv->cgi != NULL ? CGI_WAL_LIMIT_BYTES : WAL_LIMIT_BYTES,
 	    .interval_ms = JANITOR_INTERVAL_MS,
 	    .on_fault = on_janitor_fault,
 	    .arg = sv,
 	};
-	enum err e = janitor_start(&cfg, &sv->janitor);
+	enum err e;
 
+	if (sv->cgi != NULL)
+		return run_cgi(sv, &cfg);
+	e = janitor_start(&cfg, &sv->janitor);
 	if (e == OK) {
 		log_info("ready", "program", name, "db", s->db);
 		e = loop_run(sv->loop);
@@ -191,5 +247,6 @@ service_done(struct service *sv)
 {
 	janitor_stop(&sv->janitor);
 	fcgi_server_free(&sv->server);
+	cgi_free(&sv->cgi);
 	loop_free(&sv->loop);
 }

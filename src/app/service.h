@@ -12,15 +12,19 @@
 #include "conf/settings.h"
 #include "io/loop.h"
 #include "store/janitor.h"
+#include "web/cgi.h"
 #include "web/fcgi.h"
 
 struct service {
-	const struct settings *settings; /* set by the program, as are: */
+	enum program program; /* set by the program, as are: */
+	const struct settings *settings;
 	struct fcgi_stats *stats;
 	size_t max_body; /* bytes of a request body */
 	struct loop *loop;
-	struct fcgi_server *server;
+	struct fcgi_server *server; /* one of these two */
+	struct cgi *cgi;
 	struct janitor *janitor;
+	bool is_cut_short;     /* a CGI process was told to end */
 	struct timer deadline; /* after a signal to stop */
 	/* Set by the program; called once, when it shall finish what it has
 	 * within settings->drain. May be NULL. */
@@ -37,20 +41,24 @@ int service_check(
     const struct settings *s, enum program program, enum db_mode mode);
 
 /*
- * Finds or makes the listening socket. Logs what fails. Blocks SIGTERM and
+ * Finds or makes the listening socket; -1 is that of a process that answers its
+ * one CGI request instead. Logs what fails. Blocks SIGTERM and
  * SIGINT before: from when somebody can connect, a signal to stop waits for
  * service_run() and is lost neither to libfcgi's handlers nor to the default.
  */
-CHECK_RESULT enum err service_listen(const struct settings *s, int *ret_fd);
+CHECK_RESULT enum err service_listen(
+    const struct settings *s, enum program program, int *ret_fd);
 
 /*
- * Makes the loop and the FastCGI server on listen_fd (takes it), takes the
- * signals (SIGTERM and SIGINT stop). Logs what fails. service_done() in any
- * case.
+ * Makes the loop and the FastCGI server on listen_fd (takes it), or the CGI
+ * transport on standard input and output; takes the signals (SIGTERM and SIGINT
+ * stop). A CGI program's database gets its folder where that is missing. Logs
+ * what fails. service_done() in any case.
  */
 CHECK_RESULT enum err service_start(struct service *sv, int listen_fd);
 
-/* Starts the janitor, says that it is ready, and turns until it is stopped.
+/* Starts the janitor, says that it is ready, and turns until it is stopped. For
+ * a CGI request: turns until that is over, then does a step of the janitor's.
  * Returns the exit status. Blocks. */
 int service_run(struct service *sv, const char *name);
 

@@ -321,15 +321,27 @@ print_help(enum program program, const char *usage)
 	return 0;
 }
 
+bool
+settings_is_cgi(enum program program)
+{
+	return (program & PROGRAMS_CGI) != 0 &&
+	       getenv("GATEWAY_INTERFACE") != NULL;
+}
+
 int
 settings_main(struct settings *s, enum program program, const char *usage,
     int argc, char **argv, int *ret_argc)
 {
 	struct buf message = BUF_INIT;
-	bool want_help = find_flag(argc, argv, "help") != NULL;
-	bool want_version = find_flag(argc, argv, "version") != NULL;
+	bool want_help, want_version;
 	int status = -1;
 
+	/* What a web server puts on a CGI program's command line comes from
+	 * the client's query: RFC 3875, section 4.4. */
+	if (settings_is_cgi(program))
+		argc = 1;
+	want_help = find_flag(argc, argv, "help") != NULL;
+	want_version = find_flag(argc, argv, "version") != NULL;
 	*s = (struct settings){0};
 	if (want_help)
 		return print_help(program, usage);

@@ -75,11 +75,14 @@ CHECK_RESULT enum err settings_load(struct settings *s, enum program program,
 
 void settings_done(struct settings *s);
 
+/* Did a web server start this program for one CGI request? */
+bool settings_is_cgi(enum program program);
+
 /*
- * settings_load() for a program's main(): answers --help and --version (with
- * `usage`, the text before the flags) and reports errors. Returns -1 when the
- * program shall go on, else the exit status it shall end with (0, or 2 for
- * bad usage).
+ * settings_load() for a program's main(), passing over the arguments of a CGI
+ * request: answers --help and --version (with `usage`, the text before the
+ * flags) and reports errors. Returns -1 when the program shall go on, else the
+ * exit status it shall end with (0, or 2 for bad usage).
  */
 int settings_main(struct settings *s, enum program program, const char *usage,
     int argc, char **argv, int *ret_argc);

@@ -100,9 +100,6 @@ void fcgi_conn_read(struct fcgi_conn *c);
 extern const struct exchange_ops fcgi_conn_ops;
 void fcgi_conn_flush(struct fcgi_conn *c);
 void fcgi_conn_drop_outgoing(struct fcgi_conn *c);
-/* An answer of ours that no handler makes. */
-void fcgi_conn_refuse(
-    struct fcgi_conn *c, int status, const char *code, const char *message);
 /* END_REQUEST with UNKNOWN_ROLE. */
 void fcgi_conn_refuse_role(struct fcgi_conn *c);
 

@@ -15,41 +15,21 @@
 
 enum { PARTIAL_HEAD_TIMEOUT_MS = 5000 };
 
-static void
-conn_refuse_body(struct fcgi_conn *c, enum err e)
-{
-	switch (e) {
-	case ERR_LIMIT:
-		fcgi_conn_refuse(c, 413, "body_too_large",
-		    "The request body is larger than this server accepts.");
-		break;
-	case ERR_AGAIN:
-		fcgi_conn_refuse(c, 503, "overloaded",
-		    "The server is overloaded; send it again.");
-		break;
-	case ERR_NOMEM:
-		fcgi_conn_refuse(c, 503, "out_of_memory",
-		    "There is no memory for this request now.");
-		break;
-	default:
-		fcgi_conn_refuse(c, 507, "spool_full",
-		    "There is no space for a body of this length now.");
-		break;
-	}
-}
-
 /* STDIN has ended: the request is whole. */
 static void
 conn_hand_over(struct fcgi_conn *c)
 {
 	struct fcgi_server *s = c->server;
+	struct answer refusal = ANSWER_INIT;
 	enum err e;
 
 	timer_cancel(s->loop, &c->deadline);
 	c->state = HELD;
 	e = body_finish(&c->in->body, &c->in->request.body);
 	if (e != OK) {
-		conn_refuse_body(c, e);
+		body_refuse(e, &refusal);
+		c->x.ops->answer(&c->x, &refusal);
+		answer_done(&refusal);
 		return;
 	}
 	c->in->request.is_body_mapped = body_is_mapped(&c->in->body);

@@ -187,17 +187,6 @@ const struct exchange_ops fcgi_conn_ops = {
 };
 
 void
-fcgi_conn_refuse(
-    struct fcgi_conn *c, int status, const char *code, const char *message)
-{
-	struct answer a = ANSWER_INIT;
-
-	answer_error(&a, status, code, message);
-	op_answer(&c->x, &a);
-	answer_done(&a);
-}
-
-void
 fcgi_conn_refuse_role(struct fcgi_conn *c)
 {
 	struct buf out = BUF_INIT;

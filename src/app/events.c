@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The program that streams job events, as a daemon, as a FastCGI process of the
+ * web server, or for one CGI request. Only wiring: live/ holds the streams,
+ * web/ the transports, store/ the database; start and stop are service.c's and
+ * workers.c's business. Blocks in events_main().
+ */
+#include "app/events.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/service.h"
+#include "app/workers.h"
+#include "base/log.h"
+#include "io/places.h"
+#include "live/events_api.h"
+#include "live/hub.h"
+
+enum { BODY_MAX = 65536 }; /* nothing that is read has a body */
+
+struct start {
+	enum program program;
+	struct settings settings;
+	struct metrics *slots; /* one per worker */
+	int listen_fd;
+};
+
+/* One worker. */
+struct events {
+	struct service service;
+	struct events_api api;
+	struct places *places; /* NULL: max_streams is ours alone */
+};
+
+static void
+on_request(void *arg, struct exchange *x)
+{
+	struct events *ev = arg;
+
+	events_api_request(&ev->api, x);
+}
+
+static void
+on_stop(void *arg)
+{
+	struct events *ev = arg;
+
+	hub_drain(ev->api.hub);
+}
+
+static enum watch_scope
+watch_scope(const struct start *p)
+{
+	if (p->settings.inotify == INOTIFY_OFF)
+		return WATCH_NOTHING;
+	return (p->program & PROGRAMS_CGI) != 0 ? WATCH_BELL : WATCH_FOLDER;
+}
+
+/* Without places a CGI program is full: it must not use up the account's
+ * processes. */
+static enum err
+open_places(struct events *ev, const struct settings *s)
+{
+	enum err e = places_open(s->db, (size_t)s->max_streams, &ev->places);
+
+	if (e != OK)
+		log_error("no_places", "db", s->db, "error",
+		    e == ERR_SYS ? strerror(errno) : err_text(e));
+	return e;
+}
+
+static enum err
+start_hub(struct events *ev, const struct start *p, struct metrics *slot)
+{
+	const struct settings *s = &p->settings;
+	bool is_cgi = (p->program & PROGRAMS_CGI) != 0;
+	struct hub_config cfg = {
+	    .db_path = s->db,
+	    .heartbeat_ms = s->heartbeat,
+	    .lifetime_ms = s->lifetime,
+	    .retry_min_ms = s->retry_min,
+	    .retry_max_ms = s->retry_max,
+	    .max_streams = s->max_streams,
+	    .lag_timeout_ms = s->lag_timeout,
+	    .drain_ms = s->drain,
+	    .inline_output = s->inline_output,
+	    .poll_ms = s->poll,
+	    .watch = watch_scope(p),
+	    .db_mode = is_cgi ? DB_CREATE : DB_READ,
+	    .metrics = slot,
+	};
+	enum err e = OK;
+
+	if (is_cgi && open_places(ev, s) != OK)
+		cfg.max_streams = 0;
+	cfg.places = ev->places;
+	e = hub_new(ev->service.loop, &cfg, &ev->api.hub);
+	if (e != OK)
+		log_error("cannot_start", "error", err_text(e));
+	return e;
+}
+
+static int
+work(void *arg, size_t index)
+{
+	struct start *p = arg;
+	const struct settings *s = &p->settings;
+	struct metrics *slot = &p->slots[index];
+	struct events ev = {
+	    .service = {.program = p->program,
+		.settings = s,
+		.stats = &slot->fcgi,
+		.max_body = BODY_MAX,
+		.on_stop = on_stop,
+		.on_request = on_request,
+		.arg = &ev},
+	    .api = {.auth = (enum events_auth)s->events_auth,
+		.cors_origins = s->cors_origins,
+		.slots = p->slots,
+		.n_slots = (size_t)s->workers},
+	};
+	int status = EXIT_FAILURE;
+
+	if (service_start(&ev.service, p->listen_fd) == OK &&
+	    start_hub(&ev, p, slot) == OK)
+		status = service_run(&ev.service, "jobwire-events");
+	hub_free(&ev.api.hub);
+	places_close(&ev.places);
+	service_done(&ev.service);
+	return status;
+}
+
+/* Finds a bad database before there are workers that would die of it. */
+static enum err
+check_database(const struct settings *s)
+{
+	struct db_fault fault = {0};
+	struct db *db = NULL;
+	enum err e = db_open(s->db, DB_READ, 1000, &db, &fault);
+
+	if (e != OK)
+		service_log_fault(e, &fault);
+	db_close(&db);
+	return e;
+}
+
+/* In the parent of the workers, which have their own. */
+static void
+close_socket(void *arg)
+{
+	struct start *p = arg;
+
+	(void)close(p->listen_fd);
+}
+
+static int
+run(struct start *p)
+{
+	size_t n = (size_t)p->settings.workers;
+	int status = EXIT_FAILURE;
+
+	if ((p->program != PROGRAM_EVENTS ||
+		check_database(&p->settings) == OK) &&
+	    service_listen(&p->settings, p->program, &p->listen_fd) == OK &&
+	    metrics_new(n, &p->slots) == OK)
+		status = workers_run(n, p->slots, work, close_socket, p);
+	metrics_free(&p->slots, n);
+	return status;
+}
+
+/* A mistake in the settings is mended while clients wait: to one that gives up
+ * for good on an error status, "not now" is said. */
+static void
+say_later(void)
+{
+	const char *accept = getenv("HTTP_ACCEPT");
+
+	if (accept != NULL && strstr(accept, "text/event-stream") != NULL)
+		(void)fputs("Content-Type: text/event-stream\r\n"
+			    "Cache-Control: no-store\r\n\r\n"
+			    "retry: 30000\n: This server is not set up.\n\n",
+		    stdout);
+}
+
+int
+events_main(enum program program, const char *usage, int argc, char **argv)
+{
+	struct start p = {.program = program, .listen_fd = -1};
+	int n_args, status;
+
+	status =
+	    settings_main(&p.settings, program, usage, argc, argv, &n_args);
+	if (status > 0 && settings_is_cgi(program))
+		say_later();
+	if (status < 0 && n_args > 0)
+		status = settings_misuse(usage);
+	if (status < 0 && p.settings.check)
+		status = service_check(&p.settings, program, DB_READ);
+	if (status < 0)
+		status = run(&p);
+	settings_done(&p.settings);
+	return status;
+}
