@@ -1,28 +1,31 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What differs between the services that call our webhooks: how a body becomes
- * an event. Layer: hook. A provider is one file and one row of the table in
- * provider.c.
+ * What differs between the services that call our webhooks: how a call shows
+ * who made it, and how its body becomes an event. Layer: hook. A provider is
+ * one file and one row of the table in provider.c.
  */
 #ifndef JOBWIRE_PROVIDER_H
 #define JOBWIRE_PROVIDER_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "base/err.h"
 #include "hook/keys.h"
 #include "web/request.h"
 
-/* What a body says. */
+/* What a body says. Spans are JSON texts within it. */
 struct hook_event {
 	const char *type;   /* NULL: nothing a stream should hear of */
 	struct buf data;    /* owned: the event's JSON object */
-	struct span output; /* the result's JSON text within the body, when data
-				leaves it out for its size; else empty */
-	struct span error;  /* likewise: the whole `error` member */
+	struct span output; /* the result, when data leaves it out for its
+				size; else empty */
+	struct span error;  /* the whole error, of which data has only what is
+				for the page; empty: none */
 	struct buf external_id;	 /* owned: the provider's id of the job */
-	struct buf input_job_id; /* owned: input.job_id where it is one */
+	struct buf input_job_id; /* owned: our id of the job, where the body
+				     echoes it as input.job_id; else empty */
 	struct buf
 	    identity; /* owned: what tells this call from other calls about
 				the same job, but not from its own repetition */
@@ -30,25 +33,33 @@ struct hook_event {
 
 void hook_event_done(struct hook_event *e);
 
+/*
+ * r->body is one JSON object, checked by jtext_check(), and body is that
+ * object. Fills *ret (zeroed before; hook_event_done() in any case). ERR_PROTO
+ * with *why, a sentence, when members have the wrong type; ERR_NOMEM.
+ */
+typedef enum err provider_normalise_fn(const struct request *r,
+    struct span body, size_t inline_output, struct hook_event *ret,
+    const char **why);
+
 struct provider {
 	const char *name;   /* in the path: /webhooks/NAME */
 	const char *source; /* in job_events.source */
 	/*
-	 * body is one JSON object, checked by jtext_check(). Fills *ret (zeroed
-	 * before; hook_event_done() in any case). ERR_PROTO with *why, a
-	 * sentence, when members have the wrong type; ERR_NOMEM.
+	 * Checks the signature in the header fields over r->body as it came,
+	 * before anything is parsed. ERR_NOENT: no key is configured; ERR_AUTH;
+	 * ERR_EXPIRED: its time is too far from now_s; ERR_NOMEM. NULL: the
+	 * signed URL is all there is.
 	 */
 	enum err (*verify)(const struct request *r,
 	    const struct hook_keys *keys, int64_t now_s);
-	enum err (*normalise)(const struct request *r, struct span body,
-	    size_t inline_output, struct hook_event *ret, const char **why);
+	provider_normalise_fn *normalise;
 };
 
 /* NULL when there is none of that name. */
 const struct provider *provider_find(const char *name);
 
 /* In runpod.c. */
-enum err runpod_normalise(const struct request *r, struct span body,
-    size_t inline_output, struct hook_event *ret, const char **why);
+provider_normalise_fn runpod_normalise;
 
 #endif

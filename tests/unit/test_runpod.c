@@ -60,7 +60,8 @@ normalise(const char *json, size_t inline_output, struct hook_event *ret,
 	assert_int_equal(jtext_kind(body), JTEXT_OBJECT);
 	*ret = (struct hook_event){0};
 	*ret_why = NULL;
-	return runpod_normalise(NULL, body, inline_output, ret, ret_why);
+	return runpod_normalise(
+	    &(struct request){0}, body, inline_output, ret, ret_why);
 }
 
 static void
@@ -163,6 +164,8 @@ test_completed(void **state)
 	assert_int_equal(normalise(CAPTURED, INLINE, &e, &why), OK);
 	assert_string_equal(e.external_id.data, ID);
 	assert_int_equal(e.output.n, 0); /* data holds it */
+	assert_int_equal(e.error.n, 0);
+	assert_int_equal(e.input_job_id.len, 0);
 	hook_event_done(&e);
 }
 
@@ -231,11 +234,15 @@ static void
 test_statuses(void **state)
 {
 	static const char *const pairs[][2] = {
-	    {"IN_QUEUE", "queued"}, {"IN_PROGRESS", "processing"},
-	    {"RUNNING", "processing"}, {"COMPLETED", "completed"},
-	    {"FAILED", "failed"}, {"CANCELLED", "cancelled"},
+	    {"IN_QUEUE", "queued"},
+	    {"IN_PROGRESS", "processing"},
+	    {"RUNNING", "processing"},
+	    {"COMPLETED", "completed"},
+	    {"FAILED", "failed"},
+	    {"CANCELLED", "cancelled"},
 	    {"TIMED_OUT", "timed_out"},
 	    {"COMPLETE\\u0044", "completed"}, /* by its meaning */
+	    {"Completed", "completed"},
 	};
 	struct buf body = BUF_INIT;
 
@@ -252,7 +259,7 @@ test_statuses(void **state)
 static void
 test_unknown_status(void **state)
 {
-	static const char *const statuses[] = {"PAUSED", "completed", "",
+	static const char *const statuses[] = {"PAUSED", "", ".", "COMPLETED.",
 	    "COMPLETED ", "COMPLETED\\u0000", "COMPLETE"};
 	struct buf body = BUF_INIT;
 	struct hook_event e;
@@ -566,7 +573,8 @@ test_no_memory(void **state)
 {
 	static const char *const bodies[] = {CAPTURED, EXCEPTION,
 	    "{\"output\":{\"a\":1}}",
-	    "{\"id\":\"j\",\"status\":\"IN_PROGRESS\",\"output\":[1]}"};
+	    ("{\"id\":\"j\",\"status\":\"IN_PROGRESS\",\"output\":[1],"
+	     "\"input\":{\"job_id\":\"job-7\"}}")};
 	struct hook_event whole, e;
 	const char *why;
 	bool is_more;

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * From a body's members to an event, for all providers. Which member is which
+ * is for the provider's own file to say. Nothing of a body gets into an event
+ * but what is copied here by name: bodies echo requests and our signed URL.
+ * Pure.
+ */
+#include "hook/members.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include <json.h>
+
+#include "web/jtext.h"
+#include "web/sse.h"
+
+enum {
+	NUMBER_MAX = 32,       /* digits; a time in milliseconds has 13 */
+	ID_MAX = 256,	       /* bytes; real ones have about 40 */
+	ERROR_MAX = 4096,      /* bytes of an error that the page is told */
+	STRUCTURE_MAX = 65536, /* bytes of an error that is taken apart */
+};
+
+/* What the services call the states of a job. */
+static const struct {
+	const char *status, *type;
+} statuses[] = {
+    {"queued", "queued"},
+    {"in_queue", "queued"},
+    {"pending", "queued"},
+    {"starting", "processing"},
+    {"started", "processing"},
+    {"processing", "processing"},
+    {"in_progress", "processing"},
+    {"running", "processing"},
+    {"progress", "progress"},
+    {"completed", "completed"},
+    {"succeeded", "completed"},
+    {"success", "completed"},
+    {"ok", "completed"},
+    {"failed", "failed"},
+    {"error", "failed"},
+    {"cancelled", "cancelled"},
+    {"canceled", "cancelled"},
+    {"aborted", "cancelled"},
+    {"timed_out", "timed_out"},
+    {"timeout", "timed_out"},
+};
+
+static const char *
+type_of_status(struct span status)
+{
+	const char *dot =
+	    status.n == 0 ? NULL : memrchr(status.p, '.', status.n);
+	struct span word = status;
+
+	if (dot != NULL)
+		word = (struct span){
+		    dot + 1, (size_t)(status.p + status.n - dot - 1)};
+	for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++)
+		if (strlen(statuses[i].status) == word.n &&
+		    strncasecmp(statuses[i].status, word.p, word.n) == 0)
+			return statuses[i].type;
+	return NULL;
+}
+
+void
+members_find(struct span object, const struct member *wanted, size_t n)
+{
+	struct jtext_iter it = {.rest = object};
+	struct span key, value;
+
+	while (jtext_next(&it, &key, &value))
+		for (size_t i = 0; i < n; i++)
+			if (jtext_key_is(key, wanted[i].name))
+				*wanted[i].value = value;
+}
+
+bool
+members_is_given(struct span value)
+{
+	return value.n > 0 && jtext_kind(value) != JTEXT_NULL;
+}
+
+static enum err
+read_id(struct span value, struct buf *ret)
+{
+	if (!members_is_given(value))
+		return OK;
+	if (jtext_kind(value) != JTEXT_STRING)
+		return ERR_PROTO;
+	jtext_add_string_value(ret, value);
+	return ret->len > ID_MAX ? ERR_PROTO : OK;
+}
+
+static enum err
+read_status(struct span value, const char **ret_type)
+{
+	struct buf status = BUF_INIT;
+	enum err e = OK;
+
+	if (!members_is_given(value))
+		return OK;
+	if (jtext_kind(value) != JTEXT_STRING)
+		return ERR_PROTO;
+	jtext_add_string_value(&status, value);
+	/* Without memory for it, a status must not read as an unknown one. */
+	if (buf_ok(&status))
+		*ret_type = type_of_status(buf_span(&status));
+	else
+		e = ERR_NOMEM;
+	buf_done(&status);
+	return e;
+}
+
+enum err
+members_begin(const struct members *m, struct hook_event *ret, const char **why)
+{
+	enum err e = read_id(m->id, &ret->external_id);
+
+	if (e != OK) {
+		*why = "The job's id must be a string of at most 256 bytes.";
+		return e;
+	}
+	e = read_status(m->status, &ret->type);
+	if (e == ERR_PROTO)
+		*why = "The job's status must be a string.";
+	if (e != OK || ret->type == NULL)
+		return e;
+	buf_add_char(&ret->data, '{');
+	if (ret->external_id.len > 0) {
+		members_add_key(&ret->data, SPAN_LIT("external_id"));
+		jtext_add_quoted(&ret->data, buf_span(&ret->external_id));
+	}
+	return OK;
+}
+
+void
+members_add_key(struct buf *data, struct span name)
+{
+	if (data->len > 0 && data->data[data->len - 1] != '{')
+		buf_add_char(data, ',');
+	buf_add_char(data, '"');
+	buf_add_span(data, name);
+	buf_add_str(data, "\":");
+}
+
+void
+members_add_number(struct buf *data, struct span name, struct span value)
+{
+	if (value.n == 0 || value.n > NUMBER_MAX ||
+	    jtext_kind(value) != JTEXT_NUMBER)
+		return;
+	members_add_key(data, name);
+	buf_add_span(data, value);
+}
+
+void
+members_add_delivery_id(
+    const struct request *r, struct span body, struct hook_event *ret)
+{
+	const struct span id = span_of(standard_header(r, "id"));
+
+	buf_add_span(&ret->identity, id.n > 0 ? id : body);
+}
+
+/* A character cut in two ends as U+FFFD when it is quoted. */
+static struct span
+cut(struct span s)
+{
+	return (struct span){s.p, s.n < ERROR_MAX ? s.n : ERROR_MAX};
+}
+
+static bool
+add_text(struct buf *out, struct json_object *from, const char *from_name,
+    const char *name)
+{
+	struct json_object *value;
+
+	if (!json_object_object_get_ex(from, from_name, &value) ||
+	    !json_object_is_type(value, json_type_string))
+		return false;
+	members_add_key(out, span_of(name));
+	jtext_add_quoted(out, cut((struct span){json_object_get_string(value),
+				  (size_t)json_object_get_string_len(value)}));
+	return true;
+}
+
+/* An error with a structure, such as RunPod's SDK makes of an exception, with
+ * its traceback, host name and worker id. Of that only type and message are
+ * for the page, whatever else is in it and however broken it is. */
+static void
+add_structured_error(struct buf *out, const struct buf *text)
+{
+	struct json_object *inner =
+	    text->len <= STRUCTURE_MAX ? json_tokener_parse(text->data) : NULL;
+	bool is_object = json_object_is_type(inner, json_type_object);
+
+	if (is_object && !add_text(out, inner, "error_type", "error_type"))
+		(void)add_text(out, inner, "type", "error_type");
+	if (!is_object || (!add_text(out, inner, "error_message", "error") &&
+			      !add_text(out, inner, "message", "error"))) {
+		members_add_key(out, SPAN_LIT("error"));
+		buf_add_str(out, "\"The worker reported an error.\"");
+	}
+	json_object_put(inner);
+}
+
+/* An error is mostly a string: a message, or JSON text. */
+static void
+add_error(struct buf *out, struct span value)
+{
+	struct buf text = BUF_INIT;
+	size_t i;
+
+	if (jtext_kind(value) == JTEXT_STRING)
+		jtext_add_string_value(&text, value);
+	else
+		buf_add_span(&text, value);
+	out->failed = out->failed || text.failed;
+	if (!text.failed) {
+		i = text.len > 0 ? strspn(text.data, " \t\r\n") : 0;
+		if (i < text.len &&
+		    (text.data[i] == '{' || text.data[i] == '[')) {
+			add_structured_error(out, &text);
+		} else {
+			members_add_key(out, SPAN_LIT("error"));
+			jtext_add_quoted(out, cut(buf_span(&text)));
+		}
+	}
+	buf_done(&text);
+}
+
+static void
+add_output(struct hook_event *e, struct span value, size_t inline_output)
+{
+	if (value.n <= inline_output) {
+		members_add_key(&e->data, SPAN_LIT("output"));
+		jtext_add_line(&e->data, value);
+	} else {
+		members_add_key(&e->data, SPAN_LIT("output_omitted"));
+		buf_add_str(&e->data, "true");
+		e->output = value;
+	}
+}
+
+/* Only a text that can be a job's id: what a request holds is its sender's
+ * business. */
+static void
+add_input_job_id(struct hook_event *e, struct span input)
+{
+	struct span value;
+
+	if (!jtext_get(input, "job_id", &value) ||
+	    jtext_kind(value) != JTEXT_STRING)
+		return;
+	jtext_add_string_value(&e->input_job_id, value);
+	if (buf_ok(&e->input_job_id) &&
+	    !sse_job_id_ok(buf_span(&e->input_job_id)))
+		buf_reset(&e->input_job_id);
+}
+
+enum err
+members_end(
+    const struct members *m, size_t inline_output, struct hook_event *ret)
+{
+	if (members_is_given(m->error)) {
+		add_error(&ret->data, m->error);
+		ret->error = m->error;
+	}
+	/* null is the result of a job that completed, and of any other says
+	 * that there is none: an earlier part of it must stay. */
+	if (members_is_given(m->output) ||
+	    (m->output.n > 0 && strcmp(ret->type, "completed") == 0))
+		add_output(ret, m->output, inline_output);
+	buf_add_char(&ret->data, '}');
+	add_input_job_id(ret, m->input);
+	return buf_ok(&ret->data) && buf_ok(&ret->external_id) &&
+		       buf_ok(&ret->input_job_id) && buf_ok(&ret->identity)
+		   ? OK
+		   : ERR_NOMEM;
+}
