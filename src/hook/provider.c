@@ -6,8 +6,24 @@
 
 #include <string.h>
 
+static enum err
+verify_standard(
+    const struct request *r, const struct hook_keys *keys, int64_t now_s)
+{
+	return standard_verify(&keys->standard, r, now_s);
+}
+
+static enum err
+verify_fal(const struct request *r, const struct hook_keys *keys, int64_t now_s)
+{
+	return fal_verify(&keys->fal, r, now_s);
+}
+
 static const struct provider providers[] = {
     {"runpod-completion", "runpod", NULL, runpod_normalise},
+    {"replicate", "replicate", verify_standard, replicate_normalise},
+    {"fal", "fal", verify_fal, fal_normalise},
+    {"standard", "standard", verify_standard, standard_normalise},
 };
 
 const struct provider *

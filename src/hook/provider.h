@@ -2,7 +2,8 @@
 /*
  * What differs between the services that call our webhooks: how a call shows
  * who made it, and how its body becomes an event. Layer: hook. A provider is
- * one file and one row of the table in provider.c.
+ * one file and one row of the table in provider.c; docs/add-a-provider.md
+ * makes one.
  */
 #ifndef JOBWIRE_PROVIDER_H
 #define JOBWIRE_PROVIDER_H
@@ -59,7 +60,8 @@ struct provider {
 /* NULL when there is none of that name. */
 const struct provider *provider_find(const char *name);
 
-/* In runpod.c. */
-provider_normalise_fn runpod_normalise;
+/* Each in the file of its name. */
+provider_normalise_fn runpod_normalise, replicate_normalise, fal_normalise,
+    standard_normalise;
 
 #endif

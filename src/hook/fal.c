@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * fal.ai's call at the end of a queued request. Its answer stands in `payload`;
+ * where that could not be written as JSON, it is null and `payload_error` says
+ * so. Pure.
+ *
+ * Source: https://docs.fal.ai/model-endpoints/webhooks
+ */
+#include "hook/members.h"
+
+enum err
+fal_normalise(const struct request *r, struct span body, size_t inline_output,
+    struct hook_event *ret, const char **why)
+{
+	struct members m = {0};
+	struct span payload_error = {0};
+	const struct member wanted[] = {
+	    {"request_id", &m.id},
+	    {"status", &m.status},
+	    {"error", &m.error},
+	    {"payload_error", &payload_error},
+	    {"payload", &m.output},
+	};
+	enum err e;
+
+	(void)r;
+	members_find(body, wanted, sizeof(wanted) / sizeof(wanted[0]));
+	if (!members_is_given(m.error))
+		m.error = payload_error;
+	e = members_begin(&m, ret, why);
+	if (e != OK || ret->type == NULL)
+		return e;
+	/* A request ends once, however often the call is repeated. */
+	buf_add_span(&ret->identity, buf_span(&ret->external_id));
+	buf_add_char(&ret->identity, '\n');
+	buf_add_span(&ret->identity, m.status);
+	return members_end(&m, inline_output, ret);
+}

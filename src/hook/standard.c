@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A call of any service that sends Standard Webhooks:
+ *   {"type":"job.completed","timestamp":"..","data":{..}}
+ * The specification leaves `data` to the sender; these members of it are read:
+ *   id, else job_id   the sender's id of the job
+ *   status            the state; where it is no text, the last segment of `type`
+ *   progress          a number
+ *   output, error, input.job_id
+ * Pure.
+ */
+#include "hook/members.h"
+#include "web/jtext.h"
+
+enum err
+standard_normalise(const struct request *r, struct span body,
+    size_t inline_output, struct hook_event *ret, const char **why)
+{
+	struct members m = {0};
+	struct span type = {0}, data = {0}, job_id = {0}, progress = {0};
+	const struct member envelope[] = {{"type", &type}, {"data", &data}};
+	const struct member wanted[] = {
+	    {"id", &m.id},
+	    {"job_id", &job_id},
+	    {"status", &m.status},
+	    {"progress", &progress},
+	    {"error", &m.error},
+	    {"output", &m.output},
+	    {"input", &m.input},
+	};
+	enum err e;
+
+	members_find(body, envelope, sizeof(envelope) / sizeof(envelope[0]));
+	members_find(data, wanted, sizeof(wanted) / sizeof(wanted[0]));
+	if (!members_is_given(m.id))
+		m.id = job_id;
+	if (jtext_kind(m.status) != JTEXT_STRING)
+		m.status = type;
+	e = members_begin(&m, ret, why);
+	if (e != OK || ret->type == NULL)
+		return e;
+	members_add_number(&ret->data, SPAN_LIT("progress"), progress);
+	members_add_delivery_id(r, body, ret);
+	return members_end(&m, inline_output, ret);
+}
