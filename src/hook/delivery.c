@@ -219,7 +219,6 @@ delivery_prepare(struct hook_call *c)
 	    .output = d->event.output,
 	    .error = d->event.error,
 	    .restore_id = call_text(&d->restore_id),
-	    .external_id = call_text(&d->event.external_id),
 	};
 	return make_key(c, d);
 }
@@ -251,7 +250,8 @@ static enum err
 keep(struct hook_call *c, struct delivery *d, struct db *db)
 {
 	bool is_duplicate = false;
-	enum err e = intake_keep_unclaimed(db, &d->row, &is_duplicate);
+	enum err e = intake_keep_unclaimed(
+	    db, d->event.external_id.data, &d->row, &is_duplicate);
 
 	d->id = 0;
 	c->outcome = is_duplicate ? CALL_DUPLICATE : CALL_UNCLAIMED;

@@ -228,16 +228,14 @@ amend_job(struct db *db, const struct event_new *e)
 	sqlite3_stmt *st = NULL;
 	enum err err;
 
-	if (e->output.n == 0 && e->error.n == 0 && e->restore_id == NULL &&
-	    e->external_id == NULL)
+	if (e->output.n == 0 && e->error.n == 0 && e->restore_id == NULL)
 		return OK;
 	if ((err = stmt_open(db, STMT_AMEND_JOB, &st)) != OK)
 		return err;
 	stmt_bind_text(db, st, 1, e->job_id);
 	stmt_bind_span(db, st, 2, e->output);
 	stmt_bind_text(db, st, 3, e->restore_id);
-	stmt_bind_text(db, st, 4, e->external_id);
-	stmt_bind_span(db, st, 5, e->error);
+	stmt_bind_span(db, st, 4, e->error);
 	return stmt_run(db, st);
 }
 

@@ -62,8 +62,7 @@ struct event_new {
 	struct span output;	  /* JSON value kept with the job where the data
 				      does not hold it; empty: none */
 	struct span error;	  /* likewise: what the provider said in full */
-	const char *restore_id;	 /* NULL, or set on the job where it has none */
-	const char *external_id; /* likewise */
+	const char *restore_id; /* NULL, or set on the job where it has none */
 };
 
 /*

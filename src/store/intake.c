@@ -11,15 +11,15 @@
 #include "store/stmt.h"
 
 enum err
-intake_keep_unclaimed(
-    struct db *db, const struct event_new *e, bool *ret_duplicate)
+intake_keep_unclaimed(struct db *db, const char *external_id,
+    const struct event_new *e, bool *ret_duplicate)
 {
 	sqlite3_stmt *st = NULL;
 	enum err err = stmt_open(db, STMT_KEEP_UNCLAIMED, &st);
 
 	if (err != OK)
 		return err;
-	stmt_bind_text(db, st, 1, e->external_id);
+	stmt_bind_text(db, st, 1, external_id);
 	stmt_bind_text(db, st, 2, e->type);
 	stmt_bind_span(db, st, 3, e->data);
 	stmt_bind_text(db, st, 4, e->source);

@@ -15,10 +15,10 @@
 #include "store/events.h"
 
 /* Keeps an event (its job_id is not looked at) for the job that will be
- * registered with its external_id; source and delivery_key must be given. The
+ * registered with that external id; source and delivery_key must be given. The
  * same delivery again changes nothing. */
-CHECK_RESULT enum err intake_keep_unclaimed(
-    struct db *db, const struct event_new *e, bool *ret_duplicate);
+CHECK_RESULT enum err intake_keep_unclaimed(struct db *db,
+    const char *external_id, const struct event_new *e, bool *ret_duplicate);
 
 /* What an idempotency key stands for. */
 struct intake_key {

@@ -67,8 +67,7 @@ static const char *const sql[] = {
 		       "WHERE source = ?1 AND delivery_key = ?2",
     [STMT_AMEND_JOB] = "UPDATE jobs SET output = coalesce(?2, output), "
 		       "restore_id = coalesce(restore_id, ?3), "
-		       "external_id = coalesce(external_id, ?4), "
-		       "error = coalesce(?5, error) "
+		       "error = coalesce(?4, error) "
 		       "WHERE job_id = ?1",
     /* Changes no row where another owner has it. */
     [STMT_REGISTER_JOB] =

@@ -41,7 +41,7 @@ enum stmt_id {
 	STMT_LAST_ID,	       /* -> id */
 	STMT_APPEND,	       /* job, type, data, source, key */
 	STMT_DELIVERED,	       /* source, key -> id */
-	STMT_AMEND_JOB,	       /* job, output, restore id, external id, error */
+	STMT_AMEND_JOB,	       /* job, output, restore id, error */
 	STMT_REGISTER_JOB,     /* job, owner, external id, restore id */
 	STMT_JOB_STATE,	       /* job -> state */
 	STMT_JOB_NAMED,	       /* external id -> job */

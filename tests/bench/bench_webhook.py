@@ -67,6 +67,25 @@ def measure(name, seconds):
     )
 
 
+def build_single():
+    """The programs with one commit per request, to compare with; the folder
+    they are in."""
+    subprocess.run(
+        ["make", "-s", "all", "FLAVOUR=single",
+         "CFLAGS=-O2 -DCOMMIT_BATCH_MAX=1"],
+        check=True, stdout=subprocess.DEVNULL,
+    )
+    return os.path.abspath("build/single/bin")
+
+
 if __name__ == "__main__":
-    for way in ("fastcgi", "nginx"):
-        measure(way, int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+    SECONDS = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    WAYS = sys.argv[2:] or ["fastcgi", "nginx"]
+    for way in WAYS:
+        measure(way, SECONDS)
+    if len(sys.argv) < 3:
+        print("with one commit per request:", flush=True)
+        subprocess.run(
+            [sys.executable, __file__, str(SECONDS), "fastcgi"], check=True,
+            env={**os.environ, "JOBWIRE_BIN": build_single()},
+        )

@@ -67,7 +67,7 @@ test_accepted(void **state)
 	assert_int_equal(strspn(e->delivery_key, "0123456789abcdef"), 64);
 	assert_int_equal(e->output.n, 0);
 	assert_string_equal(e->restore_id, "R/1");
-	assert_string_equal(e->external_id, "ext-1");
+	assert_string_equal(delivery(s)->event.external_id.data, "ext-1");
 }
 
 static void
@@ -79,7 +79,7 @@ test_accepted_without_ids(void **state)
 	s->request.body = SPAN_LIT("{\"output\":[1]}");
 	assert_accepted(s);
 	assert_null(delivery(s)->row.restore_id);
-	assert_null(delivery(s)->row.external_id);
+	assert_int_equal(delivery(s)->event.external_id.len, 0);
 }
 
 static void

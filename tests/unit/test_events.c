@@ -52,7 +52,6 @@ test_append(void **state)
 	    .data = SPAN_LIT("{\"n\":1}"),
 	    .output = SPAN_LIT("[1e400]"),
 	    .restore_id = "r1",
-	    .external_id = "x1",
 	};
 	struct site *s = *state;
 	struct job j;
@@ -60,12 +59,10 @@ test_append(void **state)
 	assert_int_equal(append(s->db, &e), 1);
 	e.output = (struct span){0};
 	e.restore_id = "r2";
-	e.external_id = "x2";
 	assert_int_equal(append(s->db, &e), 2);
 	assert_int_equal(jobs_get(s->db, "a", &j), OK);
 	assert_string_equal(j.output, "[1e400]");
 	assert_string_equal(j.restore_id, "r1");
-	assert_string_equal(j.external_id, "x1");
 	assert_string_equal(j.state, "completed");
 	job_done(&j);
 	assert_string_equal(
