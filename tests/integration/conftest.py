@@ -6,16 +6,19 @@ back the sockets of its clients, end with status 0 on SIGTERM, and must have
 written nothing but log lines; a failed test shows all logs.
 """
 
+import contextlib
+
 import pytest
 from harness.nginx import Nginx
 from harness.site import Site
 
 
-@pytest.fixture(name="make_site")
-def fixture_make_site(request):
-    """Makes sites with given settings, initialised, nothing started."""
+@contextlib.contextmanager
+def sites_of(node):
+    """Makes sites for a test, or for all tests of a module, and is their
+    end."""
     sites = []
-    request.node.jobwire_sites = sites
+    node.jobwire_sites = sites
 
     def make(init=True, **settings):
         site = Site(**settings)
@@ -24,11 +27,25 @@ def fixture_make_site(request):
 
     yield make
     faults = [fault for site in sites for fault in site.finish()]
-    if faults:
-        show_logs(request.node, "teardown")
     for site in sites:
+        for name, text in site.logs() if faults else []:
+            print(f"--- {name}\n{text}")
         site.remove()
     assert not faults, "\n".join(faults)
+
+
+@pytest.fixture(name="make_site")
+def fixture_make_site(request):
+    """Makes sites with given settings, initialised, nothing started."""
+    with sites_of(request.node) as make:
+        yield make
+
+
+@pytest.fixture(name="make_shared_site", scope="module")
+def fixture_make_shared_site(request):
+    """The same for all tests of a module, or of a parameter of it."""
+    with sites_of(request.node) as make:
+        yield make
 
 
 @pytest.fixture(name="site")
@@ -43,16 +60,20 @@ def fixture_web(site):
     return Nginx(site).start()
 
 
-def show_logs(node, when):
-    """Adds the logs of a test's sites to its report."""
-    for site in getattr(node, "jobwire_sites", []):
-        for name, text in site.logs():
-            node.add_report_section(when, name, text)
-
-
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     """Shows the logs of a test that failed before its sites are removed."""
     if call.when == "call" and call.excinfo is not None:
-        show_logs(item, "call")
+        for node in item.listchain():
+            for site in getattr(node, "jobwire_sites", []):
+                for name, text in site.logs():
+                    item.add_report_section("call", name, text)
     yield
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Prints what tests have measured (record_property)."""
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in report.user_properties:
+            if report.when == "call":
+                terminalreporter.write_line(f"{name}: {value}")

@@ -7,5 +7,6 @@ sse       the WHATWG event stream parser, and a client that resumes by id
 process   a program under test: started, watched, stopped, examined
 site      one installation: folder, configuration, database, programs
 publish   events and deliveries: foreign writers, signed URLs
-nginx     the real web server in front
+webserver a real web server in front: nginx, apache, lighttpd
+http2     an HTTP/2 client, which is curl
 """

@@ -87,16 +87,18 @@ class HttpExchange(Exchange):
 
 
 class HttpEndpoint:
-    """Asks a web server on the loopback interface."""
+    """Asks a web server on the loopback interface, from an address of it."""
 
-    def __init__(self, port):
+    def __init__(self, port, source="127.0.0.1"):
         self.port = port
+        self.source = source
 
     def open(self, method, target, headers=None, body=None):
         """Sends one request on a connection of its own; returns the exchange
         without waiting for anything."""
         connection = socket.create_connection(
-            ("127.0.0.1", self.port), timeout=patience(10)
+            ("127.0.0.1", self.port), timeout=patience(10),
+            source_address=(self.source, 0),
         )
         lines = [f"{method} {target} HTTP/1.1", "Host: localhost"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]

@@ -1,77 +1,76 @@
-"""A real nginx in front of a site, with the shipped nginx.conf.example: only
-what that file marks with CHANGE is changed."""
+"""nginx, with nginx.conf.example."""
 
 import grp
 import os
 import pwd
-import shutil
-import socket
+import subprocess
 
-from .http import HttpEndpoint
-from .site import source_root
-from .wait import free_port, until
-
-
-def _program():
-    found = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin:/sbin")
-    assert found, "nginx is not installed"
-    return found
+from .http2 import CurlEndpoint
+from .wait import patience
+from .webserver import WebServer, change, find_program, switch
 
 
-class Nginx:
-    """nginx on a free port; `endpoint` asks it."""
+class Nginx(WebServer):
+    """Its workers keep our user: whoever runs the tests may connect to the
+    sockets. With http2 it speaks nothing but TLS."""
 
-    def __init__(self, site):
-        self.site = site
-        self.port = free_port()
-        self.endpoint = HttpEndpoint(self.port)
-        self.config = os.path.join(site.root, "nginx.conf")
-        self.process = None
+    name = "nginx"
 
-    def _render(self):
-        """Writes the configuration. The workers keep our user: whoever runs
-        the tests may connect to the sockets."""
-        for folder in ("log", "tmp"):
-            os.makedirs(os.path.join(self.site.root, folder), exist_ok=True)
+    def __init__(self, site, *options):
+        super().__init__(site, *options)
+        if "http2" in options:
+            self.endpoint = CurlEndpoint(self.port, "https", "--http2")
+
+    def render(self, text):
         user = pwd.getpwuid(os.geteuid())
         group = grp.getgrgid(os.getegid())
         changes = {
             "/run/jobwire/": f"{self.site.run_folder}/",
-            "/run/nginx": f"{self.site.root}/nginx",
-            "/var/log/nginx/": f"{self.site.root}/log/",
-            "/var/lib/nginx/": f"{self.site.root}/tmp/",
-            "/usr/local/share/jobwire/demo": self.site.root,
+            "/run/nginx": self.path("nginx"),
+            "/var/log/nginx/": self.path("log", ""),
+            "/var/lib/nginx/": self.path("tmp", ""),
+            "/usr/local/share/jobwire/demo": self.folder,
             "listen 80 ": f"listen 127.0.0.1:{self.port} ",
+            "listen 443 ": f"listen 127.0.0.1:{self.port} ",
+            "/etc/ssl/certs/jobwire.pem": self.path("tls.pem"),
+            "/etc/ssl/private/jobwire.key": self.path("tls.key"),
             "user www-data": f"user {user.pw_name} {group.gr_name}",
+            "127.0.0.1:9001": f"127.0.0.1:{self.tcp_port('events')}",
+            "127.0.0.1:9002": f"127.0.0.1:{self.tcp_port('webhook')}",
         }
-        example = os.path.join(source_root(), "nginx.conf.example")
-        with open(example, encoding="utf-8") as source, open(
-            self.config, "w", encoding="utf-8"
-        ) as file:
-            for line in source:
-                if "# CHANGE" in line:
-                    for old, new in changes.items():
-                        line = line.replace(old, new)
-                file.write(line)
+        return change(self._switch_options(text), "# CHANGE", changes)
 
-    def start(self):
-        """Starts it and waits until it takes connections."""
-        self._render()
-        self.process = self.site.run_command(
-            "nginx",
-            [_program(), "-p", self.site.root, "-c", self.config,
-             "-g", "daemon off;"],
+    def _switch_options(self, text):
+        if "tcp" in self.options:
+            text = switch(text, "server unix:", False)
+            text = switch(text, "server 127.0.0.1:", True)
+        if "keepalive" in self.options:
+            text = switch(text, "keepalive ", True)
+            text = switch(text, "fastcgi_keep_conn ", True)
+        if "http2" in self.options:
+            self._make_certificate()
+            text = switch(text, "listen 80 ", False)
+            text = switch(text, "listen 443 ", True)
+            text = switch(text, "ssl_certificate", True)
+        return text
+
+    def _make_certificate(self):
+        """A certificate that nobody knows, and its key."""
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+             "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+             "-subj", "/CN=localhost", "-out", self.path("tls.pem"),
+             "-keyout", self.path("tls.key")],
+            check=True, capture_output=True, timeout=patience(20),
         )
-        until(self._is_ready, "nginx to be ready")
-        return self
 
-    def access_log(self):
-        """The lines of the access log."""
-        path = os.path.join(self.site.root, "log", "jobwire.log")
-        with open(path, encoding="utf-8") as file:
-            return file.read().splitlines()
+    def command(self):
+        return [
+            find_program("nginx"), "-p", self.folder, "-c", self.config,
+            "-g", "daemon off;",
+        ]
 
-    def _is_ready(self):
-        assert self.process.is_alive(), self.process.log_text()
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+    def check_command(self):
+        return [
+            find_program("nginx"), "-t", "-p", self.folder, "-c", self.config,
+        ]

@@ -74,6 +74,18 @@ class Process:
         self.child.wait()
 
 
+class Family(Process):
+    """A program with children, which are killed with it."""
+
+    def __init__(self, name, argv, log, **options):
+        super().__init__(name, argv, log, start_new_session=True, **options)
+
+    def kill(self):
+        self.is_expected_dead = True
+        os.killpg(self.pid, signal.SIGKILL)
+        self.child.wait()
+
+
 class Server(Process):
     """A FastCGI responder."""
 

@@ -1,6 +1,7 @@
 """One installation of jobwire in a folder of its own."""
 
 import contextlib
+import glob
 import json
 import os
 import resource
@@ -12,7 +13,7 @@ import tempfile
 import urllib.parse
 
 from .fastcgi import FastcgiEndpoint
-from .process import Process, Server, log_faults, read_text
+from .process import Family, Server, log_faults, read_text
 from .publish import RUNPOD, ForeignWriter, signed_query
 from .sse import Stream
 from .wait import patience
@@ -124,6 +125,10 @@ class Site:
             **_SETTINGS,
             **settings,
         }
+        for name in self.sockets:
+            host, colon, port = (values[f"{name}_socket"] or "").rpartition(":")
+            if colon:
+                self.sockets[name] = (host, int(port))
         if values.get("webhook_secret"):
             self._secrets.update(values["webhook_secret"].split(","))
         with open(self.config, "w", encoding="utf-8") as file:
@@ -210,7 +215,7 @@ class Site:
 
     def run_command(self, name, argv, **options):
         """Starts any other program of this site, log file included."""
-        process = Process(
+        process = Family(
             name, argv, self.log_path(name), env=self._environment, **options
         )
         self.processes.append(process)
@@ -254,11 +259,11 @@ class Site:
     # -- the end ---------------------------------------------------------
 
     def logs(self):
-        """(name, text) of every log."""
+        """(name, text) of every log; a web server's are in its folder."""
+        pattern = os.path.join(glob.escape(self.root), "**", "*.log")
         return [
-            (name, read_text(os.path.join(self.root, name)))
-            for name in sorted(os.listdir(self.root))
-            if name.endswith(".log")
+            (os.path.relpath(path, self.root), read_text(path))
+            for path in sorted(glob.glob(pattern, recursive=True))
         ]
 
     def finish(self):

@@ -1,0 +1,44 @@
+"""lighttpd, with lighttpd.conf.example."""
+
+from .http2 import CurlEndpoint
+from .webserver import WebServer, change, find_program, ordinary_user, switch
+
+
+class Lighttpd(WebServer):
+    """With mod_fastcgi, as the example is. With http2 it is asked so: it
+    speaks both on the same port."""
+
+    name = "lighttpd"
+    user = ordinary_user()
+
+    def __init__(self, site, *options):
+        super().__init__(site, *options)
+        if "http2" in options:
+            self.endpoint = CurlEndpoint(
+                self.port, "http", "--http2-prior-knowledge"
+            )
+
+    def render(self, text):
+        if "tcp" in self.options:
+            text = switch(text, '"socket" =>', False)
+            text = switch(text, '"host" =>', True)
+        text = switch(text, "server.bind", True)
+        changes = {
+            "server.port = 80 ": f"server.port = {self.port} ",
+            "/run/jobwire/": f"{self.site.run_folder}/",
+            "/run/lighttpd.pid": self.path("lighttpd.pid"),
+            "/var/log/lighttpd/": self.path("log", ""),
+            "/var/cache/lighttpd/uploads": self.path("tmp"),
+            "/usr/local/share/jobwire/demo": self.path("tmp"),
+            '"port" => 9001': f'"port" => {self.tcp_port("events")}',
+            '"port" => 9002': f'"port" => {self.tcp_port("webhook")}',
+            "/usr/local/lib/cgi-bin": self.path("bin"),
+            "/etc/jobwire/jobwire.conf": self.site.config,
+        }
+        return change(text, "# CHANGE", changes)
+
+    def command(self):
+        return [find_program("lighttpd"), "-D", "-f", self.config]
+
+    def check_command(self):
+        return [find_program("lighttpd"), "-tt", "-f", self.config]
