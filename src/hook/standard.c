@@ -3,7 +3,7 @@
  * A call of any service that sends Standard Webhooks:
  *   {"type":"job.completed","timestamp":"..","data":{..}}
  * The specification leaves `data` to the sender; these members of it are read:
- *   id, else job_id   the sender's id of the job
+ *   id, else job_id   the sender's id of the job, where they are texts
  *   status            the state; where it is no text, the last segment of `type`
  *   progress          a number
  *   output, error, input.job_id
@@ -32,8 +32,10 @@ standard_normalise(const struct request *r, struct span body,
 
 	members_find(body, envelope, sizeof(envelope) / sizeof(envelope[0]));
 	members_find(data, wanted, sizeof(wanted) / sizeof(wanted[0]));
-	if (!members_is_given(m.id))
+	if (jtext_kind(m.id) != JTEXT_STRING)
 		m.id = job_id;
+	if (jtext_kind(m.id) != JTEXT_STRING)
+		m.id = (struct span){0};
 	if (jtext_kind(m.status) != JTEXT_STRING)
 		m.status = type;
 	e = members_begin(&m, ret, why);
