@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * hook/members.c and every provider's file on any JSON object: what becomes of
+ * it is an event that the database and a stream can take, and what is kept of
+ * the body lies within it.
+ */
+#undef NDEBUG
+#include "hook/provider.h"
+
+#include <assert.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/utf8.h"
+#include "web/jtext.h"
+#include "web/sse.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum {
+	INLINE = 64,
+	EXTERNAL_ID_MAX = 256,
+	/* An error and its type of 4096 bytes, each of which may become six,
+	 * ids and numbers, and the output. */
+	DATA_MAX = 2 * 6 * 4096 + 6 * EXTERNAL_ID_MAX + 8192,
+};
+
+static void
+assert_within(struct span part, struct span whole)
+{
+	struct span value;
+
+	if (part.n == 0)
+		return;
+	assert(part.p > whole.p && part.p + part.n < whole.p + whole.n);
+	assert(jtext_check(part, &value) == OK && value.n == part.n);
+}
+
+static void
+assert_utf8(const struct buf *text)
+{
+	struct buf again = BUF_INIT;
+
+	utf8_add(&again, buf_span(text));
+	assert(span_eq(buf_span(&again), buf_span(text)));
+	buf_done(&again);
+}
+
+static void
+assert_event(const struct hook_event *e, struct span body)
+{
+	struct span value;
+
+	assert(
+	    sse_type_is_lifecycle(e->type) || strcmp(e->type, "progress") == 0);
+	assert(jtext_check(buf_span(&e->data), &value) == OK);
+	assert(jtext_kind(value) == JTEXT_OBJECT && value.n == e->data.len);
+	assert(e->data.len <= DATA_MAX);
+	assert_utf8(&e->data);
+	assert(jtext_get(value, "output_omitted", &value) == (e->output.n > 0));
+	assert_within(e->output, body);
+	assert_within(e->error, body);
+	assert(e->external_id.len <= EXTERNAL_ID_MAX);
+	assert_utf8(&e->external_id);
+	assert(e->input_job_id.len == 0 ||
+	       sse_job_id_ok(buf_span(&e->input_job_id)));
+	assert(e->identity.len > 0);
+}
+
+static void
+try_provider(const char *name, struct span body)
+{
+	const struct request r = {.body = body};
+	struct hook_event e = {0};
+	const char *why = NULL;
+	enum err err;
+
+	err = provider_find(name)->normalise(&r, body, INLINE, &e, &why);
+	assert(err == OK || (err == ERR_PROTO && why != NULL));
+	if (err == OK && e.type != NULL)
+		assert_event(&e, body);
+	hook_event_done(&e);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const char *const names[] = {
+	    "runpod-completion", "replicate", "fal", "standard"};
+	struct span body = {(const char *)data, size};
+
+	if (jtext_check(body, &body) != OK || jtext_kind(body) != JTEXT_OBJECT)
+		return 0;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		try_provider(names[i], body);
+	return 0;
+}
