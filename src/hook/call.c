@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * What all inbound calls have in common: refusals, who may publish, bodies,
- * and what trouble with the database is answered. Holds no descriptor and no
+ * what trouble with the database is answered, and the line in the log. Holds no descriptor and no
  * lock, so it runs on any thread; never blocks.
  */
 #include "hook/call.h"
 
+#include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "auth/publish.h"
+#include "base/clock.h"
+#include "base/log.h"
 #include "web/jtext.h"
 #include "web/sse.h"
 
@@ -68,6 +71,59 @@ void
 call_conclude(struct hook_call *c)
 {
 	c->route->conclude(c);
+}
+
+const char *const call_outcome_names[CALL_OUTCOMES] = {
+    [CALL_STORED] = "stored",
+    [CALL_DUPLICATE] = "duplicate",
+    [CALL_IGNORED] = "ignored",
+    [CALL_UNCLAIMED] = "unclaimed",
+    [CALL_REFUSED] = "refused",
+    [CALL_FAILED] = "failed",
+};
+
+void
+call_set_id(struct hook_call *c, uint32_t run_id, uint64_t number)
+{
+	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "abcdefghijklmnopqrstuvwxyz0123456789._-";
+	const char *given = request_header(c->request, "x-request-id");
+	size_t n = strspn(given, letters);
+
+	if (n > 0 && n < sizeof(c->id) && given[n] == '\0')
+		snprintf(c->id, sizeof(c->id), "%s", given);
+	else
+		snprintf(c->id, sizeof(c->id), "%08" PRIx32 "-%" PRIu64, run_id,
+		    number);
+}
+
+/* Neither the query (it holds the signature) nor the body (it holds the whole
+ * URL) may stand in the line. */
+void
+call_answer(struct hook_call **call)
+{
+	struct hook_call *c = *call;
+	const struct request *r = c->request; /* goes with the answer */
+
+	log_info("request", "id", c->id, "method", r->method, "route", r->route,
+	    "status", LOG_INT(c->answer.status), "outcome",
+	    call_outcome_names[c->outcome], "job_id", call_text(&c->job_id),
+	    "type", c->type, "peer", r->remote_addr, "us",
+	    LOG_INT(clock_mono_us() - c->began_us));
+	answer_header(&c->answer, "X-Request-Id", c->id);
+	c->x->ops->answer(c->x, &c->answer);
+	call_free(call);
+}
+
+void
+call_answer_full(struct exchange *x, const char *code)
+{
+	struct answer a = ANSWER_INIT;
+
+	answer_error(&a, 503, code, "The server is overloaded; send it again.");
+	answer_header(&a, "Retry-After", "2");
+	x->ops->answer(x, &a);
+	answer_done(&a);
 }
 
 bool

@@ -18,6 +18,7 @@
 #include "hook/keys.h"
 #include "store/db.h"
 #include "web/answer.h"
+#include "web/exchange.h"
 #include "web/request.h"
 
 struct hook_call;
@@ -60,6 +61,9 @@ enum call_outcome {
 	CALL_OUTCOMES,
 };
 
+/* Their names, as they stand in the log and the metrics. */
+extern const char *const call_outcome_names[CALL_OUTCOMES];
+
 enum { CALL_ID_SIZE = 65 };
 
 struct hook_call {
@@ -99,6 +103,17 @@ bool call_prepare(
 /* Fills the answer after the writing, and the header fields that every answer
  * has. After a false call_prepare() it is not needed. */
 void call_conclude(struct hook_call *c);
+
+/* Sets c->id: the web server's X-Request-Id where it gives one that is fit for
+ * a header field, else one of these two numbers. */
+void call_set_id(struct hook_call *c, uint32_t run_id, uint64_t number);
+
+/* Ends the call: logs it in one line, answers with its id among the header
+ * fields, and frees it. */
+void call_answer(struct hook_call **c);
+
+/* Answers a request for which no call can be made now. */
+void call_answer_full(struct exchange *x, const char *code);
 
 /* --- for the routes ------------------------------------------------------- */
 

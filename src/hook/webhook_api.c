@@ -96,27 +96,10 @@ run_worker(void *arg)
 	return NULL;
 }
 
-static const char *const outcome_names[CALL_OUTCOMES] = {
-    [CALL_STORED] = "stored",
-    [CALL_DUPLICATE] = "duplicate",
-    [CALL_IGNORED] = "ignored",
-    [CALL_UNCLAIMED] = "unclaimed",
-    [CALL_REFUSED] = "refused",
-    [CALL_FAILED] = "failed",
-};
-
-/* One line per request. Neither the query (it holds the signature) nor the
- * body (it holds the whole URL) may stand in it. */
+/* Once, a refusal that comes of a missing secret is explained. */
 static void
-log_answer(struct webhook_api *api, const struct hook_call *c)
+explain_refusal(struct webhook_api *api, const struct hook_call *c)
 {
-	const struct request *r = c->request;
-
-	log_info("request", "id", c->id, "method", r->method, "route", r->route,
-	    "status", LOG_INT(c->answer.status), "outcome",
-	    outcome_names[c->outcome], "job_id", call_text(&c->job_id), "type",
-	    c->type, "peer", r->remote_addr, "us",
-	    LOG_INT(clock_mono_us() - c->began_us));
 	if (api->said_secret || api->cfg.is_open ||
 	    c->outcome != CALL_REFUSED || c->answer.status != 403)
 		return;
@@ -141,39 +124,9 @@ on_wake(void *arg)
 		c = (struct hook_call *)(void *)STAILQ_FIRST(&list);
 		STAILQ_REMOVE_HEAD(&list, link);
 		api->outcomes[c->outcome]++;
-		answer_header(&c->answer, "X-Request-Id", c->id);
-		log_answer(api, c); /* the request goes with the answer */
-		c->x->ops->answer(c->x, &c->answer);
-		call_free(&c);
+		explain_refusal(api, c);
+		call_answer(&c);
 	}
-}
-
-static void
-answer_full(struct exchange *x, const char *code)
-{
-	struct answer a = ANSWER_INIT;
-
-	answer_error(&a, 503, code, "The server is overloaded; send it again.");
-	answer_header(&a, "Retry-After", "2");
-	x->ops->answer(x, &a);
-	answer_done(&a);
-}
-
-/* The web server's, where it gives one that is fit for a header field. */
-static void
-set_id(struct webhook_api *api, struct hook_call *c)
-{
-	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				      "abcdefghijklmnopqrstuvwxyz0123456789._-";
-	const char *given = request_header(c->request, "x-request-id");
-	size_t n = strspn(given, letters);
-
-	api->n_calls++;
-	if (n > 0 && n < sizeof(c->id) && given[n] == '\0')
-		snprintf(c->id, sizeof(c->id), "%s", given);
-	else
-		snprintf(c->id, sizeof(c->id), "%08" PRIx32 "-%" PRIu64,
-		    api->run_id, api->n_calls);
 }
 
 void
@@ -183,16 +136,16 @@ webhook_api_request(void *arg, struct exchange *x)
 	struct hook_call *c = call_new(x->request, &api->hook);
 
 	if (c == NULL) {
-		answer_full(x, "out_of_memory");
+		call_answer_full(x, "out_of_memory");
 		return;
 	}
 	c->carrier = api;
 	c->x = x;
 	c->began_us = clock_mono_us();
-	set_id(api, c);
+	call_set_id(c, api->run_id, ++api->n_calls);
 	if (!queue_push(&api->work, &c->link)) {
 		call_free(&c);
-		answer_full(x, "overloaded");
+		call_answer_full(x, "overloaded");
 	}
 }
 
@@ -222,7 +175,7 @@ format_metrics(void *arg, struct buf *out)
 	for (size_t i = 0; i < CALL_OUTCOMES; i++)
 		buf_addf(out,
 		    "jobwire_calls_total{outcome=\"%s\"} %" PRIu64 "\n",
-		    outcome_names[i], (uint64_t)api->outcomes[i]);
+		    call_outcome_names[i], (uint64_t)api->outcomes[i]);
 	metric_add(
 	    out, "commits_total", "counter", "Transactions.", s->commits);
 	metric_add(out, "commit_items_total", "counter",

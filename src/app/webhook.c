@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The program that takes webhooks, as a daemon, as a FastCGI process of the web
+ * server, or for one CGI request. Only wiring: hook/ turns calls into rows,
+ * web/ is the transport. Blocks in webhook_main().
+ */
+#include "app/webhook.h"
+
+#include <stdlib.h>
+
+#include "app/service.h"
+#include "base/log.h"
+#include "hook/webhook_api.h"
+#include "hook/webhook_once.h"
+
+enum { COMMIT_BUSY_MS = 5000 }; /* below what senders wait for an answer */
+
+struct webhook {
+	struct service service;
+	struct fcgi_stats stats;
+	struct webhook_config cfg;
+	struct webhook_api *api; /* of a daemon */
+	struct hook_keys keys;	 /* until the api has them */
+};
+
+static void
+on_request(void *arg, struct exchange *x)
+{
+	struct webhook *w = arg;
+	struct webhook_once once = {&w->cfg, &w->keys};
+
+	if (w->api != NULL)
+		webhook_api_request(w->api, x);
+	else
+		webhook_once_request(&once, x);
+}
+
+static enum err
+load_keys(struct webhook *w, const struct settings *s)
+{
+	struct buf message = BUF_INIT;
+	enum err e = hook_keys_load(s, &w->keys, &message);
+
+	if (e != OK)
+		log_error("bad_secret", "detail",
+		    message.len > 0 ? message.data : err_text(e));
+	else if (w->keys.url.n == 0 && s->webhook_auth == WEBHOOK_AUTH_SIGNED)
+		log_warn("webhook_secret_missing", "hint",
+		    "all webhooks are refused: set webhook_secret (16 bytes or "
+		    "more), or write webhook_auth = none");
+	buf_done(&message);
+	return e;
+}
+
+static void
+configure(struct webhook *w, enum program program, const struct settings *s)
+{
+	w->service = (struct service){.program = program,
+	    .settings = s,
+	    .stats = &w->stats,
+	    .max_body = (size_t)s->max_body,
+	    .on_request = on_request,
+	    .arg = w};
+	w->cfg = (struct webhook_config){
+	    .db_path = s->db,
+	    .base_url = s->base_url,
+	    .api_prefix = s->api_prefix,
+	    .transport = &w->stats,
+	    .is_open = s->webhook_auth == WEBHOOK_AUTH_NONE,
+	    .inline_output = (size_t)s->inline_output,
+	    /* One more, so that a long body never has the last of them. */
+	    .workers = (size_t)s->workers + 1,
+	    .busy_ms = COMMIT_BUSY_MS,
+	};
+}
+
+/* A CGI program has none: it gets one request at a time, and its database may
+ * be missing. */
+static enum err
+start_api(struct webhook *w)
+{
+	struct db_fault fault = {0};
+	enum err e;
+
+	if ((w->service.program & PROGRAMS_CGI) != 0)
+		return OK;
+	e = webhook_api_start(
+	    w->service.loop, &w->cfg, &w->keys, &w->api, &fault);
+	if (e != OK)
+		service_log_fault(e, &fault);
+	return e;
+}
+
+static int
+run(struct webhook *w, const struct settings *s)
+{
+	int fd, status = EXIT_FAILURE;
+
+	if (service_listen(s, w->service.program, &fd) == OK &&
+	    service_start(&w->service, fd) == OK && start_api(w) == OK)
+		status = service_run(&w->service, "jobwire-webhook");
+	webhook_api_stop(&w->api);
+	service_done(&w->service);
+	return status;
+}
+
+int
+webhook_main(enum program program, const char *usage, int argc, char **argv)
+{
+	struct settings s = {0};
+	struct webhook w = {0};
+	int n_args, status;
+
+	status = settings_main(&s, program, usage, argc, argv, &n_args);
+	if (status < 0 && n_args > 0)
+		status = settings_misuse(usage);
+	if (status < 0 && load_keys(&w, &s) != OK)
+		status = EXIT_FAILURE;
+	if (status < 0 && s.check)
+		status = service_check(&s, program, DB_WRITE);
+	if (status < 0) {
+		configure(&w, program, &s);
+		status = run(&w, &s);
+	}
+	hook_keys_done(&w.keys);
+	settings_done(&s);
+	return status;
+}
