@@ -12,7 +12,7 @@ import time
 
 import pytest
 from harness.exchange import BrokenAnswer
-from harness.fronts import WAYS, Front
+from harness.fronts import PUBLISH_KEY, WAYS, Front
 from harness.http import HttpEndpoint
 from harness.http2 import CurlEndpoint
 from harness.publish import RUNPOD_EVENTS, fixture
@@ -30,7 +30,9 @@ WRITE = ["/webhooks/runpod-completion", "/jobs", "/jobs/a/events", "/tickets"]
 @pytest.fixture(name="front", scope="module", params=WAYS)
 def fixture_front(request, make_shared_site):
     """A web server with both programs behind it."""
-    return Front(request.param, make_shared_site)
+    front = Front(request.param, make_shared_site)
+    yield front
+    until(lambda: front.web.streams_open() == 0, "streams to be gone", 20)
 
 
 def resume(stream, seconds=15):
@@ -142,6 +144,28 @@ def test_route(front, path):
     assert answer.error()
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/metrics"])
+def test_health_of_both_programs(front, path):
+    for target in ("/api/v1" + path, "/api/v1/webhooks" + path):
+        assert front.endpoint.call("GET", target).status == 200
+    if front.name != "lighttpd-cgi":  # its alias has one prefix
+        assert front.endpoint.call("GET", path).status == 200
+
+
+def test_authorization_reaches_the_program(front):
+    """A publish key is known, and without one nothing is published."""
+    for headers, status in (
+        ({**JSON, "Authorization": f"Bearer {PUBLISH_KEY}"}, 201),
+        (JSON, 401),
+    ):
+        answer = front.site.post(
+            "/api/v1/jobs/published/events", b'{"type":"note"}', headers,
+            front.endpoint,
+        )
+        assert answer.status == status
+    assert len(front.site.writer.rows("published")) == 1
+
+
 def test_refusals_reach_the_client(front):
     answer = front.endpoint.call("GET", "/api/v1/events/a%20b")
     assert (answer.status, answer.error()) == (400, "bad_job_id")
@@ -163,8 +187,6 @@ def test_metrics_are_for_this_machine(front):
                 "--interface", "127.0.0.2",
             )
         assert other.call("GET", target).status == 403
-    assert front.endpoint.call("GET", "/metrics").status == 200
-    assert front.endpoint.call("GET", "/healthz").status == 200
 
 
 def test_client_that_leaves(front, record_property):

@@ -1,7 +1,7 @@
 """Apache, with apache.conf.example."""
 
 from .webserver import (
-    Spawning, WebServer, change, find_program, ordinary_user, switch,
+    Cgi, Spawning, WebServer, change, find_program, ordinary_user, switch,
 )
 from .workers import clients_of
 
@@ -52,3 +52,20 @@ class ApacheFcgid(Spawning, Apache):
 
     def streams_open(self):
         return sum(clients_of(pid) for pid in self.pids("events"))
+
+
+class ApacheFcgidCgi(ApacheFcgid):
+    """With mod_fcgid, and the CGI programs under it."""
+
+    programs = Cgi.programs
+
+    def _switch_options(self, text):
+        text = super()._switch_options(text)
+        text = switch(text, "FcgidWrapper ${JOBWIRE_BIN}", False)
+        return switch(text, "FcgidWrapper ${JOBWIRE_CGI_BIN}", True)
+
+
+class ApacheCgi(Cgi, Apache):
+    """With mod_cgid."""
+
+    way = "CGI"

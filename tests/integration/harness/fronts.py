@@ -4,12 +4,14 @@ the programs behind it."""
 import os
 import signal
 
-from .apache import Apache, ApacheFcgid
-from .lighttpd import Lighttpd
+from .apache import Apache, ApacheCgi, ApacheFcgid, ApacheFcgidCgi
+from .lighttpd import Lighttpd, LighttpdCgi
 from .nginx import Nginx
 from .site import events_target
 from .sse import Stream
 from .wait import free_port
+
+PUBLISH_KEY = "publish-key-0123456789abcdef"
 
 # name: (class, options)
 WAYS = {
@@ -20,9 +22,12 @@ WAYS = {
     "apache-proxy": (Apache, ()),
     "apache-proxy-tcp": (Apache, ("tcp",)),
     "apache-fcgid": (ApacheFcgid, ()),
+    "apache-fcgid-cgi": (ApacheFcgidCgi, ()),
+    "apache-cgi": (ApacheCgi, ()),
     "lighttpd": (Lighttpd, ()),
     "lighttpd-tcp": (Lighttpd, ("tcp",)),
     "lighttpd-http2": (Lighttpd, ("http2",)),
+    "lighttpd-cgi": (LighttpdCgi, ()),
 }
 
 
@@ -38,7 +43,10 @@ class Front:
                 for responder in ("events", "webhook")
             }
         self.name = name
-        self.site = make_site(heartbeat="1s", **addresses)
+        self.site = make_site(
+            heartbeat="1s", publish_keys=PUBLISH_KEY, max_streams="30",
+            **addresses,
+        )
         if not kind.starts_programs:
             self._start("events")
             self._start("webhook")

@@ -1,7 +1,9 @@
 """lighttpd, with lighttpd.conf.example."""
 
 from .http2 import CurlEndpoint
-from .webserver import WebServer, change, find_program, ordinary_user, switch
+from .webserver import (
+    Cgi, WebServer, change, find_program, ordinary_user, switch, switch_part,
+)
 
 
 class Lighttpd(WebServer):
@@ -19,11 +21,16 @@ class Lighttpd(WebServer):
             )
 
     def render(self, text):
+        return change(self._switch_options(text), "# CHANGE", self._changes())
+
+    def _switch_options(self, text):
         if "tcp" in self.options:
             text = switch(text, '"socket" =>', False)
             text = switch(text, '"host" =>', True)
-        text = switch(text, "server.bind", True)
-        changes = {
+        return switch(text, "server.bind", True)
+
+    def _changes(self):
+        return {
             "server.port = 80 ": f"server.port = {self.port} ",
             "/run/jobwire/": f"{self.site.run_folder}/",
             "/run/lighttpd.pid": self.path("lighttpd.pid"),
@@ -35,10 +42,18 @@ class Lighttpd(WebServer):
             "/usr/local/lib/cgi-bin": self.path("bin"),
             "/etc/jobwire/jobwire.conf": self.site.config,
         }
-        return change(text, "# CHANGE", changes)
+
 
     def command(self):
         return [find_program("lighttpd"), "-D", "-f", self.config]
 
     def check_command(self):
         return [find_program("lighttpd"), "-tt", "-f", self.config]
+
+
+class LighttpdCgi(Cgi, Lighttpd):
+    """With mod_cgi."""
+
+    def _switch_options(self, text):
+        text = switch_part(super()._switch_options(text), "FastCGI", False)
+        return switch_part(text, "CGI", True)

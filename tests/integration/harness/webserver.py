@@ -4,6 +4,7 @@ offers are switched on and off."""
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -44,6 +45,20 @@ def switch(text, start, on):
             found += 1
     assert found, f"no line that begins with {start!r}"
     return "".join(lines)
+
+
+def switch_part(text, heading, on):
+    """The same for all lines of the part with that heading. Its comments
+    have a space after the #."""
+    before, title, rest = text.partition(f"\n# --- {heading}:")
+    assert title, f"no part {heading!r}"
+    part, following, after = rest.partition("\n# --- ")
+    pattern = r"(?m)^( *)#(?! )" if on else r"(?m)^( *)(?=[^# \n])"
+    title_end = part.index("\n")
+    part = part[:title_end] + re.sub(
+        pattern, r"\1" if on else r"\1#", part[title_end:]
+    )
+    return before + title + part + following + after
 
 
 def change(text, mark, changes):
@@ -188,6 +203,15 @@ class Spawning(WebServer):
             int(entry) for entry in os.listdir("/proc")
             if entry.isdigit() and _executable(entry) == path
         ]
+
+
+class Cgi(Spawning):
+    """A server that starts a CGI program for each request."""
+
+    programs = {"events": "events.cgi", "webhook": "webhook.cgi"}
+
+    def streams_open(self):
+        return len(self.pids("events"))
 
 
 def _executable(pid):
