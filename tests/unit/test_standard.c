@@ -19,6 +19,7 @@
 	"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEy" \
 	"MzQ1Njc4OTo7PD0+Pw=="
 #define SIG_64 "v1,LZ5zuwHTqQH3VM8ERUusjzVQq1FXzemvpR8Mk7Ivp5c="
+#define SIG_NO_ID "v1,BbrBopkxy1IaPTmLxhGOIjtynRWNh3UqphKDPFaJ1cU="
 #define SIG_NO_BODY "v1,v48jdbgvh29KJz2Qc+ghw8G6vG3nAKnujWBg8oM/62A="
 
 enum { TIME = 1614265330 };
@@ -119,6 +120,9 @@ test_every_bit_counts(void **state)
 	assert_bits_count(&c, c.body, false, verify, TIME);
 	assert_fields_count(&c, verify, TIME);
 	strcat(c.body, " ");
+	assert_int_equal(verify_call(&c, verify, TIME), ERR_AUTH);
+	c = call(SIG_NO_ID); /* a delivery must have a name */
+	c.fields[0].value[0] = '\0';
 	assert_int_equal(verify_call(&c, verify, TIME), ERR_AUTH);
 }
 
