@@ -4,37 +4,34 @@
  */
 #include "hook/call.h"
 
-static void
-answer_health(struct hook_call *c, enum err e)
-{
-	c->outcome = CALL_IGNORED;
-	answer_json(&c->answer, e == OK ? 200 : 503);
-	buf_addf(&c->answer.body, "{\"status\":\"%s\",\"database\":\"%s\"}\n",
-	    e == OK ? "ok" : "failing", e == OK ? "ok" : err_text(e));
-}
-
-/* While all goes well a look costs nothing. In trouble only writing tells
- * whether it is over, also when no webhook comes. */
+/* The writer has to look: only it knows whether its file is still there. */
 bool
 health_prepare(struct hook_call *c)
 {
-	if (c->cfg->stats == NULL || c->cfg->stats->is_failing)
-		return true;
-	answer_health(c, OK);
-	return false;
+	(void)c;
+	return true;
 }
 
+/* While all goes well an empty transaction tells a missing or locked database
+ * and costs no fsync. In trouble only writing tells whether it is over, also
+ * when no webhook comes. */
 enum err
 health_write(struct hook_call *c, struct db *db)
 {
-	(void)c;
-	return db_probe(db);
+	const struct commit_stats *stats = c->cfg->stats;
+
+	return stats == NULL || stats->is_failing ? db_probe(db) : OK;
 }
 
 void
 health_conclude(struct hook_call *c)
 {
-	answer_health(c, c->commit.result);
+	enum err e = c->commit.result;
+
+	c->outcome = CALL_IGNORED;
+	answer_json(&c->answer, e == OK ? 200 : 503);
+	buf_addf(&c->answer.body, "{\"status\":\"%s\",\"database\":\"%s\"}\n",
+	    e == OK ? "ok" : "failing", e == OK ? "ok" : err_text(e));
 }
 
 bool

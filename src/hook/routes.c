@@ -57,7 +57,9 @@ hook_find_route(struct hook_call *c)
 	for (size_t i = 0; i < N_ROUTES; i++) {
 		if (!fits(hook_routes[i].path, path, &segment))
 			continue;
-		allow = hook_routes[i].method;
+		/* The most particular path: they stand first. */
+		if (allow == NULL)
+			allow = hook_routes[i].method;
 		if (!has_method(&hook_routes[i], c->request->method))
 			continue;
 		buf_add_span(&c->segment, segment);

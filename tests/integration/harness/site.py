@@ -129,8 +129,9 @@ class Site:
             host, colon, port = (values[f"{name}_socket"] or "").rpartition(":")
             if colon:
                 self.sockets[name] = (host, int(port))
-        if values.get("webhook_secret"):
-            self._secrets.update(values["webhook_secret"].split(","))
+        for name in ("webhook_secret", "publish_keys"):
+            if values.get(name):
+                self._secrets.update(values[name].split(","))
         with open(self.config, "w", encoding="utf-8") as file:
             for name, value in values.items():
                 if value is not None:

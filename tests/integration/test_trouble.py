@@ -1,0 +1,399 @@
+"""The database in trouble while jobwire-webhook runs: what is answered, that
+nothing is lost or doubled, and that all is well afterwards without a restart.
+The rows of docs/protocol.md that name the database are here."""
+
+import contextlib
+import os
+import resource
+import shutil
+import sqlite3
+import threading
+import time
+
+import pytest
+from harness.inbound import (  # noqa: F401
+    KEY, at_once, away, fixture_inbound, health, log_count, publish, register,
+)
+from harness.publish import ForeignWriter, fixture
+from harness.readers import refusal
+from harness.senders import Senders
+from harness.site import checkpoint, program
+from harness.tmpfs import Ballast, small_disk
+from harness.wait import until
+from test_database import unprivileged
+
+COMPLETED = fixture("runpod-completed.json")
+
+
+def assert_refused_so(site, status, code):
+    """All that write are answered this, and the health is bad."""
+    wanted = (status, code)
+    assert refusal(site.post(site.signed("during"), COMPLETED)) == wanted
+    assert refusal(register(site, job_id="during")) == wanted
+    assert refusal(publish(site, "during", {"type": "step"})) == wanted
+    assert health(site) == 503
+
+
+def assert_well_again(site, server=None):
+    """Without a restart, and only the health asks; then what was refused is
+    sent again; the log has one line of the beginning and one of the end. (What
+    was committed before the file was missed is there when it comes back.)"""
+    server = server or site.webhook
+    until(lambda: health(site) == 200, "the database to be in use", 15)
+    site.deliver("during", COMPLETED)
+    assert site.deliver("during", COMPLETED)["duplicate"] is True
+    assert log_count(server, "commit_failed") == 1
+    assert log_count(server, "commit_recovered") == 1
+
+
+# -- the file ----------------------------------------------------------------
+
+
+def test_database_missing(inbound):
+    with away(inbound):
+        assert_refused_so(inbound, 503, "database_missing")
+        assert not os.path.exists(inbound.db), "a new one was made"
+    assert_well_again(inbound)
+    assert len(inbound.writer.rows()) == 1
+
+
+def test_missing_with_no_traffic_but_health(inbound):
+    assert health(inbound) == 200
+    for _ in range(3):
+        with away(inbound):
+            assert health(inbound) == 503
+        assert health(inbound) == 200
+    log = inbound.webhook
+    assert log_count(log, "commit_failed") == 3
+    assert log_count(log, "commit_recovered") == 3
+
+
+def test_renamed_away_and_back_under_load(inbound):
+    with Senders(inbound, 8) as senders:
+        until(lambda: len(senders.accepted) > 100, "deliveries", 20)
+        for _ in range(3):
+            with away(inbound):
+                seen = senders.refusals.total()
+                until(lambda: senders.refusals.total() > seen, "refusals")
+            count = len(senders.accepted)
+            until(lambda: len(senders.accepted) > count + 50, "more", 20)
+    assert set(senders.refusals) == {(503, "database_missing")}
+    assert senders.check_stored() == len(senders.accepted)
+
+
+def test_replaced_under_load(inbound):
+    """What was answered with the new database's epoch is in it; what is sent
+    again afterwards becomes one event."""
+    with Senders(inbound, 4) as senders:
+        until(lambda: len(senders.accepted) > 50, "deliveries", 20)
+        inbound.replace_database()
+        count = len(senders.accepted)
+        until(lambda: len(senders.accepted) > count + 50, "more", 20)
+    epoch = inbound.writer.epoch()
+    senders.accepted = {
+        key: event_id for key, event_id in senders.accepted.items()
+        if event_id.startswith(epoch)
+    }
+    assert len(senders.accepted) >= 50
+    senders.check_stored()
+    assert {code for _, code in senders.refusals} <= {"database_missing"}
+    for key in list(senders.accepted):
+        assert senders.send(*key).json()["duplicate"] is True
+
+
+def test_deleted_and_made_again(inbound):
+    inbound.deliver("before", COMPLETED)
+    inbound.drop_writer()
+    for name in os.listdir(inbound.db_folder):
+        os.unlink(os.path.join(inbound.db_folder, name))
+    assert_refused_so(inbound, 503, "database_missing")
+    inbound.init()
+    assert_well_again(inbound)
+    assert [row[1] for row in inbound.writer.rows()] == ["during"]
+
+
+def remove_log(site):
+    """As SQLite does when the last connection closes; ours does not see it
+    happen, for it is about to get another file."""
+    site.drop_writer()
+    for suffix in ("-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(site.db + suffix)
+
+
+def put_in_place(site, make):
+    """Replaces the database by what make(path) writes; the path of a good
+    copy of it."""
+    checkpoint(site.db)
+    good, new = site.db + ".good", site.db + ".new"
+    shutil.copyfile(site.db, good)
+    make(new)
+    remove_log(site)
+    os.rename(new, site.db)
+    return good
+
+
+def put_back(site, good):
+    """The good copy is the database from now on."""
+    remove_log(site)
+    os.rename(good, site.db)
+
+
+def open_to_all(site):
+    """Nobody in particular may write the database."""
+    os.chmod(site.db_folder, 0o777)
+    for name in os.listdir(site.db_folder):
+        os.chmod(os.path.join(site.db_folder, name), 0o666)
+
+
+def test_database_readonly(make_site):
+    """Replaced by a file that may not be written, which then may."""
+    site = make_site(publish_keys=KEY)
+    open_to_all(site)
+    site.start("webhook", **unprivileged(site, "webhook"))
+    site.deliver("before", COMPLETED)
+
+    def make(path):
+        shutil.copyfile(site.db, path)
+        os.chmod(path, 0o444)
+
+    os.unlink(put_in_place(site, make))
+    assert_refused_so(site, 500, "database_readonly")
+    os.chmod(site.db, 0o666)
+    assert_well_again(site)
+    assert [row[1] for row in site.writer.rows()] == ["before", "during"]
+
+
+def make_garbage(path):
+    """Whatever its name says."""
+    with open(path, "wb") as file:
+        file.write(b"This is no database.\n" * 1000)
+
+
+def make_another(path):
+    """A database of another program."""
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE bookmarks(url)")
+    connection.close()
+
+
+@pytest.mark.parametrize("make", [make_garbage, make_another])
+def test_database_corrupt(inbound, make):
+    inbound.deliver("before", COMPLETED)
+    good = put_in_place(inbound, make)
+    assert_refused_so(inbound, 500, "database_corrupt")
+    put_back(inbound, good)
+    assert_well_again(inbound)
+    assert [row[1] for row in inbound.writer.rows()] == ["before", "during"]
+
+
+def test_a_damaged_page(inbound):
+    """The table's pages are overwritten in the file: refused, or stored for
+    good; never a crash, and a good copy in its place is taken."""
+    inbound.writer.publish_many([(f"j{n}", "step") for n in range(500)])
+
+    def make(path):
+        shutil.copyfile(inbound.db, path)
+        (root,) = sqlite3.connect(path).execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'job_events'"
+        ).fetchone()
+        with open(path, "r+b") as file:
+            file.seek((root - 1) * 4096)
+            file.write(b"\xee" * 4096)
+
+    good = put_in_place(inbound, make)
+    answer = inbound.post(inbound.signed("during"), COMPLETED)
+    assert refusal(answer) == (500, "database_corrupt")
+    put_back(inbound, good)
+    until(lambda: health(inbound) == 200, "the database")
+    assert inbound.deliver("during", COMPLETED)["duplicate"] is False
+    assert len(inbound.writer.rows()) == 501
+
+
+# -- locks -------------------------------------------------------------------
+
+
+def test_locked_for_3_seconds(inbound):
+    """Shorter than the writer's patience: who sends waits, and all is
+    stored."""
+    connection = inbound.writer.connection
+    connection.execute("BEGIN IMMEDIATE")
+    begun = time.monotonic()
+    release = threading.Timer(3, lambda: connection.execute("COMMIT"))
+    release.start()
+    values = at_once(
+        16, lambda n: inbound.deliver(f"job-{n}", COMPLETED)["duplicate"]
+    )
+    assert time.monotonic() - begun >= 3
+    release.join()
+    assert values == [False] * 16
+    assert health(inbound) == 200
+    assert len(inbound.writer.rows()) == 16
+    assert log_count(inbound.webhook, "commit_failed") == 0
+
+
+def test_database_busy(inbound):
+    """Longer than it: refused, in time for the sender."""
+    connection = inbound.writer.connection
+    connection.execute("BEGIN IMMEDIATE")
+    begun = time.monotonic()
+    statuses = at_once(
+        5,
+        lambda n: health(inbound) if n == 0 else
+        refusal(inbound.post(inbound.signed("during"), COMPLETED)),
+    )
+    assert time.monotonic() - begun < 15
+    assert statuses == [503] + [(503, "database_busy")] * 4
+    connection.execute("COMMIT")
+    assert_well_again(inbound)
+    assert len(inbound.writer.rows()) == 1
+
+
+# -- the disk ----------------------------------------------------------------
+
+
+def test_database_error(make_site):
+    """Writing fails for a reason that is not the disk's space: the log may
+    not grow further."""
+    site = make_site(publish_keys=KEY)
+    # As Python has it: SIGXFSZ is ignored, so that write(2) says EFBIG.
+    site.start("webhook", restore_signals=False)
+    site.deliver("before", COMPLETED)
+    size = os.path.getsize(site.db + "-wal")
+    assert size > 8192, "the program's log must still have room"
+    _, hard = resource.prlimit(site.webhook.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(site.webhook.pid, resource.RLIMIT_FSIZE, (size, hard))
+    assert_refused_so(site, 500, "database_error")
+    resource.prlimit(site.webhook.pid, resource.RLIMIT_FSIZE, (hard, hard))
+    assert_well_again(site)
+    assert [row[1] for row in site.writer.rows()] == ["before", "during"]
+
+
+@pytest.fixture(name="small")
+def fixture_small(make_site):
+    """A site whose responder alone has its database on a disk of 8 MiB, and
+    what fills that."""
+    site = make_site(publish_keys=KEY)
+    launcher = [
+        *small_disk("8m", site.db_folder), "sh", "-c",
+        '"$0" init --config "$3" >/dev/null && exec "$@"', program("jobwire"),
+    ]
+    site.start("webhook", launcher=launcher)
+    return site, Ballast(site.webhook.pid, site.db_folder)
+
+
+@contextlib.contextmanager
+def copy_of(site, ballast):
+    """A connection to a copy of the database on the small disk."""
+    target = os.path.join(site.root, "copy")
+    os.makedirs(target)
+    ballast.copy_out(target)
+    writer = ForeignWriter(os.path.join(target, "jobwire.db"))
+    yield writer
+    writer.close()
+
+
+def test_database_full(small):
+    site, ballast = small
+    site.deliver("before", COMPLETED)
+
+    def is_full():
+        """What the janitor frees is filled, too."""
+        ballast.fill()
+        return site.post(site.signed("first"), COMPLETED).status == 507
+
+    until(is_full, "the disk to be full", 20)
+    assert_refused_so(site, 507, "database_full")
+    ballast.drop()
+    assert_well_again(site)
+    with copy_of(site, ballast) as writer:
+        assert len(writer.rows("before") + writer.rows("during")) == 2
+
+
+def test_full_under_load(small):
+    site, ballast = small
+    with Senders(site, 8) as senders:
+        until(lambda: len(senders.accepted) > 100, "deliveries", 20)
+        for _ in range(3):
+            seen = senders.refusals.total()
+            until(
+                lambda s=seen: ballast.fill() or senders.refusals.total() > s,
+                "refusals", 20,
+            )
+            ballast.drop()
+            count = len(senders.accepted)
+            until(lambda c=count: len(senders.accepted) > c + 50, "more", 20)
+    assert set(senders.refusals) <= {
+        (507, "database_full"), (500, "database_error")
+    }
+    with copy_of(site, ballast) as writer:
+        assert senders.check_stored(writer) == len(senders.accepted)
+
+
+LONG = COMPLETED + b" " * 500_000
+
+
+def test_spool_runs_full(make_site):
+    """Large bodies wait for space, small ones need none."""
+    site = make_site()
+    spool = os.path.join(site.root, "spool")
+    os.mkdir(spool)
+    site.configure(spool=spool)
+    site.start("webhook", launcher=small_disk("1m", spool))
+    site.deliver("first", LONG)
+    ballast = Ballast(site.webhook.pid, spool)
+    ballast.fill()
+    for _ in range(3):
+        answer = site.post(site.signed("second"), LONG)
+        assert refusal(answer) == (507, "spool_full")
+        site.deliver("small", COMPLETED)
+    ballast.drop()
+    site.deliver("second", LONG)
+    jobs = [row[1] for row in site.writer.rows()]
+    assert jobs == ["first", "small", "second"]
+
+
+def test_spool_that_cannot_be_written(make_site):
+    site = make_site()
+    spool = os.path.join(site.root, "spool")
+    os.mkdir(spool, 0o555)
+    open_to_all(site)
+    site.configure(spool=spool)
+    site.start("webhook", **unprivileged(site, "webhook"))
+    answer = site.post(site.signed("large"), LONG)
+    assert refusal(answer) == (507, "spool_full")
+    site.deliver("small", COMPLETED)
+    os.chmod(spool, 0o777)
+    site.deliver("large", LONG)
+    assert os.listdir(spool) == []
+
+
+# -- other writers -----------------------------------------------------------
+
+
+def test_a_foreign_writer_never_fails(inbound):
+    """Plain Python, five seconds of patience, beside 32 connections that
+    deliver without pause."""
+    connection = sqlite3.connect(inbound.db, timeout=5)
+    slowest, count = 0.0, 0
+    with Senders(inbound, 32) as senders:
+        until(lambda: len(senders.accepted) > 32, "deliveries", 20)
+        begun = time.monotonic()
+        while count < 200 or time.monotonic() - begun < 3:
+            at = time.monotonic()
+            with connection:
+                connection.execute(
+                    "INSERT INTO job_events(job_id, type) VALUES('mine', 'x')"
+                )
+            slowest, count = max(slowest, time.monotonic() - at), count + 1
+        seconds = time.monotonic() - begun
+        delivered = len(senders.accepted)
+    connection.close()
+    assert not senders.refusals
+    print(
+        f"{count} foreign commits beside {delivered / seconds:.0f} deliveries/s,"
+        f" the slowest {slowest * 1000:.0f} ms"
+    )
+    assert len(inbound.writer.rows("mine")) == count
+    inbound.writer.connection.execute("DELETE FROM jobs WHERE job_id = 'mine'")
+    senders.check_stored()
