@@ -81,6 +81,20 @@ def test_every_flag_is_in_its_manual(name):
     assert set(listed) == {flag.replace("_", "-") for flag in flags(name)}
 
 
+@pytest.mark.parametrize(
+    "name, daemon",
+    [("events.cgi", "jobwire-events"), ("webhook.cgi", "jobwire-webhook")],
+)
+def test_cgi_programs_differ_as_their_manual_says(name, daemon):
+    own, others = flags(name), flags(daemon)
+    assert set(others) - set(own) == {"socket", "socket_mode", "workers"}
+    written = dict(
+        re.findall(r"(?m)^\.It Ic (\w+) Pq (.*)", manual("events.cgi", 8))
+    )
+    changed = {k: v for k, v in own.items() if others[k] != v}
+    assert changed == {k: v for k, v in written.items() if k in own}
+
+
 def test_every_command_is_in_the_manual():
     usage = run("jobwire", "--help").split("Exit status:")[0]
     written = re.findall(r"(?m)^\.It Cm (\w+)", manual("jobwire", 1))
