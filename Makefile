@@ -111,6 +111,13 @@ $(BIN)/%.cgi: $(OBJ)/cgi-bin/%.o $(LIB)
 	$(call say,LD)
 	$(link) $(LIBS)
 
+# For `make bundle`: an RPATH, because a RUNPATH does not count for what the
+# libraries need in their turn; or, with STATIC=1, no libraries.
+$(BUILD)/bundle/cgi-bin/%.cgi: $(OBJ)/cgi-bin/%.o $(LIB) FORCE
+	$(call say,LD)
+	$(link) $(if $(STATIC),-static-pie,-Wl,--disable-new-dtags,-rpath,'$$ORIGIN/lib') \
+		$(LIBS) $(if $(STATIC),-lm)
+
 $(BIN)/jobwire: $(TOOL_OBJS) $(LIB)
 	$(call say,LD)
 	$(link) $(LIBS)
@@ -218,6 +225,9 @@ dist: ## a tarball of the last commit in build/
 		-o build/jobwire-$(VERSION).tar.gz HEAD
 	@echo build/jobwire-$(VERSION).tar.gz
 
+bundle: $(addprefix $(BUILD)/bundle/cgi-bin/,$(CGI)) ## CGI programs for hosts that only take uploads [STATIC=1]
+	$(Q)scripts/bundle $(BUILD)/bundle build/jobwire-bundle.tar.gz
+
 deps: ## install Debian packages [G="build run test browser lint"]
 	@scripts/deps $(or $(G),build run test browser lint)
 
@@ -229,4 +239,4 @@ help: ## this list
 
 FORCE:
 .PHONY: all unit-programs run check unit integration browser asan asan-tests \
-	fuzz fuzz-run bench lint format install uninstall dist deps clean help FORCE
+	fuzz fuzz-run bench lint format install uninstall dist bundle deps clean help FORCE
