@@ -251,3 +251,31 @@ CREATE TABLE idempotency_keys (
 CREATE INDEX idempotency_keys_created_at ON idempotency_keys (created_at);
 
 PRAGMA user_version = 2;
+
+-- Version 3: who may read. Of tokens and tickets only SHA-256 digests (64 hex
+-- digits) are kept, so that a copy of the database lets nobody in.
+
+-- What `jobwire token revoke` took back: the token with that `jti`, or every
+-- token of that `sub` issued up to the second `revoked_at`. Times here are
+-- seconds since 1970, as in tokens.
+CREATE TABLE revoked (
+    kind       TEXT NOT NULL CHECK (kind IN ('jti', 'sub')),
+    digest     TEXT NOT NULL CHECK (length(digest) = 64),
+    revoked_at INTEGER NOT NULL,
+    PRIMARY KEY (kind, digest)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX revoked_at ON revoked (revoked_at);
+
+-- Tickets that nobody has used yet. `claims` is what the ticket stands for, as
+-- JSON: sub, exp, iat, jti and jobs of its token, and job_ids, the jobs that it
+-- was asked for.
+CREATE TABLE tickets (
+    digest     TEXT PRIMARY KEY NOT NULL CHECK (length(digest) = 64),
+    claims     TEXT NOT NULL CHECK (json_valid(claims)),
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX tickets_expires_at ON tickets (expires_at);
+
+PRAGMA user_version = 3;

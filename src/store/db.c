@@ -241,6 +241,15 @@ out:
 	return e;
 }
 
+enum err
+db_be_lazy(struct db *db)
+{
+	int rc = sqlite3_exec(
+	    db->h, "PRAGMA synchronous = NORMAL", NULL, NULL, NULL);
+
+	return rc == SQLITE_OK ? OK : stmt_failed(db, rc);
+}
+
 void
 db_close(struct db **db)
 {

@@ -49,6 +49,10 @@ enum { DB_EPOCH_SIZE = 9 };
 CHECK_RESULT enum err db_open(const char *path, enum db_mode mode, int busy_ms,
     struct db **ret, struct db_fault *fault);
 
+/* From now on this connection's commits do not wait for the disk: a power cut
+ * may undo them. For what is past use after one. ERR_IO. */
+CHECK_RESULT enum err db_be_lazy(struct db *db);
+
 /* Accepts NULL and half-opened ones. */
 void db_close(struct db **db);
 

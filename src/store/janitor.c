@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "store/events.h"
 #include "store/stmt.h"
+#include "store/tokens.h"
 
 enum {
 	/* A checkpoint that waits for readers holds up writers that long. */
@@ -287,6 +288,8 @@ janitor_prune(struct db *db, const struct janitor_config *cfg, bool *ret_more,
 		e = prune_aged(db, cfg->keep_days, ret_more);
 	if (e == OK && !*ret_more)
 		e = prune_events(db, cfg, ret_more, add_to);
+	if (e == OK && !*ret_more)
+		e = tokens_prune(db, clock_real_ms() / 1000);
 	return e;
 }
 

@@ -146,6 +146,28 @@ static const char *const sql[] = {
 	"ORDER BY k.id DESC LIMIT 1 OFFSET ?4) LIMIT ?5) ORDER BY id DESC",
     [STMT_DELETE_EVENT] = "DELETE FROM job_events WHERE id = ?1",
 
+    /* Revoking again moves the time on. */
+    [STMT_REVOKE] = "INSERT INTO revoked (kind, digest, revoked_at) "
+		    "VALUES (?1, ?2, ?3) ON CONFLICT (kind, digest) "
+		    "DO UPDATE SET revoked_at = excluded.revoked_at",
+    [STMT_IS_REVOKED] =
+	"SELECT EXISTS (SELECT 1 FROM revoked "
+	"WHERE kind = 'jti' AND digest = ?1) OR "
+	"EXISTS (SELECT 1 FROM revoked "
+	"WHERE kind = 'sub' AND digest = ?2 AND revoked_at >= ?3)",
+    [STMT_ADD_TICKET] = "INSERT INTO tickets (digest, claims, expires_at) "
+			"VALUES (?1, ?2, ?3)",
+    [STMT_HAS_TICKET] = "SELECT count(*) FROM tickets "
+			"WHERE digest = ?1 AND expires_at > ?2",
+    [STMT_TAKE_TICKET] = "DELETE FROM tickets "
+			 "WHERE digest = ?1 AND expires_at > ?2 "
+			 "RETURNING claims",
+    [STMT_OLD_TOKENS] =
+	"SELECT EXISTS (SELECT 1 FROM tickets WHERE expires_at <= ?1) OR "
+	"EXISTS (SELECT 1 FROM revoked WHERE revoked_at <= ?2)",
+    [STMT_DROP_TICKETS] = "DELETE FROM tickets WHERE expires_at <= ?1",
+    [STMT_DROP_REVOKED] = "DELETE FROM revoked WHERE revoked_at <= ?1",
+
     [STMT_READ_ALL] = READ_EVENTS(""),
     /* The owner's jobs first, then a seek into each: the cost is that of the
      * owner's jobs, however long the table is. */

@@ -67,6 +67,14 @@ enum stmt_id {
 	STMT_SLICE,	    /* id -> highest id of the next rows */
 	STMT_SURPLUS,	    /* id, id, is progress, keep, limit -> ids */
 	STMT_DELETE_EVENT,  /* id */
+	STMT_REVOKE,	    /* kind, digest, time */
+	STMT_IS_REVOKED,    /* jti, sub, issued at -> is it */
+	STMT_ADD_TICKET,    /* digest, claims, end */
+	STMT_HAS_TICKET,    /* digest, time -> is there */
+	STMT_TAKE_TICKET,   /* digest, time -> claims */
+	STMT_OLD_TOKENS,    /* time, time -> are there */
+	STMT_DROP_TICKETS,  /* time */
+	STMT_DROP_REVOKED,  /* time */
 	STMT_READ_ALL,	    /* id, limit -> rows of events.c */
 	STMT_READ_OWNER,    /* id, limit, owner -> rows of events.c */
 	STMT_READ_JOB,	    /* id, limit, job -> rows of events.c */

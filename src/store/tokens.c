@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Revocations and tickets as rows. Blocks on the disk, and where it writes on
+ * other writers.
+ */
+#include "store/tokens.h"
+
+#include <stddef.h>
+
+#include "store/stmt.h"
+
+enum err
+tokens_revoke(
+    struct db *db, const char *kind, const char *digest, int64_t now_s)
+{
+	sqlite3_stmt *st = NULL;
+	enum err e;
+
+	if ((e = db_begin(db)) != OK)
+		return e;
+	if ((e = stmt_open(db, STMT_REVOKE, &st)) == OK) {
+		stmt_bind_text(db, st, 1, kind);
+		stmt_bind_text(db, st, 2, digest);
+		stmt_bind_int(db, st, 3, now_s);
+		e = stmt_run(db, st);
+	}
+	if (e == OK)
+		return db_commit(db);
+	db_rollback(db);
+	return e;
+}
+
+enum err
+tokens_is_revoked(
+    struct db *db, const char *jti, const char *sub, int64_t iat_s, bool *ret)
+{
+	sqlite3_stmt *st = NULL;
+	int64_t is_revoked = 0;
+	enum err e = stmt_open(db, STMT_IS_REVOKED, &st);
+
+	if (e != OK)
+		return e;
+	stmt_bind_text(db, st, 1, jti);
+	stmt_bind_text(db, st, 2, sub);
+	stmt_bind_int(db, st, 3, iat_s);
+	e = stmt_run_int(db, st, 0, &is_revoked);
+	if (e == OK)
+		*ret = is_revoked != 0;
+	return e;
+}
+
+enum err
+tokens_add_ticket(
+    struct db *db, const char *digest, struct span claims, int64_t expires_at)
+{
+	sqlite3_stmt *st = NULL;
+	enum err e = stmt_open(db, STMT_ADD_TICKET, &st);
+
+	if (e != OK)
+		return e;
+	stmt_bind_text(db, st, 1, digest);
+	stmt_bind_span(db, st, 2, claims);
+	stmt_bind_int(db, st, 3, expires_at);
+	return stmt_run(db, st);
+}
+
+/* A look without the write lock: what is made up must not hold up writers. */
+static enum err
+has_ticket(struct db *db, const char *digest, int64_t now_s)
+{
+	sqlite3_stmt *st = NULL;
+	int64_t n = 0;
+	enum err e = stmt_open(db, STMT_HAS_TICKET, &st);
+
+	if (e != OK)
+		return e;
+	stmt_bind_text(db, st, 1, digest);
+	stmt_bind_int(db, st, 2, now_s);
+	e = stmt_run_int(db, st, 0, &n);
+	return e == OK && n == 0 ? ERR_NOENT : e;
+}
+
+static enum err
+delete_ticket(
+    struct db *db, const char *digest, int64_t now_s, struct buf *claims)
+{
+	sqlite3_stmt *st = NULL;
+	bool has_row = false;
+	enum err e = stmt_open(db, STMT_TAKE_TICKET, &st);
+
+	if (e != OK)
+		return e;
+	stmt_bind_text(db, st, 1, digest);
+	stmt_bind_int(db, st, 2, now_s);
+	e = stmt_step(db, st, &has_row);
+	if (e == OK && !has_row)
+		e = ERR_NOENT;
+	if (e == OK) {
+		buf_add_str(claims, (const char *)sqlite3_column_text(st, 0));
+		e = buf_ok(claims) ? stmt_step(db, st, &has_row) : ERR_NOMEM;
+	}
+	stmt_close(st);
+	return e;
+}
+
+enum err
+tokens_take_ticket(
+    struct db *db, const char *digest, int64_t now_s, struct buf *ret_claims)
+{
+	struct buf claims = BUF_INIT;
+	enum err e;
+
+	if ((e = has_ticket(db, digest, now_s)) != OK ||
+	    (e = db_begin(db)) != OK)
+		return e;
+	e = delete_ticket(db, digest, now_s, &claims);
+	if (e == OK)
+		e = db_commit(db);
+	else
+		db_rollback(db);
+	if (e == OK) {
+		buf_add_span(ret_claims, buf_span(&claims));
+		e = buf_ok(ret_claims) ? OK : ERR_NOMEM;
+	}
+	buf_done(&claims);
+	return e;
+}
+
+static enum err
+delete_before(struct db *db, unsigned id, int64_t before_s)
+{
+	sqlite3_stmt *st = NULL;
+	enum err e = stmt_open(db, id, &st);
+
+	if (e != OK)
+		return e;
+	stmt_bind_int(db, st, 1, before_s);
+	return stmt_run(db, st);
+}
+
+enum err
+tokens_prune(struct db *db, int64_t now_s)
+{
+	sqlite3_stmt *st = NULL;
+	int64_t has_old = 0;
+	enum err e;
+
+	if ((e = stmt_open(db, STMT_OLD_TOKENS, &st)) != OK)
+		return e;
+	stmt_bind_int(db, st, 1, now_s);
+	stmt_bind_int(db, st, 2, now_s - TOKENS_REVOKED_KEEP_S);
+	if ((e = stmt_run_int(db, st, 0, &has_old)) != OK || has_old == 0)
+		return e;
+	if ((e = db_begin(db)) != OK)
+		return e;
+	e = delete_before(db, STMT_DROP_TICKETS, now_s);
+	if (e == OK)
+		e = delete_before(
+		    db, STMT_DROP_REVOKED, now_s - TOKENS_REVOKED_KEEP_S);
+	if (e == OK)
+		return db_commit(db);
+	db_rollback(db);
+	return e;
+}
