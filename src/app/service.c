@@ -35,6 +35,16 @@ service_log_fault(enum err e, const struct db_fault *fault)
 	    fault->text[0] != '\0' ? fault->text : NULL);
 }
 
+void
+service_log_reload(enum err e, const struct buf *message)
+{
+	if (e == OK)
+		log_info("keys_reloaded");
+	else
+		log_error("keys_kept", "detail",
+		    message->len > 0 ? message->data : err_text(e));
+}
+
 int
 service_check(const struct settings *s, enum program program, enum db_mode mode)
 {
@@ -94,6 +104,11 @@ on_signal(void *arg, int signal)
 	struct service *sv = arg;
 	int64_t wait_ms = sv->settings->drain + EXIT_GRACE_MS;
 
+	if (signal == SIGHUP) {
+		if (sv->on_reload != NULL)
+			sv->on_reload(sv->arg);
+		return;
+	}
 	if (sv->cgi != NULL) { /* mostly, nobody reads the answer any more */
 		sv->is_cut_short = true;
 		loop_stop(sv->loop);
@@ -113,7 +128,7 @@ on_signal(void *arg, int signal)
 	fcgi_server_stop(sv->server);
 }
 
-static const int stop_signals[] = {SIGTERM, SIGINT, 0};
+static const int our_signals[] = {SIGTERM, SIGINT, SIGHUP, 0};
 
 enum err
 service_listen(const struct settings *s, enum program program, int *ret_fd)
@@ -124,7 +139,7 @@ service_listen(const struct settings *s, enum program program, int *ret_fd)
 	enum err e;
 
 	(void)sigemptyset(&set);
-	for (const int *sig = stop_signals; *sig != 0; sig++)
+	for (const int *sig = our_signals; *sig != 0; sig++)
 		(void)sigaddset(&set, *sig);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
 	e = sock_listen(s->socket, mode, ret_fd, &message);
@@ -181,7 +196,7 @@ service_start(struct service *sv, int listen_fd)
 		e = fcgi_server_new(sv->loop, listen_fd, &cfg, &sv->server);
 	/* After FCGX_Init(), which replaces handlers. */
 	if (e == OK)
-		e = loop_signals(sv->loop, stop_signals, on_signal, sv);
+		e = loop_signals(sv->loop, our_signals, on_signal, sv);
 	if (e != OK)
 		log_error("cannot_start", "error",
 		    e == ERR_SYS ? strerror(errno) : err_text(e));

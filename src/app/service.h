@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "conf/settings.h"
 #include "io/loop.h"
@@ -29,6 +30,9 @@ struct service {
 	/* Set by the program; called once, when it shall finish what it has
 	 * within settings->drain. May be NULL. */
 	void (*on_stop)(void *arg);
+	/* SIGHUP: read again what is in files of their own, keys above all, and
+	 * say with service_log_reload() how it went. May be NULL. */
+	void (*on_reload)(void *arg);
 	void (*on_request)(void *arg, struct exchange *x);
 	void *arg;
 };
@@ -42,8 +46,8 @@ int service_check(
 
 /*
  * Finds or makes the listening socket; -1 is that of a process that answers its
- * one CGI request instead. Logs what fails. Blocks SIGTERM and
- * SIGINT before: from when somebody can connect, a signal to stop waits for
+ * one CGI request instead. Logs what fails. Blocks SIGTERM, SIGINT and SIGHUP
+ * before: from when somebody can connect, a signal to stop waits for
  * service_run() and is lost neither to libfcgi's handlers nor to the default.
  */
 CHECK_RESULT enum err service_listen(
@@ -52,8 +56,8 @@ CHECK_RESULT enum err service_listen(
 /*
  * Makes the loop and the FastCGI server on listen_fd (takes it), or the CGI
  * transport on standard input and output; takes the signals (SIGTERM and SIGINT
- * stop). A CGI program's database gets its folder where that is missing. Logs
- * what fails. service_done() in any case.
+ * stop, SIGHUP reloads). A CGI program's database gets its folder where that is
+ * missing. Logs what fails. service_done() in any case.
  */
 CHECK_RESULT enum err service_start(struct service *sv, int listen_fd);
 
@@ -63,6 +67,9 @@ CHECK_RESULT enum err service_start(struct service *sv, int listen_fd);
 int service_run(struct service *sv, const char *name);
 
 void service_done(struct service *sv);
+
+/* Logs that keys were read again, or why the old ones stay. */
+void service_log_reload(enum err e, const struct buf *message);
 
 /* Logs why the database could not be opened. */
 void service_log_fault(enum err e, const struct db_fault *fault);

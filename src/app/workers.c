@@ -129,14 +129,19 @@ crew_start_due(struct crew *c)
 }
 
 static void
+crew_tell(struct crew *c, int signal)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (c->workers[i].pid != 0)
+			(void)kill(c->workers[i].pid, signal);
+}
+
+static void
 crew_stop(struct crew *c)
 {
 	if (c->signals_to_stop++ == 0)
 		c->on_stop(c->arg);
-	for (size_t i = 0; i < c->n; i++)
-		if (c->workers[i].pid != 0)
-			(void)kill(c->workers[i].pid,
-			    c->signals_to_stop == 1 ? SIGTERM : SIGKILL);
+	crew_tell(c, c->signals_to_stop == 1 ? SIGTERM : SIGKILL);
 }
 
 static void
@@ -165,6 +170,8 @@ crew_run(struct crew *c)
 				  : sigtimedwait(&c->signals, NULL, &t);
 		if (sig == SIGCHLD)
 			crew_reap(c);
+		else if (sig == SIGHUP)
+			crew_tell(c, SIGHUP);
 		else if (sig > 0)
 			crew_stop(c);
 	}
@@ -189,6 +196,7 @@ workers_run(size_t n, struct metrics *slots,
 	(void)sigemptyset(&c.signals);
 	(void)sigaddset(&c.signals, SIGTERM);
 	(void)sigaddset(&c.signals, SIGINT);
+	(void)sigaddset(&c.signals, SIGHUP);
 	(void)sigaddset(&c.signals, SIGCHLD);
 	(void)sigprocmask(SIG_BLOCK, &c.signals, &c.old_signals);
 	status = crew_run(&c);
