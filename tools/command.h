@@ -18,6 +18,7 @@ struct command_line {
 	char **args;
 	/* Flags that only some commands know; NULL when not given. */
 	const char *restore_id, *expires, *provider, *state;
+	const char *sub, *jti, *jobs, *ttl, *key;
 };
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
@@ -30,6 +31,8 @@ int command_publish(const struct command_line *c);
 int command_tail(const struct command_line *c);
 int command_prune(const struct command_line *c);
 int command_jobs(const struct command_line *c);
+int command_token(const struct command_line *c);
+int command_ticket(const struct command_line *c);
 
 /* Opens the settings' database, or says why not and returns NULL. Returns
  * owned (db_close). */

@@ -18,6 +18,12 @@ static const char usage[] =
     "  publish JOB TYPE [JSON]    store an event\n"
     "  tail [JOB...]              print events as they come\n"
     "  jobs [--state S]           list jobs, newest change first\n"
+    "  token mint --sub S [--jobs a,b] [--ttl 1h] [--key @FILE]\n"
+    "                             make a token for who may read\n"
+    "  token revoke --jti J | --sub S\n"
+    "                             take back a token, or all of S so far\n"
+    "  ticket --sub S [--jobs a,b] [--ttl 1h]\n"
+    "                             make a ticket: works once, for 30 seconds\n"
     "  prune                      remove what retention does not keep\n"
     "Exit status: 0 done, 1 failed, 2 wrong usage.\n";
 
@@ -31,6 +37,8 @@ static const struct {
     {"publish", 2, 3, command_publish},
     {"tail", 0, 64, command_tail},
     {"jobs", 0, 0, command_jobs},
+    {"token", 1, 1, command_token},
+    {"ticket", 0, 0, command_ticket},
     {"prune", 0, 0, command_prune},
 };
 
@@ -63,8 +71,7 @@ command_open(const struct command_line *c, enum db_mode mode)
 }
 
 /* Takes `--name VALUE` or `--name=VALUE` out of argv; NULL when it is not
- * there. These flags belong to commands, so they are not in the table of
- * settings. */
+ * there. */
 static const char *
 take_flag(int *argc, char **argv, const char *name)
 {
@@ -110,12 +117,24 @@ main(int argc, char **argv)
 {
 	struct settings s = {0};
 	struct command_line c = {.settings = &s};
+	/* These belong to commands, so they are not in the table of settings. */
+	const struct {
+		const char *name, **value;
+	} flags[] = {
+	    {"--restore-id", &c.restore_id},
+	    {"--expires", &c.expires},
+	    {"--provider", &c.provider},
+	    {"--state", &c.state},
+	    {"--sub", &c.sub},
+	    {"--jti", &c.jti},
+	    {"--jobs", &c.jobs},
+	    {"--ttl", &c.ttl},
+	    {"--key", &c.key},
+	};
 	int status;
 
-	c.restore_id = take_flag(&argc, argv, "--restore-id");
-	c.expires = take_flag(&argc, argv, "--expires");
-	c.provider = take_flag(&argc, argv, "--provider");
-	c.state = take_flag(&argc, argv, "--state");
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+		*flags[i].value = take_flag(&argc, argv, flags[i].name);
 	status = settings_main(&s, PROGRAM_TOOL, usage, argc, argv, &c.n);
 	if (status < 0 && s.check)
 		status = service_check(&s, PROGRAM_TOOL, DB_READ);

@@ -32,6 +32,7 @@ struct start {
 /* One worker. */
 struct events {
 	struct service service;
+	struct guard guard;
 	struct events_api api;
 	struct places *places; /* NULL: max_streams is ours alone */
 };
@@ -50,6 +51,43 @@ on_stop(void *arg)
 	struct events *ev = arg;
 
 	hub_drain(ev->api.hub);
+}
+
+static void
+on_reload(void *arg)
+{
+	struct events *ev = arg;
+	struct buf message = BUF_INIT;
+	enum err e = guard_reload(&ev->guard, &message);
+
+	service_log_reload(e, &message);
+	buf_done(&message);
+}
+
+static enum err
+load_guard(
+    struct guard *g, const struct settings *s, struct access_stats *stats)
+{
+	struct buf message = BUF_INIT;
+	enum err e = guard_init(g, s, stats, &message);
+
+	if (e != OK)
+		log_error("bad_jwt_key", "detail",
+		    message.len > 0 ? message.data : err_text(e));
+	buf_done(&message);
+	return e;
+}
+
+/* Finds bad keys before there are workers that would die of them. */
+static enum err
+check_keys(const struct settings *s)
+{
+	struct access_stats stats = {0};
+	struct guard g;
+	enum err e = load_guard(&g, s, &stats);
+
+	guard_done(&g);
+	return e;
 }
 
 static enum watch_scope
@@ -116,19 +154,22 @@ work(void *arg, size_t index)
 		.stats = &slot->fcgi,
 		.max_body = BODY_MAX,
 		.on_stop = on_stop,
+		.on_reload = on_reload,
 		.on_request = on_request,
 		.arg = &ev},
-	    .api = {.auth = (enum events_auth)s->events_auth,
+	    .api = {.guard = &ev.guard,
 		.cors_origins = s->cors_origins,
 		.slots = p->slots,
 		.n_slots = (size_t)s->workers},
 	};
 	int status = EXIT_FAILURE;
 
-	if (service_start(&ev.service, p->listen_fd) == OK &&
+	if (load_guard(&ev.guard, s, &slot->access) == OK &&
+	    service_start(&ev.service, p->listen_fd) == OK &&
 	    start_hub(&ev, p, slot) == OK)
 		status = service_run(&ev.service, "jobwire-events");
 	hub_free(&ev.api.hub);
+	guard_done(&ev.guard);
 	places_close(&ev.places);
 	service_done(&ev.service);
 	return status;
@@ -194,10 +235,12 @@ events_main(enum program program, const char *usage, int argc, char **argv)
 
 	status =
 	    settings_main(&p.settings, program, usage, argc, argv, &n_args);
-	if (status > 0 && settings_is_cgi(program))
-		say_later();
 	if (status < 0 && n_args > 0)
 		status = settings_misuse(usage);
+	if (status < 0 && check_keys(&p.settings) != OK)
+		status = EXIT_FAILURE;
+	if (status > 0 && settings_is_cgi(program))
+		say_later();
 	if (status < 0 && p.settings.check)
 		status = service_check(&p.settings, program, DB_READ);
 	if (status < 0)

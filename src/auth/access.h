@@ -6,29 +6,115 @@
 #define JOBWIRE_ACCESS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
+#include "auth/claims.h"
+#include "auth/jwt.h"
+#include "auth/limit.h"
+#include "auth/sign.h"
+#include "auth/ticket.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "conf/settings.h"
 #include "store/db.h"
+#include "web/answer.h"
 #include "web/request.h"
+
+struct access_stats {
+	uint64_t failures; /* credentials that were no good */
+	uint64_t limited;  /* requests turned away unread, after too many */
+};
+
+/* What decisions need; one per process. Several threads may share it, but only
+ * one may let tickets in. */
+struct guard {
+	enum events_auth mode;
+	const char *cookie;  /* borrowed: where else a token may be; NULL */
+	struct jwt *jwt;     /* owned; NULL in modes without tokens */
+	struct limit *limit; /* owned */
+	struct ticket_desk desk;
+	struct access_stats *stats; /* borrowed */
+};
+
+/*
+ * Takes what it needs from the settings, whose strings it borrows for its
+ * life, and loads keys. Errors as jwt_new(), with *message. guard_done() in any
+ * case. Blocks on key files.
+ */
+CHECK_RESULT enum err guard_init(struct guard *g, const struct settings *s,
+    struct access_stats *stats, struct buf *message);
+void guard_done(struct guard *g);
+
+/* Reads key files again; on failure the old keys stay. */
+CHECK_RESULT enum err guard_reload(struct guard *g, struct buf *message);
+
+/* How long a right lasts: what an open stream is looked at with again. */
+struct pass {
+	int64_t exp_s; /* seconds since 1970 */
+	int64_t iat_s; /* INT64_MIN: not known */
+	bool has_jti;
+	char jti[SIGN_DIGEST_SIZE], sub[SIGN_DIGEST_SIZE];
+};
+
+/* Is it still good? ERR_EXPIRED; ERR_AUTH: it was revoked; ERR_GONE without a
+ * database (NULL); else as tokens_is_revoked(). */
+CHECK_RESULT enum err pass_check(
+    const struct pass *p, struct db *db, int64_t now_s);
 
 /* Whom the request comes from, as far as the mode asks. */
 struct access {
 	enum events_auth mode;
-	const char *subject; /* borrowed from the request; NULL: anybody */
+	const char *subject;  /* borrowed from the request or from claims; NULL:
+				anybody */
+	struct claims claims; /* of a token or ticket */
+	char *job_ids;	      /* owned: a ticket is limited to these; NULL */
+	struct pass pass;
+	bool has_pass; /* the right ends */
+};
+void access_done(struct access *a);
+
+/* Why a request is not let in; static texts. */
+struct refusal {
+	int status;
+	const char *code, *message;
+	const char *challenge; /* for WWW-Authenticate; NULL: none */
+	int64_t retry_after_s; /* 0: none */
 };
 
+/* Fills the answer: the contract's error body and its header fields. */
+void access_refuse(struct answer *a, const struct refusal *why);
+
 /*
- * Authenticates. ERR_AUTH with *why, a sentence, when the mode wants a subject
- * and the request has none.
+ * Authenticates at time now_s. Uses a ticket up. ERR_AUTH with *why. Other
+ * errors: it cannot be said now (ERR_BUSY, ERR_GONE, ERR_NOMEM and what else
+ * reading the database gives). access_done() after OK.
  */
-CHECK_RESULT enum err access_identify(enum events_auth mode,
-    const struct request *r, struct access *ret, const char **why);
+CHECK_RESULT enum err access_identify(struct guard *g, struct db *db,
+    const struct request *r, int64_t now_s, struct access *ret,
+    struct refusal *why);
+
+/*
+ * The same in two steps, for whoever buys a ticket with a token. The first
+ * needs no database and runs on any thread; the second asks it whether the
+ * token was revoked. Errors as access_identify().
+ */
+CHECK_RESULT enum err access_read_token(struct guard *g,
+    const struct request *r, int64_t now_s, struct access *ret,
+    struct refusal *why);
+CHECK_RESULT enum err access_settle(struct guard *g, const struct access *a,
+    struct db *db, const struct request *r, int64_t now_s, struct refusal *why);
+
+/* Why a pass that was good is not now: *why for pass_check()'s ERR_EXPIRED or
+ * ERR_AUTH. */
+void access_explain(enum err e, struct refusal *why);
 
 /* May it read this job? In the mode job-id, knowing the id is the permission.
  * ERR_AUTH when not; ERR_GONE without a database (NULL); else as
  * jobs_owns(). */
 CHECK_RESULT enum err access_check_job(
     const struct access *a, struct db *db, const char *job_id);
+
+/* The owner whose jobs it may read all together; NULL: none. */
+const char *access_owner(const struct access *a);
 
 #endif

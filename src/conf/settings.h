@@ -22,7 +22,13 @@ enum program {
 };
 
 enum webhook_auth { WEBHOOK_AUTH_SIGNED, WEBHOOK_AUTH_NONE };
-enum events_auth { EVENTS_AUTH_JOB_ID, EVENTS_AUTH_SERVER };
+enum events_auth {
+	EVENTS_AUTH_JOB_ID,
+	EVENTS_AUTH_JWT,
+	EVENTS_AUTH_TICKET,
+	EVENTS_AUTH_SERVER,
+};
+enum jwt_alg { JWT_ALG_HS256, JWT_ALG_RS256, JWT_ALG_ES256 };
 enum inotify_use { INOTIFY_AUTO, INOTIFY_OFF };
 
 /* Durations in milliseconds, sizes in bytes. Strings are owned by this
@@ -46,6 +52,11 @@ struct settings {
 	char *spool;
 	int64_t body_timeout;
 	int events_auth;
+	int jwt_alg;
+	char *jwt_key;
+	char *jwt_issuer, *jwt_audience;
+	char *jwt_cookie;
+	int64_t auth_failures;
 	char *cors_origins;
 	int64_t heartbeat;
 	int64_t lifetime;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "auth/access.h"
+#include "base/clock.h"
 #include "live/json_form.h"
 #include "live/stream.h"
 #include "store/jobs.h"
@@ -28,6 +29,7 @@ struct call {
 	struct exchange *x;
 	const struct request *r;
 	struct access access;
+	bool wants_stream; /* an EventSource, as far as one can tell */
 };
 
 /* --- Answers -------------------------------------------------------------------- */
@@ -51,18 +53,33 @@ refuse(struct call *c, int status, const char *code, const char *message)
 	reply(c, &a);
 }
 
+/* It cannot be said now. */
+static void
+refuse_trouble(struct call *c, enum err e)
+{
+	struct stream_request req = {.wants_json = false};
+	struct buf headers = BUF_INIT;
+	struct answer a = ANSWER_INIT;
+
+	if (c->wants_stream) {
+		cors_add(&headers, c->api->cors_origins, c->r->origin);
+		req.headers = buf_span(&headers);
+		stream_refuse(c->api->hub, c->x, &req, e);
+		buf_done(&headers);
+	} else {
+		answer_trouble(&a, e);
+		reply(c, &a);
+	}
+}
+
 static void
 refuse_err(struct call *c, enum err e)
 {
-	struct answer a = ANSWER_INIT;
-
-	if (e == ERR_AUTH) {
+	if (e == ERR_AUTH)
 		refuse(c, 403, "job_forbidden",
 		    "This job does not belong to you.");
-		return;
-	}
-	answer_trouble(&a, e);
-	reply(c, &a);
+	else
+		refuse_trouble(c, e);
 }
 
 static void
@@ -140,7 +157,7 @@ job_list_check(struct call *c, const struct job_list *list)
 	}
 	for (size_t i = 0; i < list->n && e == OK; i++)
 		e = access_check_job(&c->access, c->api->hub->db, list->ids[i]);
-	if (e == OK && list->n == 0 && c->access.subject == NULL) {
+	if (e == OK && list->n == 0 && access_owner(&c->access) == NULL) {
 		refuse(c, 403, "owner_unknown",
 		    "A stream of all jobs of an owner needs an authenticated "
 		    "owner; name the jobs with job_id=");
@@ -213,10 +230,11 @@ open_stream(struct call *c, const struct job_list *jobs, bool wants_json,
 	    .last_event_id = last_event_id(c->r, &id),
 	    .wants_json = wants_json,
 	    .wait_ms = wait_ms,
+	    .pass = c->access.has_pass ? &c->access.pass : NULL,
 	};
 
 	if (jobs->n == 0)
-		req.sel.owner = c->access.subject;
+		req.sel.owner = access_owner(&c->access);
 	req.wants_beat_event =
 	    query_get(span_of(c->r->query), "heartbeat", &beat) &&
 	    span_eq_str(buf_span(&beat), "event");
@@ -413,24 +431,45 @@ find_route(const char *path, const char **ret_id)
 	return NULL;
 }
 
+/* Lets the request in, or answers it. */
+static bool
+authenticate(struct call *c)
+{
+	struct refusal why;
+	struct answer a = ANSWER_INIT;
+	enum err e = access_identify(c->api->guard, c->api->hub->db, c->r,
+	    clock_real_ms() / 1000, &c->access, &why);
+
+	if (e == ERR_AUTH) {
+		access_refuse(&a, &why);
+		reply(c, &a);
+	} else if (e != OK) {
+		refuse_trouble(c, e);
+	}
+	return e == OK;
+}
+
 void
 events_api_request(struct events_api *api, struct exchange *x)
 {
 	struct call c = {.api = api, .x = x, .r = x->request};
-	const char *path_id = NULL, *why = NULL;
+	const char *path_id = NULL;
 	const struct route *route = find_route(c.r->route, &path_id);
+	bool wants_json;
 
-	if (route == NULL)
+	if (route == NULL) {
 		refuse(&c, 404, "not_found", "There is nothing at this path.");
-	else if (strcmp(c.r->method, "OPTIONS") == 0)
+		return;
+	}
+	c.wants_stream = route->get == handle_events &&
+			 choose_form(c.r, &wants_json) && !wants_json;
+	if (strcmp(c.r->method, "OPTIONS") == 0)
 		handle_options(&c);
 	else if (strcmp(c.r->method, "GET") != 0 &&
 		 strcmp(c.r->method, "HEAD") != 0)
 		refuse(&c, 405, "method_not_allowed",
 		    "This path is read with GET.");
-	else if (!route->is_open &&
-		 access_identify(api->auth, c.r, &c.access, &why) != OK)
-		refuse(&c, 403, "not_authenticated", why);
-	else
+	else if (route->is_open || authenticate(&c))
 		route->get(&c, path_id);
+	access_done(&c.access);
 }

@@ -8,7 +8,7 @@
 
 #include <stddef.h>
 
-#include "conf/settings.h"
+#include "auth/access.h"
 #include "live/hub.h"
 #include "live/metrics.h"
 #include "web/exchange.h"
@@ -16,7 +16,7 @@
 /* All borrowed, for as long as requests come. */
 struct events_api {
 	struct hub *hub;
-	enum events_auth auth;
+	struct guard *guard;
 	const char *cors_origins;    /* NULL: none */
 	const struct metrics *slots; /* of all workers */
 	size_t n_slots;

@@ -85,6 +85,8 @@ static const char *const end_names[STREAM_END_KINDS] = {
     [STREAM_LIFETIME] = "lifetime",
     [STREAM_DRAINED] = "drained",
     [STREAM_LAGGED] = "lagged",
+    [STREAM_EXPIRED] = "expired",
+    [STREAM_REVOKED] = "revoked",
     [STREAM_LEFT] = "left",
     [STREAM_FAILED] = "failed",
 };
@@ -134,6 +136,10 @@ static const struct {
     {"requests_timed_out_total", "counter",
 	"Connections that took too long to send or to read.",
 	AT(fcgi.timed_out)},
+    {"auth_failures_total", "counter", "Tokens and tickets not accepted.",
+	AT(access.failures)},
+    {"auth_limited_total", "counter",
+	"Requests turned away after too many of these.", AT(access.limited)},
 };
 
 static uint64_t

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "auth/access.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "io/watch.h"
@@ -22,9 +23,11 @@ enum stream_end {
 	STREAM_COMPLETED, /* every job reached its end, or nothing was left */
 	STREAM_LIFETIME,
 	STREAM_DRAINED,
-	STREAM_LAGGED, /* behind for longer than lag_timeout */
-	STREAM_LEFT,   /* the client went away */
-	STREAM_FAILED, /* no memory, or the database was replaced under it */
+	STREAM_LAGGED,	/* behind for longer than lag_timeout */
+	STREAM_EXPIRED, /* the client's token */
+	STREAM_REVOKED, /* likewise */
+	STREAM_LEFT,	/* the client went away */
+	STREAM_FAILED,	/* no memory, or the database was replaced under it */
 	STREAM_END_KINDS,
 };
 
@@ -61,6 +64,7 @@ struct metrics {
 	struct hub_stats hub;
 	struct fcgi_stats fcgi;
 	struct watch_stats watch;
+	struct access_stats access;
 };
 
 /* Returns owned (metrics_free): n zeroed slots that survive fork() as shared

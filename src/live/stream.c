@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "live/json_form.h"
+#include "live/lease.h"
 #include "store/jobs.h"
 #include "web/sse.h"
 
@@ -51,6 +52,7 @@ stream_release(struct stream *s, enum stream_end why)
 		h->stats->closed[why]++;
 	}
 	free(s->headers);
+	free(s->lease);
 	free(s);
 }
 
@@ -139,6 +141,27 @@ stream_answer_json(struct stream *s, bool is_over)
 	answer_done(&a);
 }
 
+/* The client may read no longer: ERR_EXPIRED or ERR_AUTH says why. */
+static void
+stream_dismiss(struct stream *s, enum err e)
+{
+	struct exchange *x = s->x;
+	struct answer a = ANSWER_INIT;
+	struct refusal why;
+
+	if (!s->is_json) {
+		stream_finish(
+		    s, e == ERR_EXPIRED ? STREAM_EXPIRED : STREAM_REVOKED);
+		return;
+	}
+	access_explain(e, &why);
+	access_refuse(&a, &why);
+	buf_add_str(&a.headers, s->headers);
+	stream_release(s, STREAM_COMPLETED);
+	x->ops->answer(x, &a);
+	answer_done(&a);
+}
+
 /* --- Time ----------------------------------------------------------------------- */
 
 static void
@@ -149,6 +172,8 @@ stream_schedule(struct stream *s)
 
 	if (s->life_due_us < due)
 		due = s->life_due_us;
+	if (s->lease != NULL && lease_due_us(s->lease) < due)
+		due = lease_due_us(s->lease);
 	if (s->lag_since_us != 0 &&
 	    s->lag_since_us + cfg->lag_timeout_ms * 1000 < due)
 		due = s->lag_since_us + cfg->lag_timeout_ms * 1000;
@@ -194,9 +219,41 @@ stream_beat(struct stream *s, int64_t now)
 	const struct hub *h = s->hub;
 
 	s->beat_due_us = now + h->cfg.heartbeat_ms * 1000;
-	if (s->pending == NULL)
+	if (s->pending == NULL && !s->is_json)
 		stream_send(
 		    s, s->has_beat_event ? h->beat_event : h->beat_comment);
+}
+
+/* Tells the client that its right to read will end; later, when it takes
+ * nothing now. */
+static void
+stream_warn(struct stream *s, int64_t now)
+{
+	struct buf b = BUF_INIT;
+	struct frame *f = NULL;
+
+	s->lease->warn_us = s->pending != NULL ? now + 1000000 : INT64_MAX;
+	if (s->pending != NULL || s->is_json)
+		return;
+	lease_add_warning(&b, s->lease);
+	if (frame_new(&b, 0, FRAME_NEUTRAL, &f) == OK)
+		stream_send(s, f);
+	frame_unref(&f);
+}
+
+/* May the client still read? As long as that cannot be known, nothing can be
+ * read either. */
+static enum err
+stream_recheck(const struct stream *s, int64_t now)
+{
+	enum err e = OK;
+
+	if (s->lease != NULL && now >= s->lease->end_us)
+		return ERR_EXPIRED;
+	if (s->lease != NULL && now >= s->beat_due_us)
+		e = pass_check(
+		    &s->lease->pass, s->hub->db, clock_real_ms() / 1000);
+	return e == ERR_EXPIRED || e == ERR_AUTH ? e : OK;
 }
 
 static void
@@ -207,10 +264,13 @@ on_timer(struct timer *t)
 				      offsetof(struct stream, timer));
 	struct hub *h = s->hub;
 	int64_t now = loop_now_us(h->loop);
+	enum err e = stream_recheck(s, now);
 
 	if (s->lag_since_us != 0 &&
 	    now - s->lag_since_us >= h->cfg.lag_timeout_ms * 1000) {
 		stream_drop(s, STREAM_LAGGED);
+	} else if (e != OK) {
+		stream_dismiss(s, e);
 	} else if (now >= s->life_due_us && s->is_json) {
 		stream_answer_json(s, true);
 	} else if (now >= s->life_due_us) {
@@ -219,6 +279,8 @@ on_timer(struct timer *t)
 	} else {
 		if (now >= s->beat_due_us)
 			stream_beat(s, now);
+		if (s->lease != NULL && now >= s->lease->warn_us)
+			stream_warn(s, now);
 		if (s->is_gone)
 			stream_drop(s, STREAM_LEFT);
 		else
@@ -475,13 +537,13 @@ stream_draw_times(struct stream *s, const struct stream_request *req)
 	int64_t now = clock_mono_us();
 	int64_t life_us = s->hub->cfg.lifetime_ms * 1000;
 
+	/* For JSON it is but the time to look at its right to read again. */
+	s->beat_due_us =
+	    now + random_between(0, s->hub->cfg.heartbeat_ms * 1000);
 	if (req->wants_json) {
-		s->beat_due_us = INT64_MAX;
 		s->life_due_us = now + req->wait_ms * 1000;
 		return;
 	}
-	s->beat_due_us =
-	    now + random_between(0, s->hub->cfg.heartbeat_ms * 1000);
 	s->life_due_us = now + random_between(life_us - life_us / 10,
 				   life_us + life_us / 10);
 }
@@ -500,6 +562,7 @@ stream_new(struct hub *h, const struct stream_request *req,
 	size_t n_subs = req->sel.owner != NULL ? 1 : req->sel.n_jobs;
 	struct places *places = h->cfg.places;
 	struct stream *s;
+	bool is_whole = true;
 	enum err e = OK;
 
 	if (is_full(h))
@@ -525,15 +588,20 @@ stream_new(struct hub *h, const struct stream_request *req,
 	if (s->is_json) {
 		h->stats->waiting++;
 		s->headers = span_dup(req->headers);
+		is_whole = s->headers != NULL;
 	} else {
 		h->stats->open++;
 		h->stats->opened++;
+	}
+	if (req->pass != NULL) {
+		s->lease = lease_new(req->pass);
+		is_whole = is_whole && s->lease != NULL;
 	}
 	stream_draw_times(s, req);
 	e = stream_subscribe(s, &req->sel, place);
 	if (e == OK)
 		e = timer_set(h->loop, &s->timer, s->beat_due_us);
-	if (e != OK || (s->is_json && s->headers == NULL)) {
+	if (e != OK || !is_whole) {
 		stream_release(s, STREAM_FAILED);
 		return ERR_NOMEM;
 	}

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "auth/access.h"
 #include "base/buf.h"
 #include "io/loop.h"
 #include "live/hub.h"
@@ -23,8 +24,9 @@ struct stream {
 	LIST_ENTRY(stream) link;	/* hub->streams */
 	TAILQ_ENTRY(stream) ready_link; /* hub->ready, while is_queued */
 	struct hub *hub;
-	struct exchange *x; /* ours until end or drop */
-	struct timer timer; /* the next of the three below */
+	struct exchange *x;  /* ours until end or drop */
+	struct timer timer;  /* the next of the times here */
+	struct lease *lease; /* owned: how long its client may read; NULL */
 	int64_t beat_due_us;
 	int64_t life_due_us;
 	int64_t lag_since_us;  /* 0: the client keeps up */
@@ -54,6 +56,7 @@ struct stream_request {
 	bool wants_beat_event;
 	bool wants_json;
 	int64_t wait_ms; /* with wants_json: how long to wait for an event */
+	const struct pass *pass; /* how long the client may read; NULL */
 	/* Header fields of the answer, whatever it is (CORS). */
 	struct span headers;
 };
@@ -64,6 +67,11 @@ struct stream_request {
  */
 void stream_open(
     struct hub *h, struct exchange *x, const struct stream_request *req);
+
+/* Takes the exchange and answers it "not now", in the form that the client
+ * wants; of the request only wants_json and headers count. */
+void stream_refuse(struct hub *h, struct exchange *x,
+    const struct stream_request *req, enum err e);
 
 /* --- For stream_open.c ---------------------------------------------------------- */
 

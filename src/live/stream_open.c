@@ -160,9 +160,9 @@ answer_later(struct exchange *x, const struct stream_request *req,
 	send_answer(x, req, &a);
 }
 
-static void
-refuse(struct hub *h, struct exchange *x, const struct stream_request *req,
-    enum err e)
+void
+stream_refuse(struct hub *h, struct exchange *x,
+    const struct stream_request *req, enum err e)
 {
 	if (e == ERR_FULL) {
 		h->stats->overloads++;
@@ -207,7 +207,7 @@ open_json(struct hub *h, struct exchange *x, const struct stream_request *req,
 	if (e == OK)
 		e = stream_new(h, req, place, &s);
 	if (e != OK)
-		refuse(h, x, req, e);
+		stream_refuse(h, x, req, e);
 	else
 		stream_begin(s, x, NULL);
 }
@@ -242,7 +242,7 @@ open_sse(struct hub *h, struct exchange *x, const struct stream_request *req,
 	if (e == OK)
 		stream_begin(s, x, prelude);
 	else
-		refuse(h, x, req, e);
+		stream_refuse(h, x, req, e);
 	frame_unref(&prelude);
 }
 
@@ -254,7 +254,7 @@ stream_open(struct hub *h, struct exchange *x, const struct stream_request *req)
 
 	e = stream_locate(h, req, &place);
 	if (e != OK)
-		refuse(h, x, req, e);
+		stream_refuse(h, x, req, e);
 	else if (req->wants_json)
 		open_json(h, x, req, &place);
 	else if (place.is_finished)

@@ -151,7 +151,10 @@ def test_the_example_loads(make_site, tmp_path, name):
     assert changed <= {"config", "socket", "webhook_secret"}
     switched_on = check(name, str(all_on), site.db)
     changed = {k for k in as_shipped if as_shipped[k] != switched_on[k]}
-    assert changed <= {"config", "cors_origins"}
+    assert changed <= {
+        "config", "cors_origins", "jwt_key", "jwt_issuer", "jwt_audience",
+        "jwt_cookie",
+    }
 
 
 def test_check_reads_the_secret(make_site):

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Loads keys and makes and checks signatures, with libcrypto. What a token
+ * says, and which key it asks for, is jwt.c's business. Only jws_keys_load()
+ * blocks, on its files.
+ *
+ * Keys are parsed once, here: reading a PEM costs OpenSSL 3 more than five
+ * times what verifying with it does.
+ */
+#include "auth/jws.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+#include <openssl/ecdsa.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/pem.h>
+
+#include "base/file.h"
+
+enum {
+	KEY_FILE_MAX = 65536,
+	MAC_SIZE = 32,
+	COORDINATE_SIZE = 32, /* of P-256; a signature is two of them */
+};
+
+/* --- Loading -------------------------------------------------------------------- */
+
+static struct span
+trimmed(struct span s)
+{
+	while (s.n > 0 && memchr(" \t\r\n", *s.p, 4) != NULL) {
+		s.p++;
+		s.n--;
+	}
+	while (s.n > 0 && memchr(" \t\r\n", s.p[s.n - 1], 4) != NULL)
+		s.n--;
+	return s;
+}
+
+/* Never asks on a terminal. */
+static int
+no_passphrase(char *text, int size, int for_writing, void *arg)
+{
+	(void)text;
+	(void)size;
+	(void)for_writing;
+	(void)arg;
+	return -1;
+}
+
+static bool
+is_of_kind(const EVP_PKEY *pem, enum jwt_alg alg)
+{
+	char group[32];
+	size_t n;
+
+	if (alg == JWT_ALG_RS256)
+		return EVP_PKEY_get_base_id(pem) == EVP_PKEY_RSA &&
+		       EVP_PKEY_get_bits(pem) >= JWS_RSA_BITS_MIN;
+	return EVP_PKEY_get_base_id(pem) == EVP_PKEY_EC &&
+	       EVP_PKEY_get_group_name(pem, group, sizeof(group), &n) == 1 &&
+	       strcmp(group, "prime256v1") == 0;
+}
+
+static enum err
+load_pem(struct jws_key *key, struct span text, enum jwt_alg alg,
+    bool is_private, struct buf *message)
+{
+	BIO *bio = BIO_new_mem_buf(text.p, (int)text.n);
+
+	if (bio == NULL)
+		return ERR_NOMEM;
+	key->pem = is_private
+		       ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL)
+		       : PEM_read_bio_PUBKEY(bio, NULL, no_passphrase, NULL);
+	BIO_free(bio);
+	ERR_clear_error();
+	if (key->pem != NULL && is_of_kind(key->pem, alg))
+		return OK;
+	buf_addf(message, "not a %s key in PEM for %s",
+	    is_private ? "private" : "public",
+	    alg == JWT_ALG_RS256 ? "RS256 (RSA, 2048 bits or more)"
+				 : "ES256 (EC, P-256)");
+	return ERR_PROTO;
+}
+
+static enum err
+load_secret(struct jws_key *key, struct span text, struct buf *message)
+{
+	static const char pem[] = "-----BEGIN ";
+
+	/* A public key is no secret: with it anybody could sign. */
+	if (text.n >= sizeof(pem) - 1 &&
+	    memcmp(text.p, pem, sizeof(pem) - 1) == 0) {
+		buf_add_str(message, "HS256 takes a secret and not PEM");
+		return ERR_PROTO;
+	}
+	if (text.n < JWS_SECRET_MIN) {
+		buf_addf(message, "a secret for HS256 has %d bytes or more",
+		    JWS_SECRET_MIN);
+		return ERR_LIMIT;
+	}
+	key->secret.p = span_dup(text);
+	if (key->secret.p == NULL)
+		return ERR_NOMEM;
+	key->secret.n = text.n;
+	return OK;
+}
+
+/* `source` is @FILE or the key itself. */
+static enum err
+load_key(struct jws_keys *k, struct span name, struct span source,
+    bool is_private, struct buf *message)
+{
+	struct jws_key *key = &k->list[k->n++];
+	struct buf content = BUF_INIT;
+	char *path = NULL;
+	enum err e = OK;
+
+	*key = (struct jws_key){0};
+	if (name.n > 0 && (key->name = span_dup(name)) == NULL)
+		return ERR_NOMEM;
+	if (source.n > 0 && *source.p == '@') {
+		path = span_dup((struct span){source.p + 1, source.n - 1});
+		if (path == NULL)
+			return ERR_NOMEM;
+		buf_addf(message, "%s: ", path);
+		e = file_read(path, KEY_FILE_MAX, &content);
+		source = buf_span(&content);
+	}
+	if (e != OK)
+		buf_add_str(
+		    message, e == ERR_SYS ? strerror(errno) : err_text(e));
+	else if (k->alg == JWT_ALG_HS256)
+		e = load_secret(key, trimmed(source), message);
+	else
+		e = load_pem(key, source, k->alg, is_private, message);
+	if (e == OK)
+		buf_reset(message);
+	if (content.data != NULL)
+		OPENSSL_cleanse(content.data, content.len);
+	buf_done(&content);
+	free(path);
+	return e;
+}
+
+/* Takes `kid=@FILE` and the comma behind it off the list. */
+static bool
+cut_named(struct span *list, struct span *ret_name, struct span *ret_source)
+{
+	const char *end = memchr(list->p, ',', list->n);
+	struct span item = {
+	    list->p, end != NULL ? (size_t)(end - list->p) : list->n};
+	struct span name = {item.p, 0};
+
+	while (name.n < item.n && (item.p[name.n] > ' ') &&
+	       strchr("=@,", item.p[name.n]) == NULL)
+		name.n++;
+	if (name.n == 0 || name.n + 3 > item.n || item.p[name.n] != '=' ||
+	    item.p[name.n + 1] != '@')
+		return false;
+	*ret_name = name;
+	*ret_source = (struct span){item.p + name.n + 1, item.n - name.n - 1};
+	list->p += item.n + (end != NULL);
+	list->n -= item.n + (end != NULL);
+	return true;
+}
+
+/* How many named keys the value lists; 0: it is one key without a name. */
+static size_t
+count_named(struct span value)
+{
+	struct span name, source;
+	size_t n = 0;
+
+	while (value.n > 0 && cut_named(&value, &name, &source))
+		n++;
+	return value.n > 0 ? 0 : n;
+}
+
+enum err
+jws_keys_load(const char *value, enum jwt_alg alg, bool is_private,
+    struct jws_keys *ret, struct buf *message)
+{
+	struct span list = span_of(value), name = {0}, source = list;
+	size_t n_named = list.n > 0 ? count_named(list) : 0;
+	size_t n = list.n == 0 ? 0 : n_named > 0 ? n_named : 1;
+	struct jws_keys keys = {.alg = alg};
+	enum err e = OK;
+
+	if (n > 0 && (keys.list = calloc(n, sizeof(*keys.list))) == NULL)
+		return ERR_NOMEM;
+	while (e == OK && keys.n < n) {
+		if (n_named > 0)
+			(void)cut_named(&list, &name, &source);
+		e = load_key(&keys, name, source, is_private, message);
+	}
+	if (e == OK)
+		*ret = keys;
+	else
+		jws_keys_done(&keys);
+	return e;
+}
+
+void
+jws_keys_done(struct jws_keys *k)
+{
+	for (size_t i = 0; i < k->n; i++) {
+		char *bytes = (char *)(uintptr_t)k->list[i].secret.p;
+
+		if (bytes != NULL)
+			OPENSSL_cleanse(bytes, k->list[i].secret.n);
+		free(bytes);
+		free(k->list[i].name);
+		EVP_PKEY_free(k->list[i].pem);
+	}
+	free(k->list);
+	*k = (struct jws_keys){0};
+}
+
+const struct jws_key *
+jws_keys_find(const struct jws_keys *k, struct span kid)
+{
+	for (size_t i = 0; i < k->n; i++)
+		if (k->list[i].name == NULL ||
+		    span_eq_str(kid, k->list[i].name))
+			return &k->list[i];
+	return NULL;
+}
+
+/* --- Signatures ------------------------------------------------------------------ */
+
+static enum err
+make_mac(struct span key, struct span message, unsigned char ret[MAC_SIZE])
+{
+	return HMAC(EVP_sha256(), key.p, (int)key.n,
+		   (const unsigned char *)message.p, message.n, ret,
+		   NULL) != NULL
+		   ? OK
+		   : ERR_NOMEM;
+}
+
+/* The two numbers of an ECDSA signature (RFC 7518 section 3.4) in the form that
+ * libcrypto takes. Returns owned; NULL without memory. */
+static unsigned char *
+to_der(struct span raw, int *ret_n)
+{
+	const unsigned char *p = (const unsigned char *)raw.p;
+	ECDSA_SIG *sig = ECDSA_SIG_new();
+	BIGNUM *r = BN_bin2bn(p, COORDINATE_SIZE, NULL);
+	BIGNUM *s = BN_bin2bn(p + COORDINATE_SIZE, COORDINATE_SIZE, NULL);
+	unsigned char *der = NULL;
+
+	if (sig != NULL && r != NULL && s != NULL &&
+	    ECDSA_SIG_set0(sig, r, s) == 1) {
+		r = s = NULL; /* now the signature's */
+		*ret_n = i2d_ECDSA_SIG(sig, &der);
+	}
+	BN_free(r);
+	BN_free(s);
+	ECDSA_SIG_free(sig);
+	return der;
+}
+
+/* And back. */
+static enum err
+add_raw(struct buf *out, const unsigned char *der, size_t n)
+{
+	unsigned char raw[2 * COORDINATE_SIZE];
+	ECDSA_SIG *sig = d2i_ECDSA_SIG(NULL, &der, (long)n);
+	bool ok = sig != NULL &&
+		  BN_bn2binpad(ECDSA_SIG_get0_r(sig), raw, COORDINATE_SIZE) ==
+		      COORDINATE_SIZE &&
+		  BN_bn2binpad(ECDSA_SIG_get0_s(sig), raw + COORDINATE_SIZE,
+		      COORDINATE_SIZE) == COORDINATE_SIZE;
+
+	ECDSA_SIG_free(sig);
+	if (!ok)
+		return ERR_NOMEM;
+	buf_add(out, raw, sizeof(raw));
+	return buf_ok(out) ? OK : ERR_NOMEM;
+}
+
+static enum err
+verify_pem(
+    EVP_PKEY *pem, struct span message, const unsigned char *sig, size_t n)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	enum err e = ERR_NOMEM;
+
+	if (ctx != NULL &&
+	    EVP_DigestVerifyInit(ctx, NULL, EVP_sha256(), NULL, pem) == 1)
+		e = EVP_DigestVerify(ctx, sig, n,
+			(const unsigned char *)message.p, message.n) == 1
+			? OK
+			: ERR_AUTH;
+	EVP_MD_CTX_free(ctx);
+	ERR_clear_error();
+	return e;
+}
+
+enum err
+jws_verify(enum jwt_alg alg, const struct jws_key *key, struct span message,
+    struct span signature)
+{
+	unsigned char mac[MAC_SIZE], *der;
+	int n = 0;
+	enum err e;
+
+	switch (alg) {
+	case JWT_ALG_HS256:
+		if (signature.n != MAC_SIZE)
+			return ERR_AUTH;
+		e = make_mac(key->secret, message, mac);
+		if (e != OK)
+			return e;
+		return CRYPTO_memcmp(mac, signature.p, MAC_SIZE) == 0
+			   ? OK
+			   : ERR_AUTH;
+	case JWT_ALG_RS256:
+		return verify_pem(key->pem, message,
+		    (const unsigned char *)signature.p, signature.n);
+	case JWT_ALG_ES256:
+		if (signature.n != 2 * COORDINATE_SIZE)
+			return ERR_AUTH;
+		der = to_der(signature, &n);
+		e = der == NULL ? ERR_NOMEM
+				: verify_pem(key->pem, message, der, (size_t)n);
+		OPENSSL_free(der);
+		return e;
+	}
+	return ERR_AUTH;
+}
+
+static enum err
+sign_pem(enum jwt_alg alg, EVP_PKEY *pem, struct span message, struct buf *out)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	size_t n = (size_t)EVP_PKEY_get_size(pem);
+	unsigned char *sig = malloc(n);
+	enum err e = ERR_NOMEM;
+
+	if (ctx == NULL || sig == NULL ||
+	    EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, pem) != 1)
+		goto out;
+	if (EVP_DigestSign(ctx, sig, &n, (const unsigned char *)message.p,
+		message.n) != 1) {
+		e = ERR_AUTH;
+	} else if (alg == JWT_ALG_ES256) {
+		e = add_raw(out, sig, n);
+	} else {
+		buf_add(out, sig, n);
+		e = buf_ok(out) ? OK : ERR_NOMEM;
+	}
+out:
+	free(sig);
+	EVP_MD_CTX_free(ctx);
+	ERR_clear_error();
+	return e;
+}
+
+enum err
+jws_sign(enum jwt_alg alg, const struct jws_key *key, struct span message,
+    struct buf *out)
+{
+	unsigned char mac[MAC_SIZE];
+	enum err e;
+
+	if (alg != JWT_ALG_HS256)
+		return sign_pem(alg, key->pem, message, out);
+	e = make_mac(key->secret, message, mac);
+	if (e != OK)
+		return e;
+	buf_add(out, mac, sizeof(mac));
+	return buf_ok(out) ? OK : ERR_NOMEM;
+}

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What makes a token good: form, header, signature, claims, in this order, so
+ * that next to nothing is done with what nobody signed. Signatures are jws.c's
+ * business, who may read what access.c's. Blocks only in jwt_new() and
+ * jwt_reload(), on key files.
+ */
+#include "auth/jwt.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "auth/b64url.h"
+#include "web/jtext.h"
+
+struct jwt {
+	struct jwt_config cfg;
+	pthread_rwlock_t lock; /* over keys: readers verify */
+	struct jws_keys keys;
+};
+
+static const char *const alg_names[] = {
+    [JWT_ALG_HS256] = "HS256",
+    [JWT_ALG_RS256] = "RS256",
+    [JWT_ALG_ES256] = "ES256",
+};
+
+static enum err
+load(const struct jwt_config *cfg, struct jws_keys *ret, struct buf *message)
+{
+	struct jws_keys keys;
+	enum err e = jws_keys_load(cfg->key, cfg->alg, false, &keys, message);
+
+	if (e == OK && keys.n == 0) {
+		buf_add_str(message, "there is none");
+		e = ERR_AUTH;
+	}
+	if (e == OK)
+		*ret = keys;
+	return e;
+}
+
+enum err
+jwt_new(const struct jwt_config *config, struct jwt **ret, struct buf *message)
+{
+	struct jwt *jwt = calloc(1, sizeof(*jwt));
+	enum err e;
+
+	if (jwt == NULL)
+		return ERR_NOMEM;
+	jwt->cfg = *config;
+	e = load(config, &jwt->keys, message);
+	if (e != OK || pthread_rwlock_init(&jwt->lock, NULL) != 0) {
+		jws_keys_done(&jwt->keys);
+		free(jwt);
+		return e != OK ? e : ERR_NOMEM;
+	}
+	*ret = jwt;
+	return OK;
+}
+
+void
+jwt_free(struct jwt **jwt)
+{
+	if (*jwt == NULL)
+		return;
+	(void)pthread_rwlock_destroy(&(*jwt)->lock);
+	jws_keys_done(&(*jwt)->keys);
+	free(*jwt);
+	*jwt = NULL;
+}
+
+enum err
+jwt_reload(struct jwt *jwt, struct buf *message)
+{
+	struct jws_keys keys, old;
+	enum err e = load(&jwt->cfg, &keys, message);
+
+	if (e != OK)
+		return e;
+	(void)pthread_rwlock_wrlock(&jwt->lock);
+	old = jwt->keys;
+	jwt->keys = keys;
+	(void)pthread_rwlock_unlock(&jwt->lock);
+	jws_keys_done(&old);
+	return OK;
+}
+
+/* --- Checking -------------------------------------------------------------------- */
+
+/* Header, payload and signature of a token, decoded. */
+struct parts {
+	struct span message; /* what is signed; borrowed */
+	struct buf header, payload, signature;
+};
+
+static void
+parts_done(struct parts *p)
+{
+	buf_done(&p->header);
+	buf_done(&p->payload);
+	buf_done(&p->signature);
+}
+
+/* Exactly two dots; the payload is decoded later, when it is known to be
+ * signed. */
+static enum err
+split(struct span token, struct parts *p, struct span *ret_payload)
+{
+	const char *end = token.p + token.n, *dot, *last;
+	enum err e;
+
+	if (token.n == 0 || token.n > JWT_SIZE_MAX)
+		return ERR_AUTH;
+	dot = memchr(token.p, '.', token.n);
+	last = memrchr(token.p, '.', token.n);
+	if (dot == last)
+		return ERR_AUTH;
+	p->message = (struct span){token.p, (size_t)(last - token.p)};
+	*ret_payload = (struct span){dot + 1, (size_t)(last - dot - 1)};
+	e = b64url_read(
+	    (struct span){token.p, (size_t)(dot - token.p)}, &p->header);
+	if (e == OK)
+		e = b64url_read(
+		    (struct span){last + 1, (size_t)(end - last - 1)},
+		    &p->signature);
+	return e == ERR_PROTO ? ERR_AUTH : e;
+}
+
+/* The algorithm must be ours; what must be understood (crit) is not. The kid
+ * picks among our keys; keys and addresses in a header are passed over. */
+static enum err
+read_header(
+    const struct jwt *jwt, struct span header, const struct jws_key **ret_key)
+{
+	enum { ALG, CRIT, KID, N };
+	static const char *const names[N + 1] = {"alg", "crit", "kid", NULL};
+	struct buf alg = BUF_INIT, kid = BUF_INIT;
+	struct span v[N];
+	enum err e = claims_members(header, names, v);
+
+	if (e == OK &&
+	    (!claims_text(v[ALG], &alg) ||
+		(v[KID].n > 0 && !claims_text(v[KID], &kid)) || v[CRIT].n > 0))
+		e = ERR_AUTH;
+	if (e == OK && (!buf_ok(&alg) || !buf_ok(&kid)))
+		e = ERR_NOMEM;
+	if (e == OK && !span_eq_str(buf_span(&alg), alg_names[jwt->cfg.alg]))
+		e = ERR_AUTH;
+	if (e == OK) {
+		*ret_key = jws_keys_find(&jwt->keys, buf_span(&kid));
+		e = *ret_key != NULL ? OK : ERR_AUTH;
+	}
+	buf_done(&alg);
+	buf_done(&kid);
+	return e;
+}
+
+/* A value that must be this text, or NULL: any. */
+static bool
+is_text(struct span value, const char *expected)
+{
+	struct buf text = BUF_INIT;
+	bool is =
+	    expected == NULL || (claims_text(value, &text) &&
+				    span_eq_str(buf_span(&text), expected));
+
+	buf_done(&text);
+	return is;
+}
+
+/* RFC 7519 section 4.1.3: one name, or an array of them. */
+static bool
+has_audience(struct span value, const char *expected)
+{
+	struct jtext_iter it = {.rest = value};
+	struct span key, item;
+
+	if (value.n == 0 || jtext_kind(value) != JTEXT_ARRAY)
+		return is_text(value, expected);
+	while (expected != NULL && jtext_next(&it, &key, &item))
+		if (is_text(item, expected))
+			return true;
+	return expected == NULL;
+}
+
+static enum err
+check_claims(const struct jwt *jwt, struct span payload, int64_t now_s,
+    struct claims *ret)
+{
+	enum { ISS, AUD, NBF, N };
+	static const char *const names[N + 1] = {"iss", "aud", "nbf", NULL};
+	struct claims c;
+	struct span v[N];
+	int64_t nbf_s = 0, born_s;
+	enum err e = claims_members(payload, names, v);
+
+	if (e != OK)
+		return e;
+	if (!is_text(v[ISS], jwt->cfg.issuer) ||
+	    !has_audience(v[AUD], jwt->cfg.audience) ||
+	    (v[NBF].n > 0 && !claims_time(v[NBF], &nbf_s)) ||
+	    nbf_s > now_s + JWT_LEEWAY_S)
+		return ERR_AUTH;
+	e = claims_read(payload, &c);
+	if (e != OK)
+		return e;
+	born_s = c.iat_s != INT64_MIN ? c.iat_s : now_s;
+	if (born_s > now_s + JWT_LEEWAY_S ||
+	    c.exp_s > born_s + CLAIMS_LIFE_MAX_S)
+		e = ERR_AUTH;
+	else if (c.exp_s <= now_s)
+		e = ERR_EXPIRED;
+	if (e == OK)
+		*ret = c;
+	else
+		claims_done(&c);
+	return e;
+}
+
+enum err
+jwt_verify(
+    struct jwt *jwt, struct span token, int64_t now_s, struct claims *ret)
+{
+	struct parts p = {.header = BUF_INIT};
+	const struct jws_key *key = NULL;
+	struct span payload = {0};
+	enum err e = split(token, &p, &payload);
+
+	(void)pthread_rwlock_rdlock(&jwt->lock);
+	if (e == OK)
+		e = read_header(jwt, buf_span(&p.header), &key);
+	if (e == OK)
+		e = jws_verify(
+		    jwt->cfg.alg, key, p.message, buf_span(&p.signature));
+	(void)pthread_rwlock_unlock(&jwt->lock);
+	if (e == OK)
+		e = b64url_read(payload, &p.payload);
+	if (e == OK)
+		e = check_claims(jwt, buf_span(&p.payload), now_s, ret);
+	parts_done(&p);
+	return e == ERR_PROTO ? ERR_AUTH : e;
+}
+
+/* --- Making ---------------------------------------------------------------------- */
+
+static void
+add_text(struct buf *out, const char *name, const char *value)
+{
+	if (value == NULL)
+		return;
+	buf_addf(out, ",\"%s\":", name);
+	jtext_add_quoted(out, span_of(value));
+}
+
+enum err
+jwt_make(const struct jwt_config *config, const struct jws_keys *keys,
+    const struct claims *c, struct buf *out)
+{
+	const struct jws_key *key = &keys->list[0];
+	struct buf header = BUF_INIT, payload = BUF_INIT, signature = BUF_INIT;
+	struct buf token = BUF_INIT;
+	enum err e;
+
+	buf_addf(
+	    &header, "{\"alg\":\"%s\",\"typ\":\"JWT\"", alg_names[keys->alg]);
+	add_text(&header, "kid", key->name);
+	buf_add_char(&header, '}');
+	buf_add_char(&payload, '{');
+	claims_add(&payload, c);
+	add_text(&payload, "iss", config->issuer);
+	add_text(&payload, "aud", config->audience);
+	buf_add_char(&payload, '}');
+	b64url_add(&token, buf_span(&header));
+	buf_add_char(&token, '.');
+	b64url_add(&token, buf_span(&payload));
+	e = header.failed || payload.failed || token.failed
+		? ERR_NOMEM
+		: jws_sign(keys->alg, key, buf_span(&token), &signature);
+	buf_add_char(&token, '.');
+	b64url_add(&token, buf_span(&signature));
+	if (e == OK) {
+		buf_add_span(out, buf_span(&token));
+		e = buf_ok(out) && buf_ok(&token) ? OK : ERR_NOMEM;
+	}
+	buf_done(&header);
+	buf_done(&payload);
+	buf_done(&signature);
+	buf_done(&token);
+	return e;
+}

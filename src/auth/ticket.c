@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Makes and uses up tickets. Who gets one is for hook to decide, what it lets
+ * read for access.c. Blocks on the disk and, briefly, on other writers.
+ */
+#include "auth/ticket.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "auth/b64url.h"
+#include "auth/sign.h"
+#include "base/clock.h"
+#include "store/tokens.h"
+#include "web/jtext.h"
+
+enum {
+	RANDOM_BYTES = 24, /* 192 bits: nobody guesses one */
+	TEXT_SIZE = RANDOM_BYTES / 3 * 4,
+	/* So long nobody waits for a lock again: a database that is locked for
+	 * seconds would else hold up the loop for each client. */
+	PAUSE_US = 250 * 1000,
+};
+
+enum err
+ticket_make(struct db *db, const struct claims *c, struct span job_ids,
+    int64_t now_s, struct buf *ret)
+{
+	char bytes[RANDOM_BYTES], digest[SIGN_DIGEST_SIZE];
+	struct buf text = BUF_INIT, claims = BUF_INIT;
+	int64_t end_s = now_s + TICKET_LIFE_S;
+	enum err e;
+
+	random_bytes(bytes, sizeof(bytes));
+	b64url_add(&text, (struct span){bytes, sizeof(bytes)});
+	buf_add_char(&claims, '{');
+	claims_add(&claims, c);
+	if (job_ids.n > 0) {
+		buf_add_str(&claims, ",\"job_ids\":");
+		jtext_add_line(&claims, job_ids);
+	}
+	buf_add_char(&claims, '}');
+	e = buf_ok(&text) && buf_ok(&claims)
+		? sign_digest(buf_span(&text), digest)
+		: ERR_NOMEM;
+	if (e == OK)
+		e = tokens_add_ticket(db, digest, buf_span(&claims),
+		    end_s < c->exp_s ? end_s : c->exp_s);
+	if (e == OK) {
+		buf_add_span(ret, buf_span(&text));
+		e = buf_ok(ret) ? OK : ERR_NOMEM;
+	}
+	buf_done(&text);
+	buf_done(&claims);
+	return e;
+}
+
+static enum err
+read_claims(struct span text, struct claims *ret, char **ret_job_ids)
+{
+	static const char *const names[] = {"job_ids", NULL};
+	struct span job_ids = {0};
+	struct claims c;
+	enum err e = claims_read(text, &c);
+
+	if (e != OK)
+		return e;
+	e = claims_members(text, names, &job_ids);
+	if (e == OK && job_ids.n > 0) {
+		*ret_job_ids = span_dup(job_ids);
+		e = *ret_job_ids != NULL ? OK : ERR_NOMEM;
+	}
+	if (e == OK)
+		*ret = c;
+	else
+		claims_done(&c);
+	return e;
+}
+
+static enum err
+desk_open(struct ticket_desk *desk)
+{
+	enum err e;
+
+	if (desk->db != NULL && db_has_moved(desk->db))
+		db_close(&desk->db);
+	if (desk->db != NULL)
+		return OK;
+	e = db_open(desk->db_path, DB_WRITE, TICKET_BUSY_MS, &desk->db, NULL);
+	/* A power cut lasts longer than a ticket. */
+	if (e == OK)
+		e = db_be_lazy(desk->db);
+	return e == ERR_NOENT ? ERR_GONE : e;
+}
+
+static bool
+has_form(struct span ticket)
+{
+	struct buf bytes = BUF_INIT;
+	bool has = ticket.n == TEXT_SIZE && b64url_read(ticket, &bytes) == OK;
+
+	buf_done(&bytes);
+	return has;
+}
+
+enum err
+ticket_use(struct ticket_desk *desk, struct span ticket, int64_t now_s,
+    struct claims *ret, char **ret_job_ids)
+{
+	char digest[SIGN_DIGEST_SIZE];
+	struct buf text = BUF_INIT;
+	enum err e;
+
+	if (!has_form(ticket))
+		return ERR_AUTH;
+	if (clock_mono_us() < desk->closed_until_us)
+		return ERR_BUSY;
+	e = desk_open(desk);
+	if (e == OK)
+		e = sign_digest(ticket, digest);
+	if (e == OK) {
+		e = tokens_take_ticket(desk->db, digest, now_s, &text);
+		if (e == ERR_NOENT)
+			e = ERR_AUTH;
+		else if (e == ERR_IO || e == ERR_CORRUPT)
+			db_close(&desk->db);
+	}
+	if (e == ERR_BUSY)
+		desk->closed_until_us = clock_mono_us() + PAUSE_US;
+	if (e == OK)
+		e = read_claims(buf_span(&text), ret, ret_job_ids);
+	buf_done(&text);
+	return e;
+}
+
+void
+ticket_desk_done(struct ticket_desk *desk)
+{
+	db_close(&desk->db);
+}

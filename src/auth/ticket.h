@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Tickets: credentials for a URL, where a token must not stand. Layer: auth.
+ * One works once, within TICKET_LIFE_S, and stands for the claims of the token
+ * that it was got with; the database has its digest only.
+ */
+#ifndef JOBWIRE_TICKET_H
+#define JOBWIRE_TICKET_H
+
+#include <stdint.h>
+
+#include "auth/claims.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "store/db.h"
+
+enum { TICKET_LIFE_S = 30 };
+
+/*
+ * Makes a ticket and stores it, within the caller's transaction; its text is
+ * appended to *ret. job_ids is a checked JSON array of strings: the jobs that
+ * it is limited to; empty: it is not. Errors as tokens_add_ticket().
+ */
+CHECK_RESULT enum err ticket_make(struct db *db, const struct claims *c,
+    struct span job_ids, int64_t now_s, struct buf *ret);
+
+/* Where tickets are used: a connection that writes, opened when first needed.
+ * Zeroed but for the path, which is borrowed. */
+struct ticket_desk {
+	const char *db_path;
+	struct db *db;
+	int64_t closed_until_us; /* the database was locked */
+};
+
+/*
+ * Uses the ticket up. *ret_job_ids: owned, as given to ticket_make(); NULL:
+ * none. ERR_AUTH: there is no such ticket, or it was used, or is too old;
+ * ERR_BUSY: the database is locked, ask again later; else as db_open() and
+ * db_commit(). claims_done() and free() after OK. Blocks for TICKET_BUSY_MS at
+ * most on other writers, and after that has happened for some time not at all.
+ */
+enum { TICKET_BUSY_MS = 20 };
+CHECK_RESULT enum err ticket_use(struct ticket_desk *desk, struct span ticket,
+    int64_t now_s, struct claims *ret, char **ret_job_ids);
+
+void ticket_desk_done(struct ticket_desk *desk);
+
+#endif

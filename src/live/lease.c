@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The times of a right to read. What happens then is stream.c's business.
+ * Never blocks.
+ */
+#include "live/lease.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+
+struct lease *
+lease_new(const struct pass *pass)
+{
+	struct lease *l = malloc(sizeof(*l));
+	int64_t left_ms = pass->exp_s * 1000 - clock_real_ms();
+
+	if (l == NULL)
+		return NULL;
+	l->pass = *pass;
+	l->end_us = clock_mono_us() + left_ms * 1000;
+	l->warn_us = l->end_us - (int64_t)LEASE_WARNING_S * 1000000;
+	return l;
+}
+
+int64_t
+lease_due_us(const struct lease *l)
+{
+	return l->warn_us < l->end_us ? l->warn_us : l->end_us;
+}
+
+void
+lease_add_warning(struct buf *out, const struct lease *l)
+{
+	int64_t left_us = l->end_us - clock_mono_us();
+
+	buf_addf(out, "event: expiring\ndata: {\"expires_in\":%lld}\n\n",
+	    (long long)(left_us > 0 ? (left_us + 999999) / 1000000 : 0));
+}

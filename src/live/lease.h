@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * How long the client of a stream may read. Layer: live; embedded in streams
+ * whose right to read ends, that is those opened with a token or a ticket.
+ */
+#ifndef JOBWIRE_LEASE_H
+#define JOBWIRE_LEASE_H
+
+#include <stdint.h>
+
+#include "auth/access.h"
+#include "base/buf.h"
+
+enum { LEASE_WARNING_S = 30 };
+
+struct lease {
+	struct pass pass;
+	int64_t warn_us; /* CLOCK_MONOTONIC; INT64_MAX: the client was told */
+	int64_t end_us;	 /* likewise */
+};
+
+/* Returns owned (free()); NULL without memory. */
+struct lease *lease_new(const struct pass *pass);
+
+/* The earlier of the two times. */
+int64_t lease_due_us(const struct lease *l);
+
+/* Appends the event that says how many seconds are left. It has no id: the
+ * client's place stays what it is. */
+void lease_add_warning(struct buf *out, const struct lease *l);
+
+#endif

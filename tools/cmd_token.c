@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The commands about who may read: they make tokens and tickets, and take
+ * tokens back.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "auth/b64url.h"
+#include "auth/claims.h"
+#include "auth/jwt.h"
+#include "auth/sign.h"
+#include "auth/ticket.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/opt.h"
+#include "command.h"
+#include "store/tokens.h"
+#include "web/jtext.h"
+#include "web/sse.h"
+
+enum { JTI_BYTES = 16 };
+
+/* What a new token or ticket says, from --sub, --jobs and --ttl. Strings point
+ * into the buffers. */
+struct wish {
+	struct claims claims;
+	struct buf jobs, jti;
+};
+
+static void
+wish_done(struct wish *w)
+{
+	buf_done(&w->jobs);
+	buf_done(&w->jti);
+}
+
+/* `a,b` as a JSON array. False: one of them is no job id. */
+static bool
+add_job_ids(struct buf *out, const char *list)
+{
+	size_t n;
+
+	buf_add_char(out, '[');
+	for (const char *p = list;; p += n + 1) {
+		n = strcspn(p, ",");
+		if (!sse_job_id_ok((struct span){p, n}))
+			return false;
+		jtext_add_quoted(out, (struct span){p, n});
+		if (p[n] == '\0')
+			break;
+		buf_add_char(out, ',');
+	}
+	buf_add_char(out, ']');
+	return true;
+}
+
+static bool
+is_text(const char *text)
+{
+	struct buf quoted = BUF_INIT, meaning = BUF_INIT;
+	bool is;
+
+	jtext_add_quoted(&quoted, span_of(text));
+	is = *text != '\0' && buf_ok(&quoted) &&
+	     claims_text(buf_span(&quoted), &meaning);
+	buf_done(&quoted);
+	buf_done(&meaning);
+	return is;
+}
+
+/* EXIT_DONE, or it has said what is wrong. */
+static int
+read_wish(const struct command_line *c, const char *what, struct wish *w)
+{
+	int64_t ttl_ms = INT64_C(3600) * 1000;
+	char bytes[JTI_BYTES];
+
+	if (c->sub == NULL || !is_text(c->sub))
+		return command_misuse(what, "--sub names who may read");
+	if (c->jobs != NULL && !add_job_ids(&w->jobs, c->jobs))
+		return command_misuse(what, "--jobs takes job ids: a,b");
+	if (c->ttl != NULL &&
+	    (opt_parse_duration(c->ttl, &ttl_ms) != OK || ttl_ms < 1000 ||
+		ttl_ms / 1000 > CLAIMS_LIFE_MAX_S))
+		return command_misuse(
+		    what, "--ttl takes a time such as 1h, at most 366d");
+	random_bytes(bytes, sizeof(bytes));
+	b64url_add(&w->jti, (struct span){bytes, sizeof(bytes)});
+	if (!buf_ok(&w->jobs) || !buf_ok(&w->jti))
+		return command_fail(what, "out of memory");
+	w->claims.sub = (char *)(uintptr_t)c->sub;
+	w->claims.jti = w->jti.data;
+	w->claims.jobs = w->jobs.data;
+	w->claims.iat_s = clock_real_ms() / 1000;
+	w->claims.exp_s = w->claims.iat_s + ttl_ms / 1000;
+	return EXIT_DONE;
+}
+
+/* The keys that can sign: --key, else the secret of HS256. */
+static enum err
+load_keys(const struct command_line *c, struct jws_keys *ret, struct buf *why)
+{
+	const struct settings *s = c->settings;
+	enum jwt_alg alg = (enum jwt_alg)s->jwt_alg;
+	struct jws_keys keys = {0};
+	enum err e = OK;
+
+	if (c->key != NULL)
+		e = jws_keys_load(c->key, alg, true, &keys, why);
+	else if (alg == JWT_ALG_HS256)
+		e = jws_keys_load(s->jwt_key, alg, true, &keys, why);
+	if (e == OK && keys.n == 0) {
+		buf_add_str(why, alg == JWT_ALG_HS256
+				     ? "set jwt_key first"
+				     : "name the private key: --key @FILE");
+		e = ERR_AUTH;
+	}
+	if (e == OK)
+		*ret = keys;
+	return e;
+}
+
+static int
+mint(const struct command_line *c)
+{
+	const struct settings *s = c->settings;
+	struct jwt_config cfg = {
+	    (enum jwt_alg)s->jwt_alg, NULL, s->jwt_issuer, s->jwt_audience};
+	struct buf token = BUF_INIT, why = BUF_INIT;
+	struct jws_keys keys = {0};
+	struct wish w = {.jobs = BUF_INIT};
+	int status = read_wish(c, "token", &w);
+	enum err e;
+
+	if (status != EXIT_DONE)
+		goto out;
+	e = load_keys(c, &keys, &why);
+	if (e == OK)
+		e = jwt_make(&cfg, &keys, &w.claims, &token);
+	if (e != OK)
+		status =
+		    command_fail("token", why.len > 0 ? why.data : err_text(e));
+	else if (s->json)
+		(void)printf("{\"token\":\"%s\",\"jti\":\"%s\","
+			     "\"exp\":%" PRId64 "}\n",
+		    token.data, w.claims.jti, w.claims.exp_s);
+	else
+		(void)puts(token.data);
+out:
+	jws_keys_done(&keys);
+	wish_done(&w);
+	buf_done(&token);
+	buf_done(&why);
+	return status;
+}
+
+static int
+revoke(const struct command_line *c)
+{
+	const char *kind = c->jti != NULL ? "jti" : "sub";
+	const char *value = c->jti != NULL ? c->jti : c->sub;
+	char digest[SIGN_DIGEST_SIZE];
+	struct db *db;
+	enum err e;
+
+	if ((c->jti == NULL) == (c->sub == NULL) || !is_text(value))
+		return command_misuse("token", "revoke takes --jti or --sub");
+	db = command_open(c, DB_WRITE);
+	if (db == NULL)
+		return EXIT_FAILED;
+	e = sign_digest(span_of(value), digest);
+	if (e == OK)
+		e = tokens_revoke(db, kind, digest, clock_real_ms() / 1000);
+	if (e == OK)
+		(void)puts(
+		    c->settings->json ? "{\"revoked\":true}" : "revoked");
+	else
+		(void)command_fail("token", db_last_fault(db)->text[0] != '\0'
+						? db_last_fault(db)->text
+						: err_text(e));
+	db_close(&db);
+	return e == OK ? EXIT_DONE : EXIT_FAILED;
+}
+
+int
+command_token(const struct command_line *c)
+{
+	if (strcmp(c->args[0], "mint") == 0)
+		return mint(c);
+	if (strcmp(c->args[0], "revoke") == 0)
+		return revoke(c);
+	return command_misuse("token", "mint or revoke?");
+}
+
+int
+command_ticket(const struct command_line *c)
+{
+	struct buf ticket = BUF_INIT;
+	struct wish w = {.jobs = BUF_INIT};
+	struct db *db = NULL;
+	int status = read_wish(c, "ticket", &w);
+	enum err e;
+
+	if (status == EXIT_DONE && (db = command_open(c, DB_WRITE)) == NULL)
+		status = EXIT_FAILED;
+	if (status != EXIT_DONE)
+		goto out;
+	e = db_begin(db);
+	if (e == OK)
+		e = ticket_make(
+		    db, &w.claims, (struct span){0}, w.claims.iat_s, &ticket);
+	if (e == OK)
+		e = db_commit(db);
+	else
+		db_rollback(db);
+	if (e != OK)
+		status = command_fail("ticket", err_text(e));
+	else
+		(void)printf(c->settings->json
+				 ? "{\"ticket\":\"%s\",\"expires_in\":30}\n"
+				 : "%s\n",
+		    ticket.data);
+out:
+	db_close(&db);
+	wish_done(&w);
+	buf_done(&ticket);
+	return status;
+}
