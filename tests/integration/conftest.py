@@ -60,6 +60,16 @@ def fixture_web(site):
     return Nginx(site).start()
 
 
+def pytest_collection_modifyitems(items):
+    """What looks back on all tests runs after them."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
+def pytest_configure(config):
+    """Our marker."""
+    config.addinivalue_line("markers", "last: runs after all other tests")
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     """Shows the logs of a test that failed before its sites are removed."""

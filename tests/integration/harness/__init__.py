@@ -9,4 +9,6 @@ site      one installation: folder, configuration, database, programs
 publish   events and deliveries: foreign writers, signed URLs
 webserver a real web server in front: nginx, apache, lighttpd
 http2     an HTTP/2 client, which is curl
+tokens    JSON Web Tokens, good and bad
+leaks     secrets of a whole run, and all that was written during it
 """

@@ -3,6 +3,7 @@
 import collections
 import json
 
+from . import leaks
 from .wait import Deadline
 
 
@@ -40,9 +41,16 @@ class HeadParser:
         self.headers = {}
         self.fields = []  # (name, value) as they came
         self._text = b""
+        self._tap = leaks.Tap()
 
     def feed(self, data):
         """Takes bytes; returns those that are no longer of the head."""
+        rest = self._feed(data)
+        if self.status != 201:  # which is there to hand something out
+            self._tap.take(rest)
+        return rest
+
+    def _feed(self, data):
         if self.done:
             return data
         self._text += data
@@ -50,6 +58,7 @@ class HeadParser:
             head, found, rest = self._text.partition(end)
             if found:
                 self._parse(head.decode("latin-1").splitlines())
+                self._tap.take(head)
                 self.done = True
                 return rest
         return b""

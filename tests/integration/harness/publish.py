@@ -11,6 +11,7 @@ import subprocess
 import time
 import urllib.parse
 
+from . import leaks
 from .wait import patience
 
 FIXTURES = os.path.join(
@@ -105,7 +106,8 @@ def sign(secret, provider, job, restore_id, exp):
         ["jobwire-webhook-v1", provider, job, restore_id, str(exp)]
     )
     digest = hmac.new(secret.encode(), message.encode(), hashlib.sha256)
-    return base64.urlsafe_b64encode(digest.digest()).decode().rstrip("=")
+    signature = base64.urlsafe_b64encode(digest.digest()).decode()
+    return leaks.secret(signature.rstrip("="))
 
 
 def signed_query(

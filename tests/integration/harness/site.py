@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import urllib.parse
 
+from . import leaks
 from .fastcgi import FastcgiEndpoint
 from .process import Family, Server, log_faults, read_text
 from .publish import RUNPOD, ForeignWriter, signed_query
@@ -24,7 +25,7 @@ _ROOT = os.path.abspath(
 BIN = os.path.abspath(
     os.environ.get("JOBWIRE_BIN", os.path.join(_ROOT, "build", "bin"))
 )
-SECRET = "harness-secret-0123456789abcdef"
+SECRET = leaks.secret("harness-secret-0123456789abcdef")
 PREFIX = "/api/v1"
 _JSON = {"Content-Type": "application/json"}
 
@@ -35,6 +36,9 @@ _SETTINGS = {
     "drain": "200ms",
     "socket_mode": "0666",
 }
+_SECRET_SETTINGS = (
+    "webhook_secret", "publish_keys", "standard_secret", "jwt_key",
+)
 
 
 def source_root():
@@ -132,6 +136,10 @@ class Site:
         for name in ("webhook_secret", "publish_keys"):
             if values.get(name):
                 self._secrets.update(values[name].split(","))
+        for name in _SECRET_SETTINGS:
+            for part in (values.get(name) or "").split(","):
+                if len(part) >= 16 and "@" not in part:
+                    leaks.secret(part)
         with open(self.config, "w", encoding="utf-8") as file:
             for name, value in values.items():
                 if value is not None:
@@ -145,6 +153,7 @@ class Site:
             capture_output=True, text=True, timeout=patience(30),
             env=self._environment, stdin=subprocess.DEVNULL, **options,
         )
+        leaks.note("stderr of jobwire", done.stderr.encode())
         assert "Sanitizer" not in done.stderr, done.stderr
         if check:
             assert done.returncode == 0, done.stderr
@@ -304,6 +313,7 @@ class Site:
         for process in self.processes:
             if process.is_alive():
                 process.kill()
+        leaks.note_site(self)
         with contextlib.suppress(FileNotFoundError):
             os.chmod(self.db_folder, stat.S_IRWXU)
         shutil.rmtree(self.root, ignore_errors=True)
