@@ -21,6 +21,8 @@ struct webhook {
 	struct webhook_config cfg;
 	struct webhook_api *api; /* of a daemon */
 	struct hook_keys keys;	 /* until the api has them */
+	struct guard guard;
+	struct access_stats access_stats;
 };
 
 static void
@@ -41,6 +43,8 @@ load_keys(struct webhook *w, const struct settings *s)
 	struct buf message = BUF_INIT;
 	enum err e = hook_keys_load(s, &w->keys, &message);
 
+	if (e == OK)
+		e = guard_init(&w->guard, s, &w->access_stats, &message);
 	if (e != OK)
 		log_error("bad_secret", "detail",
 		    message.len > 0 ? message.data : err_text(e));
@@ -52,6 +56,29 @@ load_keys(struct webhook *w, const struct settings *s)
 	return e;
 }
 
+/* All keys are good, or all stay as they were. */
+static void
+on_reload(void *arg)
+{
+	struct webhook *w = arg;
+	struct buf message = BUF_INIT;
+	struct hook_keys keys = {0};
+	enum err e = hook_keys_load(w->service.settings, &keys, &message);
+
+	if (e == OK)
+		e = guard_reload(&w->guard, &message);
+	if (e != OK) {
+		hook_keys_done(&keys);
+	} else if (w->api != NULL) {
+		webhook_api_set_keys(w->api, &keys);
+	} else {
+		hook_keys_done(&w->keys);
+		w->keys = keys;
+	}
+	service_log_reload(e, &message);
+	buf_done(&message);
+}
+
 static void
 configure(struct webhook *w, enum program program, const struct settings *s)
 {
@@ -60,11 +87,14 @@ configure(struct webhook *w, enum program program, const struct settings *s)
 	    .stats = &w->stats,
 	    .max_body = (size_t)s->max_body,
 	    .on_request = on_request,
+	    .on_reload = on_reload,
 	    .arg = w};
 	w->cfg = (struct webhook_config){
 	    .db_path = s->db,
 	    .base_url = s->base_url,
 	    .api_prefix = s->api_prefix,
+	    .cors_origins = s->cors_origins,
+	    .guard = &w->guard,
 	    .transport = &w->stats,
 	    .is_open = s->webhook_auth == WEBHOOK_AUTH_NONE,
 	    .inline_output = (size_t)s->inline_output,
@@ -123,6 +153,7 @@ webhook_main(enum program program, const char *usage, int argc, char **argv)
 		status = run(&w, &s);
 	}
 	hook_keys_done(&w.keys);
+	guard_done(&w.guard);
 	settings_done(&s);
 	return status;
 }

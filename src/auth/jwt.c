@@ -29,15 +29,20 @@ static const char *const alg_names[] = {
 static enum err
 load(const struct jwt_config *cfg, struct jws_keys *ret, struct buf *message)
 {
-	struct jws_keys keys;
-	enum err e = jws_keys_load(cfg->key, cfg->alg, false, &keys, message);
+	struct jws_keys keys = {0};
+	struct buf why = BUF_INIT;
+	enum err e = jws_keys_load(cfg->key, cfg->alg, false, &keys, &why);
 
 	if (e == OK && keys.n == 0) {
-		buf_add_str(message, "there is none");
+		buf_add_str(&why, "there is none");
 		e = ERR_AUTH;
 	}
 	if (e == OK)
 		*ret = keys;
+	else
+		buf_addf(message, "jwt_key: %s",
+		    why.len > 0 ? why.data : err_text(e));
+	buf_done(&why);
 	return e;
 }
 

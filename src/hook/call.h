@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "auth/access.h"
 #include "base/buf.h"
 #include "hook/commit.h"
 #include "hook/keys.h"
@@ -29,6 +30,8 @@ struct hook_config {
 	const char *base_url, *api_prefix; /* of the URLs given out */
 	bool is_open;			   /* webhook_auth = none */
 	size_t inline_output;
+	struct guard *guard;	  /* of who reads: for tickets */
+	const char *cors_origins; /* whose pages may ask for them; NULL */
 	const struct commit_stats *stats; /* for healthz; NULL: no writer */
 	void (*format_metrics)(void *arg, struct buf *out);
 	void *arg;
@@ -167,6 +170,12 @@ void publication_done(struct hook_call *c);
 bool health_prepare(struct hook_call *c);
 enum err health_write(struct hook_call *c, struct db *db);
 void health_conclude(struct hook_call *c);
+
+bool ticket_call_prepare(struct hook_call *c);
+enum err ticket_call_write(struct hook_call *c, struct db *db);
+void ticket_call_conclude(struct hook_call *c);
+void ticket_call_done(struct hook_call *c);
+bool ticket_preflight_prepare(struct hook_call *c);
 
 bool metrics_prepare(struct hook_call *c);
 

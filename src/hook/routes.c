@@ -17,6 +17,9 @@ const struct hook_route hook_routes[] = {
 	registration_conclude, registration_done},
     {"POST", "/jobs/{}/events", publication_prepare, publication_write,
 	publication_conclude, publication_done},
+    {"POST", "/tickets", ticket_call_prepare, ticket_call_write,
+	ticket_call_conclude, ticket_call_done},
+    {"OPTIONS", "/tickets", ticket_preflight_prepare, NULL, NULL, NULL},
 };
 
 enum { N_ROUTES = sizeof(hook_routes) / sizeof(hook_routes[0]) };

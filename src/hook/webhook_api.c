@@ -194,6 +194,12 @@ format_metrics(void *arg, struct buf *out)
 	    "Heads that were not let in.", t->refused);
 	metric_add(out, "webhook_requests_timed_out_total", "counter",
 	    "Connections that took too long to send or to read.", t->timed_out);
+	metric_add(out, "webhook_auth_failures_total", "counter",
+	    "Tokens not accepted for a ticket.",
+	    api->cfg.guard->stats->failures);
+	metric_add(out, "webhook_auth_limited_total", "counter",
+	    "Requests turned away after too many of these.",
+	    api->cfg.guard->stats->limited);
 }
 
 static enum err
@@ -230,6 +236,8 @@ webhook_api_start(struct loop *loop, const struct webhook_config *cfg,
 	    .api_prefix = cfg->api_prefix,
 	    .is_open = cfg->is_open,
 	    .inline_output = cfg->inline_output,
+	    .guard = cfg->guard,
+	    .cors_origins = cfg->cors_origins,
 	    .format_metrics = format_metrics,
 	    .arg = api};
 	api->loop = loop;

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "auth/access.h"
 #include "base/err.h"
 #include "hook/keys.h"
 #include "io/loop.h"
@@ -25,6 +26,8 @@ enum { WEBHOOK_WORKERS_MAX = 65 };
 struct webhook_config {
 	/* Borrowed for its life. */
 	const char *db_path, *base_url, *api_prefix;
+	const char *cors_origins;	    /* NULL: none */
+	struct guard *guard;		    /* for tickets */
 	const struct fcgi_stats *transport; /* for the metrics */
 	bool is_open;			    /* webhook_auth = none */
 	size_t inline_output;

@@ -52,6 +52,8 @@ webhook_once_request(void *once, struct exchange *x)
 	    .api_prefix = o->cfg->api_prefix,
 	    .is_open = o->cfg->is_open,
 	    .inline_output = o->cfg->inline_output,
+	    .guard = o->cfg->guard,
+	    .cors_origins = o->cfg->cors_origins,
 	    .format_metrics = format_metrics};
 	struct hook_call *c = call_new(x->request, &hook);
 

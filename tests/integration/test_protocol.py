@@ -63,7 +63,7 @@ def test_every_code_is_listed():
     """What the sources refuse with stands in the document."""
     text = read("docs", "protocol.md")
     codes = set()
-    for folder in ("live", "hook", "web"):
+    for folder in ("auth", "live", "hook", "web"):
         for path in glob.glob(os.path.join(source_root(), "src", folder, "*.c")):
             with open(path, encoding="utf-8") as file:
                 codes.update(

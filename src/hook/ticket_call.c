@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A token for a ticket: who may have one, and for which jobs. What a ticket is,
+ * and what it lets read, is auth's business. The writing blocks on the disk,
+ * nothing else does.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "auth/access.h"
+#include "hook/call.h"
+#include "web/cors.h"
+#include "web/jtext.h"
+#include "web/sse.h"
+
+enum { JOBS_MAX = 64 }; /* as many as a stream carries */
+
+struct ticket_call {
+	struct access access;
+	struct span job_ids; /* in the body; empty: all that the token may */
+	struct refusal why;  /* when the writing says ERR_AUTH */
+	struct buf ticket;
+};
+
+/* Pages of other origins read the answer, whatever it is. Returns ok. */
+static bool
+for_pages(struct hook_call *c, bool ok)
+{
+	if (!ok)
+		cors_add(&c->answer.headers, c->cfg->cors_origins,
+		    c->request->origin);
+	return ok;
+}
+
+static bool
+refuse(struct hook_call *c, const struct refusal *why)
+{
+	access_refuse(&c->answer, why);
+	c->outcome = CALL_REFUSED;
+	return false;
+}
+
+static bool
+take_token(struct hook_call *c, struct ticket_call *t)
+{
+	enum err e;
+
+	if (c->cfg->guard->mode != EVENTS_AUTH_TICKET)
+		return call_refuse(c, 403, "tickets_off",
+		    "Tickets are given with events_auth = ticket only.");
+	e = access_read_token(
+	    c->cfg->guard, c->request, c->now_s, &t->access, &t->why);
+	if (e == ERR_AUTH)
+		return refuse(c, &t->why);
+	return e == OK || call_refuse_memory(c);
+}
+
+/* The next job id of the array, in *ret. False: there is none, or it is not
+ * one: then *ret_bad. */
+static bool
+next_job(struct jtext_iter *it, struct buf *ret, bool *ret_bad)
+{
+	struct span key, value;
+
+	buf_reset(ret);
+	if (!jtext_next(it, &key, &value))
+		return false;
+	if (jtext_kind(value) == JTEXT_STRING)
+		jtext_add_string_value(ret, value);
+	*ret_bad = buf_ok(ret) && !sse_job_id_ok(buf_span(ret));
+	return !*ret_bad;
+}
+
+static bool
+take_jobs(struct hook_call *c, struct ticket_call *t)
+{
+	struct jtext_iter it = {0};
+	struct buf job_id = BUF_INIT;
+	struct span body;
+	bool is_bad = false, is_empty;
+	size_t n = 0;
+
+	if (!call_take_json(c, &body))
+		return false;
+	if (jtext_kind(body) != JTEXT_OBJECT)
+		return call_refuse(
+		    c, 400, "bad_payload", "The body must be a JSON object.");
+	if (!jtext_get(body, "job_ids", &t->job_ids))
+		return true;
+	it.rest = t->job_ids;
+	is_empty = jtext_kind(t->job_ids) != JTEXT_ARRAY;
+	while (!is_empty && n <= JOBS_MAX && next_job(&it, &job_id, &is_bad))
+		n++;
+	buf_done(&job_id);
+	if (n > JOBS_MAX)
+		return call_refuse(c, 400, "too_many_jobs",
+		    "One ticket is for at most 64 jobs.");
+	if (is_bad || n == 0)
+		return call_refuse(c, 400, "bad_job_id",
+		    "job_ids is an array of 1 to 64 job ids: 1 to 128 "
+		    "characters of A-Z a-z 0-9 . _ : ~ -");
+	return true;
+}
+
+bool
+ticket_call_prepare(struct hook_call *c)
+{
+	struct ticket_call *t = calloc(1, sizeof(*t));
+
+	if (t == NULL)
+		return for_pages(c, call_refuse_memory(c));
+	c->state = t;
+	return for_pages(c, take_token(c, t) && take_jobs(c, t));
+}
+
+/* May the token read every job that the ticket is for? */
+static enum err
+check_jobs(struct ticket_call *t, struct db *db)
+{
+	static const struct refusal forbidden = {
+	    .status = 403,
+	    .code = "job_forbidden",
+	    .message = "One of these jobs does not belong to you.",
+	};
+	struct jtext_iter it = {.rest = t->job_ids};
+	struct buf job_id = BUF_INIT;
+	bool is_bad = false;
+	enum err e = OK;
+
+	while (e == OK && next_job(&it, &job_id, &is_bad))
+		e = buf_ok(&job_id)
+			? access_check_job(&t->access, db, job_id.data)
+			: ERR_NOMEM;
+	buf_done(&job_id);
+	if (e == ERR_AUTH)
+		t->why = forbidden;
+	return e;
+}
+
+enum err
+ticket_call_write(struct hook_call *c, struct db *db)
+{
+	struct ticket_call *t = c->state;
+	enum err e;
+
+	buf_reset(&t->ticket);
+	e = access_settle(
+	    c->cfg->guard, &t->access, db, c->request, c->now_s, &t->why);
+	if (e == OK)
+		e = check_jobs(t, db);
+	if (e == OK)
+		e = ticket_make(
+		    db, &t->access.claims, t->job_ids, c->now_s, &t->ticket);
+	return e;
+}
+
+void
+ticket_call_conclude(struct hook_call *c)
+{
+	struct ticket_call *t = c->state;
+	int64_t left_s = t->access.claims.exp_s - c->now_s;
+
+	if (c->commit.result == OK) {
+		c->outcome = CALL_STORED;
+		answer_json(&c->answer, 201);
+		buf_addf(&c->answer.body,
+		    "{\"ticket\":\"%s\",\"expires_in\":%lld}\n", t->ticket.data,
+		    (long long)(left_s < TICKET_LIFE_S ? left_s
+						       : TICKET_LIFE_S));
+	} else if (c->commit.result == ERR_AUTH) {
+		(void)refuse(c, &t->why);
+	} else {
+		call_answer_trouble(c);
+	}
+	(void)for_pages(c, false);
+}
+
+void
+ticket_call_done(struct hook_call *c)
+{
+	struct ticket_call *t = c->state;
+
+	access_done(&t->access);
+	buf_done(&t->ticket);
+	free(t);
+}
+
+/* What a browser asks before a page of another origin may call this. */
+bool
+ticket_preflight_prepare(struct hook_call *c)
+{
+	static const char methods[] = "POST, OPTIONS";
+
+	c->answer.status = 204;
+	answer_header(&c->answer, "Allow", methods);
+	cors_add_preflight(&c->answer.headers, c->cfg->cors_origins,
+	    c->request->origin, methods);
+	c->outcome = CALL_IGNORED;
+	return false;
+}
