@@ -5,6 +5,7 @@ import signal
 
 import pytest
 from harness import leaks
+from harness.cgi import CgiEndpoint
 from harness.nginx import Nginx
 from harness.reading import get, jobs_target, stream_at
 from harness.sse import data_of, ids_of
@@ -252,3 +253,20 @@ def test_webhook_reads_keys_again(make_site, tmp_path):
     url = shop.tool("url", "mine").stdout.strip()
     target = url[url.index("/api") :]
     assert shop.post(target, b'{"id":"x","status":"COMPLETED"}').status == 200
+
+
+def test_tickets_by_cgi(make_site):
+    """A process sells it, another one takes it, a third does not."""
+    site = make_site(events_auth="ticket", jwt_key=HS_SECRET)
+    values = claims(jobs=["a"])
+    ticket = buy(
+        site, {"job_ids": ["a"]}, values,
+        endpoint=CgiEndpoint(site, "webhook.cgi"),
+    )
+    reader = CgiEndpoint(site, "events.cgi")
+    target = f"/api/v1/events/a?format=json&ticket={ticket}"
+    assert [reader.call("GET", target).status for _ in range(2)] == [200, 401]
+    answer = reader.call(
+        "GET", "/api/v1/events/a?format=json", bearer(token(values))
+    )
+    assert answer.status == 200
