@@ -86,6 +86,13 @@ claims_text(struct span value, struct buf *ret)
 }
 
 bool
+claims_is(struct span value, const char *expected)
+{
+	return value.n >= 2 && jtext_kind(value) == JTEXT_STRING &&
+	       jtext_key_is((struct span){value.p + 1, value.n - 2}, expected);
+}
+
+bool
 claims_time(struct span value, int64_t *ret_s)
 {
 	size_t n = 0;
@@ -201,11 +208,8 @@ claims_list_has(const char *list, const char *job_id)
 	struct jtext_iter it = {.rest = span_of(list)};
 	struct span key, item;
 
-	while (jtext_next(&it, &key, &item)) {
-		struct span body = {item.p + 1, item.n - 2};
-
-		if (jtext_key_is(body, job_id))
+	while (jtext_next(&it, &key, &item))
+		if (claims_is(item, job_id))
 			return true;
-	}
 	return false;
 }

@@ -41,6 +41,9 @@ CHECK_RESULT enum err claims_members(
  * longer than CLAIMS_TEXT_MAX, has a control character or was not UTF-8. */
 bool claims_text(struct span value, struct buf *ret);
 
+/* Is the value this string, however it is escaped? `expected` is ASCII. */
+bool claims_is(struct span value, const char *expected);
+
 /* A NumericDate in whole seconds, rounded down; false for anything else, and
  * for what is negative or has an exponent. */
 bool claims_time(struct span value, int64_t *ret_s);

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * auth/claims.c and auth/b64url.c on any bytes: what is taken keeps its meaning
+ * when it is written and read again, and base64url has one spelling.
+ */
+#undef NDEBUG
+#include "auth/claims.h"
+
+#include <assert.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "auth/b64url.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static bool
+is_same(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static void
+try_claims(struct span text)
+{
+	struct claims c, again;
+	struct buf out = BUF_INIT;
+
+	if (claims_read(text, &c) != OK)
+		return;
+	assert(*c.sub != '\0' && strlen(c.sub) <= CLAIMS_TEXT_MAX);
+	if (c.jobs != NULL)
+		(void)claims_list_has(c.jobs, "job-1");
+	buf_add_char(&out, '{');
+	claims_add(&out, &c);
+	buf_add_char(&out, '}');
+	assert(claims_read(buf_span(&out), &again) == OK);
+	assert(is_same(c.sub, again.sub) && is_same(c.jti, again.jti));
+	assert((c.jobs == NULL) == (again.jobs == NULL));
+	assert(c.exp_s == again.exp_s && c.iat_s == again.iat_s);
+	claims_done(&c);
+	claims_done(&again);
+	buf_done(&out);
+}
+
+static void
+try_b64url(struct span text)
+{
+	struct buf bytes = BUF_INIT, again = BUF_INIT;
+
+	if (b64url_read(text, &bytes) == OK) {
+		b64url_add(&again, buf_span(&bytes));
+		assert(span_eq(buf_span(&again), text));
+	}
+	buf_reset(&bytes);
+	buf_reset(&again);
+	b64url_add(&again, text);
+	assert(b64url_read(buf_span(&again), &bytes) == OK);
+	assert(span_eq(buf_span(&bytes), text));
+	buf_done(&bytes);
+	buf_done(&again);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct span text = {(const char *)data, size};
+
+	try_claims(text);
+	try_b64url(text);
+	return 0;
+}

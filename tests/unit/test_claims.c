@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: ISC */
+/* auth/claims.c and auth/b64url.c */
+#include "auth/claims.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "alloc_fail.h"
+#include "auth/b64url.h"
+
+static void
+assert_b64(struct span bytes, const char *text)
+{
+	struct buf out = BUF_INIT;
+
+	b64url_add(&out, bytes);
+	assert_true(span_eq_str(buf_span(&out), text));
+	buf_reset(&out);
+	assert_int_equal(b64url_read(span_of(text), &out), OK);
+	assert_true(span_eq(buf_span(&out), bytes));
+	buf_done(&out);
+}
+
+/* RFC 4648 section 10, and the two digits of its section 5. */
+static void
+test_b64url(void **state)
+{
+	static const char *const bad[] = {"Z", "Zg=", "Zg==", "Zg =", "Zh",
+	    "Zm9=", "Zm9vY", "Zm9vYm", "+_8", "/_8", "Zm\n9v", " Zm9v",
+	    "Zm9v\t", "\xc3\xa4"};
+	struct buf out = BUF_INIT;
+
+	(void)state;
+	assert_b64(SPAN_LIT(""), "");
+	assert_b64(SPAN_LIT("f"), "Zg");
+	assert_b64(SPAN_LIT("fo"), "Zm8");
+	assert_b64(SPAN_LIT("foo"), "Zm9v");
+	assert_b64(SPAN_LIT("foob"), "Zm9vYg");
+	assert_b64(SPAN_LIT("fooba"), "Zm9vYmE");
+	assert_b64(SPAN_LIT("foobar"), "Zm9vYmFy");
+	assert_b64(SPAN_LIT("\xfb\xff\xfe\0"), "-__-AA");
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(b64url_read(span_of(bad[i]), &out), ERR_PROTO);
+	buf_done(&out);
+}
+
+static int64_t
+time_of(const char *text)
+{
+	int64_t s = -1;
+
+	return claims_time(span_of(text), &s) ? s : -1;
+}
+
+static void
+test_times(void **state)
+{
+	static const char *const bad[] = {"", "-1", "1e3", "1E3", "\"1\"",
+	    "true", "null", "1.5e1", "1234567890123", "[1]", ".5"};
+
+	(void)state;
+	assert_int_equal(time_of("0"), 0);
+	assert_int_equal(time_of("1800000000"), 1800000000);
+	assert_int_equal(time_of("1800000000.999"), 1800000000);
+	assert_int_equal(time_of("999999999999"), INT64_C(999999999999));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(time_of(bad[i]), -1);
+}
+
+static void
+test_lists(void **state)
+{
+	static const char list[] = "[\"a\", \"b\\u002dc\",\"\"]";
+
+	(void)state;
+	assert_true(claims_list_has(list, "a"));
+	assert_true(claims_list_has(list, "b-c"));
+	assert_true(claims_list_has(list, ""));
+	assert_false(claims_list_has(list, "b"));
+	assert_false(claims_list_has(list, "\"a\""));
+	assert_false(claims_list_has("[]", "a"));
+}
+
+static enum err
+read_claims(const char *text, struct claims *ret)
+{
+	return claims_read(span_of(text), ret);
+}
+
+static void
+test_read(void **state)
+{
+	static const char text[] =
+	    " {\"jobs\" : [\"a\"], \"sub\":\"\\u0061l\\u00efce\",\"iat\":12.9,"
+	    "\"exp\":34,\"jti\":\"j\",\"other\":{\"sub\":1,\"sub\":2}} ";
+	struct buf out = BUF_INIT;
+	struct claims c;
+
+	(void)state;
+	assert_int_equal(read_claims(text, &c), OK);
+	assert_string_equal(c.sub, "al\xc3\xaf"
+				   "ce");
+	assert_string_equal(c.jti, "j");
+	assert_string_equal(c.jobs, "[\"a\"]");
+	assert_int_equal(c.exp_s, 34);
+	assert_int_equal(c.iat_s, 12);
+	claims_add(&out, &c);
+	assert_string_equal(out.data,
+	    "\"sub\":\"al\xc3\xaf"
+	    "ce\",\"exp\":34,\"iat\":12,\"jti\":\"j\",\"jobs\":[\"a\"]");
+	claims_done(&c);
+	buf_done(&out);
+	assert_int_equal(read_claims("{\"sub\":\"a\",\"exp\":1}", &c), OK);
+	assert_null(c.jti);
+	assert_null(c.jobs);
+	assert_true(c.iat_s == INT64_MIN);
+	claims_done(&c);
+}
+
+static void
+test_read_refuses(void **state)
+{
+	static const char *const bad[] = {"", "[]", "{}", "{\"sub\":\"a\"}",
+	    "{\"exp\":1}", "{\"sub\":\"\",\"exp\":1}",
+	    "{\"sub\":\"a\",\"exp\":\"1\"}",
+	    "{\"sub\":\"a\",\"exp\":1,\"exp\":1}",
+	    "{\"sub\":\"a\",\"exp\":1,\"\\u0065xp\":1}",
+	    "{\"sub\":\"a\",\"exp\":1,\"x\":1,\"x\":1}",
+	    "{\"sub\":\"a\\u0000b\",\"exp\":1}",
+	    "{\"sub\":\"a\\u001f\",\"exp\":1}", "{\"sub\":\"\xff\",\"exp\":1}",
+	    "{\"sub\":\"\\udc00\",\"exp\":1}",
+	    "{\"sub\":\"a\",\"exp\":1,\"iat\":\"1\"}",
+	    "{\"sub\":\"a\",\"exp\":1,\"jti\":1}",
+	    "{\"sub\":\"a\",\"exp\":1,\"jti\":\"\"}",
+	    "{\"sub\":\"a\",\"exp\":1,\"jobs\":\"a\"}",
+	    "{\"sub\":\"a\",\"exp\":1,\"jobs\":[1]}"};
+	struct claims c = {.exp_s = 77};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(read_claims(bad[i], &c), ERR_AUTH);
+		assert_int_equal(c.exp_s, 77);
+		assert_null(c.sub);
+	}
+}
+
+/* Members are compared with each other, so there is a limit. */
+static void
+test_many_members(void **state)
+{
+	struct buf text = BUF_INIT;
+	struct claims c;
+
+	(void)state;
+	buf_add_str(&text, "{\"sub\":\"a\",\"exp\":1");
+	for (int i = 2; i < 64; i++)
+		buf_addf(&text, ",\"c%d\":0", i);
+	buf_add_char(&text, '}');
+	assert_int_equal(claims_read(buf_span(&text), &c), OK);
+	claims_done(&c);
+	text.data[text.len - 1] = ',';
+	buf_add_str(&text, "\"one\":0}");
+	assert_int_equal(claims_read(buf_span(&text), &c), ERR_AUTH);
+	buf_done(&text);
+}
+
+static void
+test_no_memory(void **state)
+{
+	bool is_more = true;
+	struct claims c;
+	enum err e;
+
+	(void)state;
+	for (unsigned n = 1; is_more; n++) {
+		alloc_fail_start(n);
+		e = read_claims("{\"sub\":\"a\",\"exp\":1,\"jti\":\"j\","
+				"\"jobs\":[\"a\"]}",
+		    &c);
+		is_more = alloc_fail_stop();
+		assert_int_equal(e, is_more ? ERR_NOMEM : OK);
+	}
+	claims_done(&c);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_b64url),
+	    cmocka_unit_test(test_times),
+	    cmocka_unit_test(test_lists),
+	    cmocka_unit_test(test_read),
+	    cmocka_unit_test(test_read_refuses),
+	    cmocka_unit_test(test_many_members),
+	    cmocka_unit_test(test_no_memory),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
