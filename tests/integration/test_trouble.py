@@ -273,7 +273,7 @@ def test_database_error(make_site):
 def fixture_small(make_site):
     """A site whose responder alone has its database on a disk of 8 MiB, and
     what fills that."""
-    site = make_site(publish_keys=KEY)
+    site = make_site(publish_keys=KEY, keep_events="1000000")
     launcher = [
         *small_disk("8m", site.db_folder), "sh", "-c",
         '"$0" init --config "$3" >/dev/null && exec "$@"', program("jobwire"),

@@ -19,8 +19,9 @@ _JSON = {"Content-Type": "application/json"}
 
 @pytest.fixture(name="inbound")
 def fixture_inbound(make_site):
-    """A site with the responder that writes; KEY may publish."""
-    site = make_site(publish_keys=KEY)
+    """A site with the responder that writes; KEY may publish, and retention
+    takes nothing."""
+    site = make_site(publish_keys=KEY, keep_events="1000000")
     site.start("webhook")
     return site
 

@@ -52,6 +52,7 @@ class Senders:
                 answer = self.send(job, number)
             except (ConnectionError, FileNotFoundError):
                 self.cut_off += 1
+                self._is_over.wait(0.01)  # as a sender that tries again
                 continue
             if answer.status == 200:
                 return
