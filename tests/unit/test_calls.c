@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: ISC */
+/* hook/registration.c and hook/publication.c: prepared, written into a real
+ * database, concluded. */
+#include "hook/call.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "alloc_fail.h"
+#include "store_site.h"
+
+#define KEY "a-publish-key-of-tests"
+#define EVENTS "/jobs/a/events"
+#define BAD_EVENT                                                              \
+	"CREATE TRIGGER refuse BEFORE INSERT ON job_events "                   \
+	"WHEN NEW.type = 'bad' BEGIN SELECT RAISE(ABORT, 'no'); END"
+
+enum { NOW = 1764000000 };
+
+static struct hook_keys keys;
+static const struct hook_config cfg = {
+    .base_url = "https://h", .api_prefix = "/api/v1", .inline_output = 64};
+static struct request request;
+static struct hook_call *call;
+
+static int
+set_up(void **state)
+{
+	struct buf message = BUF_INIT;
+
+	request = (struct request){0};
+	assert_int_equal(sign_keys_load(KEY, &keys.publish, &message), OK);
+	assert_int_equal(
+	    sign_keys_load("a-webhook-key-of-tests", &keys.url, &message), OK);
+	return site_setup(state);
+}
+
+static int
+tear_down(void **state)
+{
+	call_free(&call);
+	hook_keys_done(&keys);
+	return site_teardown(state);
+}
+
+static bool
+prepare(const char *route, const char *body)
+{
+	call_free(&call);
+	request = (struct request){.method = "POST",
+	    .route = route,
+	    .query = "",
+	    .content_type = "",
+	    .authorization = "Bearer " KEY,
+	    .variables = request.variables,
+	    .body = span_of(body)};
+	call = call_new(&request, &cfg);
+	assert_non_null(call);
+	return call_prepare(call, &keys, NOW);
+}
+
+/* The key of the calls that follow; NULL: none. */
+static void
+set_key(const char *key)
+{
+	static char text[300];
+
+	if (key == NULL) {
+		request.variables = (struct span){NULL, 0};
+		return;
+	}
+	snprintf(text, sizeof(text), "HTTP_IDEMPOTENCY_KEY=%s", key);
+	request.variables = (struct span){text, strlen(text) + 1};
+}
+
+/* The call's status. */
+static int
+serve(struct site *s, const char *route, const char *body)
+{
+	if (prepare(route, body)) {
+		commit_alone(s->db, &call->commit);
+		call_conclude(call);
+	}
+	return call->answer.status;
+}
+
+static bool
+says(const char *text)
+{
+	return strstr(buf_span(&call->answer.body).p, text) != NULL;
+}
+
+static long long
+count_rows(struct site *s, const char *table)
+{
+	char sql[64];
+
+	snprintf(sql, sizeof(sql), "SELECT count(*) FROM %s", table);
+	return raw_int(s, sql);
+}
+
+/* --- registration --------------------------------------------------------- */
+
+static void
+test_register(void **state)
+{
+	struct site *s = *state;
+	const char *const all =
+	    "{\"job_id\":\"a\",\"owner\":\"alice\",\"external_id\":\"x\","
+	    "\"restore_id\":\"r\",\"provider\":\"standard\",\"more\":[1]}";
+
+	assert_int_equal(serve(s, "/jobs", all), 201);
+	assert_int_equal(call->outcome, CALL_STORED);
+	assert_true(says("{\"job_id\":\"a\",\"events_url\":"
+			 "\"https://h/api/v1/events/a\",\"webhook_url\":"
+			 "\"https://h/api/v1/webhooks/standard?job_id=a&"
+			 "restore_id=r&exp=1764086400&sig="));
+	assert_string_equal(
+	    raw_text(s, "SELECT owner || external_id || restore_id FROM jobs"),
+	    "alicexr");
+	assert_int_equal(serve(s, "/jobs", all), 200);
+	assert_int_equal(call->outcome, CALL_DUPLICATE);
+	assert_int_equal(count_rows(s, "jobs"), 1);
+}
+
+/* Nothing of a refused one is written, whatever it adds. */
+static void
+test_register_another_owner(void **state)
+{
+	struct site *s = *state;
+
+	serve(s, "/jobs", "{\"job_id\":\"a\",\"owner\":\"alice\"}");
+	assert_int_equal(serve(s, "/jobs",
+			     "{\"job_id\":\"a\",\"owner\":\"bob\","
+			     "\"external_id\":\"x\",\"restore_id\":\"r\"}"),
+	    409);
+	assert_true(says("job_owned"));
+	assert_string_equal(
+	    raw_text(s, "SELECT owner || ifnull(external_id, '-') || "
+			"ifnull(restore_id, '-') FROM jobs"),
+	    "alice--");
+}
+
+static void
+test_register_without_id(void **state)
+{
+	struct site *s = *state;
+	char first[64];
+
+	assert_int_equal(serve(s, "/jobs", "{}"), 201);
+	snprintf(first, sizeof(first), "%s", call->job_id.data);
+	assert_int_equal(strspn(first, "0123456789abcdef"), 32);
+	assert_int_equal(strlen(first), 32);
+	assert_int_equal(serve(s, "/jobs", "{\"job_id\":null}"), 201);
+	assert_string_not_equal(call->job_id.data, first);
+}
+
+static void
+test_register_without_secret(void **state)
+{
+	sign_keys_done(&keys.url);
+	keys.url = (struct sign_keys){0};
+	assert_int_equal(serve(*state, "/jobs", "{\"job_id\":\"a\"}"), 201);
+	assert_true(says(",\"webhook_url\":null}"));
+}
+
+/* --- publication ---------------------------------------------------------- */
+
+static void
+test_publish(void **state)
+{
+	struct site *s = *state;
+	char wanted[64];
+
+	assert_int_equal(serve(s, EVENTS,
+			     "[{\"type\":\"queued\"},{\"type\":\"step\","
+			     "\"data\":{ \"n\" : 1e400 }}]"),
+	    201);
+	snprintf(wanted, sizeof(wanted), "{\"event_ids\":[\"%s-1\",\"%s-2\"]}",
+	    db_epoch(s->db), db_epoch(s->db));
+	assert_true(says(wanted));
+	assert_string_equal(call->type, "queued");
+	assert_string_equal(
+	    raw_text(s, "SELECT group_concat(type || ifnull(data, '-')) "
+			"FROM job_events"),
+	    "queued-,step{\"n\":1e400}");
+}
+
+/* The database refuses one: none is there, its key neither. */
+static void
+test_publish_all_or_none(void **state)
+{
+	struct site *s = *state;
+
+	raw(s, BAD_EVENT);
+	set_key("k");
+	assert_int_equal(serve(s, EVENTS,
+			     "[{\"type\":\"step\"},{\"type\":\"bad\"},"
+			     "{\"type\":\"step\"}]"),
+	    400);
+	assert_true(says("bad_payload"));
+	assert_int_equal(count_rows(s, "job_events"), 0);
+	assert_int_equal(count_rows(s, "jobs"), 0);
+	assert_int_equal(count_rows(s, "idempotency_keys"), 0);
+}
+
+static void
+test_publish_with_key(void **state)
+{
+	struct site *s = *state;
+	const char *const body = "[{\"type\":\"step\"},{\"type\":\"step\"}]";
+
+	set_key("k");
+	assert_int_equal(serve(s, EVENTS, body), 201);
+	set_key(NULL);
+	assert_int_equal(serve(s, EVENTS, body), 201);
+	set_key("k");
+	assert_int_equal(serve(s, EVENTS, body), 200);
+	assert_int_equal(call->outcome, CALL_DUPLICATE);
+	assert_true(says("-1\","));
+	assert_true(says("-2\"]"));
+	assert_int_equal(serve(s, EVENTS, "[{\"type\":\"step\"}]"), 422);
+	assert_int_equal(serve(s, "/jobs/b/events", body), 201);
+	assert_int_equal(count_rows(s, "job_events"), 6);
+	assert_string_equal(
+	    raw_text(s, "SELECT key FROM idempotency_keys WHERE key = 'k'"),
+	    "");
+}
+
+/* As on a database that was replaced in between: the second writing counts. */
+static void
+test_publish_written_twice(void **state)
+{
+	struct site *s = *state;
+
+	set_key("k");
+	assert_true(prepare(EVENTS, "{\"type\":\"step\"}"));
+	assert_int_equal(db_begin(s->db), OK);
+	assert_int_equal(call->commit.write(&call->commit, s->db), OK);
+	db_rollback(s->db);
+	raw_events(s, "other", "step", 3);
+	commit_alone(s->db, &call->commit);
+	call_conclude(call);
+	assert_int_equal(call->answer.status, 201);
+	assert_true(says("-4\"]"));
+	assert_int_equal(count_rows(s, "job_events"), 4);
+}
+
+static void
+test_publish_limits(void **state)
+{
+	struct site *s = *state;
+	struct buf body = BUF_INIT;
+
+	buf_add_str(&body, "[{\"type\":\"step\"}");
+	for (int n = 1; n < 100; n++)
+		buf_add_str(&body, ",{\"type\":\"step\"}");
+	buf_add_str(&body, "]");
+	assert_int_equal(serve(s, EVENTS, body.data), 201);
+	body.len--;
+	buf_add_str(&body, ",{\"type\":\"step\"}]");
+	assert_int_equal(serve(s, EVENTS, body.data), 413);
+	assert_true(says("too_many_events"));
+	buf_done(&body);
+	assert_int_equal(serve(s, EVENTS, "[]"), 400);
+	assert_int_equal(count_rows(s, "job_events"), 100);
+}
+
+/* --- memory --------------------------------------------------------------- */
+
+/* Whatever allocation of a call fails: it is served whole, or refused with 503
+ * and nothing is written. */
+static void
+check_memory(struct site *s, const char *route, const char *body)
+{
+	bool is_more = true, is_ready;
+
+	for (unsigned n = 2; is_more; n++) { /* 1 is prepare()'s own */
+		alloc_fail_start(n);
+		is_ready = prepare(route, body);
+		is_more = alloc_fail_stop();
+		if (!is_ready && !call->answer.body.failed)
+			assert_int_equal(call->answer.status, 503);
+		assert_true(is_more || is_ready);
+	}
+	commit_alone(s->db, &call->commit);
+	call_conclude(call);
+	assert_int_equal(call->answer.status, 201);
+}
+
+static void
+test_no_memory(void **state)
+{
+	set_key("k");
+	check_memory(*state, EVENTS,
+	    "[{\"type\":\"step\",\"data\":{\"a\":1}},{\"type\":\"step\"}]");
+	check_memory(
+	    *state, "/jobs", "{\"owner\":\"o\",\"external_id\":\"x\"}");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(test_register),
+	    TEST(test_register_another_owner),
+	    TEST(test_register_without_id),
+	    TEST(test_register_without_secret),
+	    TEST(test_publish),
+	    TEST(test_publish_all_or_none),
+	    TEST(test_publish_with_key),
+	    TEST(test_publish_written_twice),
+	    TEST(test_publish_limits),
+	    TEST(test_no_memory),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
