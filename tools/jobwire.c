@@ -25,6 +25,7 @@ static const char usage[] =
     "  ticket --sub S [--jobs a,b] [--ttl 1h]\n"
     "                             make a ticket: works once, for 30 seconds\n"
     "  prune                      remove what retention does not keep\n"
+    "  stats                      count jobs, events and bytes\n"
     "Exit status: 0 done, 1 failed, 2 wrong usage.\n";
 
 static const struct {
@@ -40,6 +41,7 @@ static const struct {
     {"token", 1, 1, command_token},
     {"ticket", 0, 0, command_ticket},
     {"prune", 0, 0, command_prune},
+    {"stats", 0, 0, command_stats},
 };
 
 int

@@ -40,6 +40,22 @@
 	"LEFT JOIN jobs AS j ON j.job_id = e.job_id "                          \
 	"WHERE " where "e.id > ?1 ORDER BY e.id LIMIT ?2"
 
+/* What survey_count() reads; each state is a range of an index. */
+#define IN_STATE(state)                                                        \
+	"(SELECT count(*) FROM jobs WHERE state = '" state "'), "
+#define TIME_OF_EVENT(end)                                                     \
+	"(SELECT created_at FROM job_events ORDER BY id " end " LIMIT 1)"
+#define COUNTS                                                                 \
+	IN_STATE("queued")                                                     \
+	IN_STATE("processing")                                                 \
+	IN_STATE("completed")                                                  \
+	IN_STATE("failed")                                                     \
+	IN_STATE("cancelled")                                                  \
+	IN_STATE("timed_out")                                                  \
+	"(SELECT count(*) FROM job_events), "                                  \
+	"(SELECT count(*) FROM unclaimed_events), " TIME_OF_EVENT(             \
+	    "ASC") ", " TIME_OF_EVENT("DESC")
+
 static const char *const sql[] = {
     [STMT_BEGIN_READ] = "BEGIN",
     [STMT_BEGIN_WRITE] = "BEGIN IMMEDIATE",
@@ -54,6 +70,9 @@ static const char *const sql[] = {
 		      "(SELECT user_version FROM pragma_user_version), "
 		      "(SELECT count(*) FROM sqlite_master)",
     [STMT_JOURNAL_WAL] = "PRAGMA journal_mode = WAL",
+    [STMT_JOURNAL] = "PRAGMA journal_mode",
+    [STMT_QUICK_CHECK] = "PRAGMA quick_check(1)",
+    [STMT_COUNT] = "SELECT " COUNTS,
     [STMT_DATA_VERSION] = "PRAGMA main.data_version",
     [STMT_META] = "SELECT value FROM meta WHERE key = ?1",
     [STMT_LAST_ID] = "SELECT seq FROM sqlite_sequence "

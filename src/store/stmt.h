@@ -36,6 +36,9 @@ enum stmt_id {
 	STMT_UNDO,
 	STMT_IDENTITY,	       /* -> application_id, user_version, objects */
 	STMT_JOURNAL_WAL,      /* -> the journal mode there is now */
+	STMT_JOURNAL,	       /* -> the same, and leaves it */
+	STMT_QUICK_CHECK,      /* -> "ok", or what is damaged */
+	STMT_COUNT,	       /* -> row of survey_count() */
 	STMT_DATA_VERSION,     /* -> counter */
 	STMT_META,	       /* key -> value */
 	STMT_LAST_ID,	       /* -> id */

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Counts and checks for the command line. What is alarming is the caller's to
+ * say. Blocks on the disk; the check for no longer than it may.
+ */
+#include "store/survey.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "store/stmt.h"
+
+const char *const survey_states[SURVEY_STATES] = {
+    "queued", "processing", "completed", "failed", "cancelled", "timed_out"};
+
+static void
+copy_time(sqlite3_stmt *st, int column, char ret[SURVEY_TIME_SIZE])
+{
+	const char *text = (const char *)sqlite3_column_text(st, column);
+
+	(void)snprintf(ret, SURVEY_TIME_SIZE, "%s", text != NULL ? text : "");
+}
+
+enum err
+survey_count(struct db *db, struct survey *ret)
+{
+	struct survey s;
+	sqlite3_stmt *st = NULL;
+	bool has_row = false;
+	enum err e = stmt_open(db, STMT_COUNT, &st);
+	int i;
+
+	if (e != OK)
+		return e;
+	e = stmt_step(db, st, &has_row);
+	if (e == OK && has_row) {
+		for (i = 0; i < SURVEY_STATES; i++)
+			s.jobs[i] = sqlite3_column_int64(st, i);
+		s.events = sqlite3_column_int64(st, i++);
+		s.unclaimed = sqlite3_column_int64(st, i++);
+		copy_time(st, i++, s.oldest);
+		copy_time(st, i, s.newest);
+		*ret = s;
+	}
+	stmt_close(st);
+	return e;
+}
+
+/* Interrupts the connection after a time, from a thread of its own: a progress
+ * handler is not called while SQLite 3.40 walks through the pages of a table,
+ * but an interruption is heeded. */
+struct alarm {
+	sqlite3 *h;
+	struct timespec at; /* CLOCK_REALTIME, as sem_timedwait() has it */
+	sem_t over;
+	pthread_t thread;
+};
+
+static void *
+run_alarm(void *arg)
+{
+	struct alarm *a = arg;
+	int rc;
+
+	do
+		rc = sem_timedwait(&a->over, &a->at);
+	while (rc != 0 && errno == EINTR);
+	if (rc != 0)
+		sqlite3_interrupt(a->h);
+	return NULL;
+}
+
+static enum err
+alarm_start(struct alarm *a, sqlite3 *h, int64_t after_ms)
+{
+	a->h = h;
+	(void)clock_gettime(CLOCK_REALTIME, &a->at);
+	a->at.tv_sec += (time_t)(after_ms / 1000);
+	a->at.tv_nsec += (long)(after_ms % 1000) * 1000000;
+	if (a->at.tv_nsec >= 1000000000) {
+		a->at.tv_sec++;
+		a->at.tv_nsec -= 1000000000;
+	}
+	if (sem_init(&a->over, 0, 0) != 0)
+		return ERR_SYS;
+	if (pthread_create(&a->thread, NULL, run_alarm, a) != 0) {
+		(void)sem_destroy(&a->over);
+		return ERR_SYS;
+	}
+	return OK;
+}
+
+static void
+alarm_stop(struct alarm *a)
+{
+	(void)sem_post(&a->over);
+	(void)pthread_join(a->thread, NULL);
+	(void)sem_destroy(&a->over);
+}
+
+/* The first row says it all: "ok", or the first thing that is wrong. */
+static enum err
+take_finding(struct db *db, sqlite3_stmt *st)
+{
+	bool has_row = false;
+	const char *text;
+	enum err e = stmt_step(db, st, &has_row);
+
+	if (e != OK)
+		return e;
+	text = has_row ? (const char *)sqlite3_column_text(st, 0) : NULL;
+	if (text == NULL || strcmp(text, "ok") == 0)
+		return OK;
+	e = stmt_failed(db, SQLITE_CORRUPT);
+	(void)snprintf(db->fault.text, sizeof(db->fault.text), "%s", text);
+	db->fault.text[strcspn(db->fault.text, "\n")] = '\0';
+	return e;
+}
+
+enum err
+survey_check(struct db *db, int64_t budget_ms, bool *ret_whole)
+{
+	struct alarm alarm;
+	sqlite3_stmt *st = NULL;
+	bool is_cut = false;
+	enum err e = stmt_open(db, STMT_QUICK_CHECK, &st);
+
+	if (e == OK)
+		e = alarm_start(&alarm, db->h, budget_ms);
+	if (e != OK)
+		return e;
+	e = take_finding(db, st);
+	alarm_stop(&alarm);
+	if (e != OK && db->fault.code == SQLITE_INTERRUPT) {
+		is_cut = true;
+		e = OK;
+	}
+	stmt_close(st);
+	if (e == OK)
+		*ret_whole = !is_cut;
+	return e;
+}
+
+enum err
+survey_is_wal(struct db *db, bool *ret)
+{
+	sqlite3_stmt *st = NULL;
+	const char *mode;
+	bool has_row = false;
+	enum err e = stmt_open(db, STMT_JOURNAL, &st);
+
+	if (e != OK)
+		return e;
+	e = stmt_step(db, st, &has_row);
+	if (e == OK) {
+		mode =
+		    has_row ? (const char *)sqlite3_column_text(st, 0) : NULL;
+		*ret = mode != NULL && strcmp(mode, "wal") == 0;
+	}
+	stmt_close(st);
+	return e;
+}
+
+const char *
+survey_sqlite(bool *ret_has_wal_reset_bug)
+{
+	int n = sqlite3_libversion_number();
+
+	*ret_has_wal_reset_bug = n < 3051003 &&
+				 !(n >= 3044006 && n < 3045000) &&
+				 !(n >= 3050007 && n < 3051000);
+	return sqlite3_libversion();
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What an administrator asks of a database: how much is in it, is it whole.
+ * Layer: store; called by the command line. Everything blocks on the disk.
+ */
+#ifndef JOBWIRE_SURVEY_H
+#define JOBWIRE_SURVEY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "store/db.h"
+
+enum { SURVEY_STATES = 6, SURVEY_TIME_SIZE = 32 };
+
+/* The states of jobs, in the order in which a job has them. */
+extern const char *const survey_states[SURVEY_STATES];
+
+struct survey {
+	int64_t jobs[SURVEY_STATES]; /* how many are in each state */
+	int64_t events, unclaimed;
+	/* When the first and the last event were written; "" without any. */
+	char oldest[SURVEY_TIME_SIZE], newest[SURVEY_TIME_SIZE];
+};
+
+/* Errors as events_read_all(). */
+CHECK_RESULT enum err survey_count(struct db *db, struct survey *ret);
+
+/*
+ * PRAGMA quick_check, for budget_ms at most; it keeps checkpoints waiting while
+ * it runs. *ret_whole: it reached the end. ERR_CORRUPT: the fault of the
+ * connection says what is damaged; ERR_SYS, ERR_NOMEM: it could not begin; else
+ * as events_read_all().
+ */
+CHECK_RESULT enum err survey_check(
+    struct db *db, int64_t budget_ms, bool *ret_whole);
+
+/* Is it in WAL mode? Changes nothing. */
+CHECK_RESULT enum err survey_is_wal(struct db *db, bool *ret);
+
+/* SQLite's version, and whether it has the WAL-reset bug, by which a checkpoint
+ * that races with another can lose commits (https://sqlite.org/wal.html,
+ * section 11; repaired in 3.44.6, 3.50.7 and 3.51.3). */
+const char *survey_sqlite(bool *ret_has_wal_reset_bug);
+
+#endif
