@@ -137,6 +137,23 @@ $(BUILD)/fuzz/%: $(OBJ)/tests/fuzz/%.o $(if $(IS_FUZZ),,$(OBJ)/tests/fuzz/replay
 
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 
+# One run of build.mjs writes them all.
+CLIENT := $(addprefix build/client/,jobwire.js jobwire.d.ts jobwire.global.js \
+	useJobEvents.js useJobEvents.d.ts package.json)
+
+client: build/client/package.json ## the browser client, in build/client (needs Node.js 18 and npm)
+
+NODE_MODULES := client/node_modules/.package-lock.json
+$(NODE_MODULES): client/package-lock.json
+	$(call say,NPM)
+	$(Q)cd client && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+build/client/package.json: client/build.mjs client/tsconfig.json \
+	$(wildcard client/src/*.ts) $(NODE_MODULES)
+	$(call say,NODE)
+	$(Q)node client/build.mjs
+
 # --- running and testing ----------------------------------------------------
 
 # What was missing when this make started may be installed by the time the
@@ -153,7 +170,7 @@ run: ## start everything on 127.0.0.1:PORT and print what to open [PORT=8080]
 check: ## all tests a newcomer expects; installs what they need
 	@scripts/deps build run test browser
 	@+$(submake) all unit-programs
-	@$(CHECK) unit integration browser
+	@$(CHECK) unit integration client browser
 
 unit: unit-programs ## unit tests [T=part of a program's name]
 	@$(CHECK) unit
@@ -161,8 +178,8 @@ unit: unit-programs ## unit tests [T=part of a program's name]
 integration: all ## tests over sockets and processes [T=pytest -k pattern]
 	@$(CHECK) integration
 
-browser: all ## the demo page in Chromium
-	@$(CHECK) browser
+browser: all ## the client's tests, and all that runs in Chromium [T=part of a name]
+	@$(CHECK) client browser
 
 asan: ## unit and integration tests with ASan and UBSan
 	@+$(submake) FLAVOUR=asan all unit-programs
@@ -205,10 +222,12 @@ FILES := $(patsubst %,$(BIN)/%:bin,$(PROGRAMS)) \
 	$(foreach m,$(wildcard man/*.[1-8]),$m:share/man/man$(subst .,,$(suffix $m))) \
 	$(patsubst %,%:$(SHARE),$(wildcard schema.sql)) \
 	$(patsubst %,%:$(SHARE)/demo,$(wildcard client/demo/*)) \
+	$(patsubst %,%:$(SHARE)/client,$(CLIENT)) \
 	$(patsubst %,%:share/doc/jobwire/examples,$(wildcard *.conf.example contrib/*.example))
 
-install: all ## install below DESTDIR/PREFIX [PREFIX=/usr/local]
-	$(Q)set -e; for f in $(FILES); do \
+# The client is not part of `all`: servers need no Node.js.
+install: all ## install below DESTDIR/PREFIX what was built [PREFIX=/usr/local]
+	$(Q)set -e; for f in $(FILES); do [ -e "$${f%:*}" ] || continue; \
 	mode=644; case $${f#*:} in bin|lib/*) mode=755;; esac; \
 	install -D -m $$mode "$${f%:*}" \
 		"$(DESTDIR)$(PREFIX)/$${f#*:}/$$(basename "$${f%:*}")"; done
@@ -217,7 +236,7 @@ uninstall: ## remove what install installed
 	$(Q)set -e; for f in $(FILES); do \
 	rm -f "$(DESTDIR)$(PREFIX)/$${f#*:}/$$(basename "$${f%:*}")"; done
 	$(Q)cd "$(DESTDIR)$(PREFIX)" && rmdir -p --ignore-fail-on-non-empty \
-		$(SHARE)/demo share/doc/jobwire/examples 2>/dev/null || true
+		$(SHARE)/demo $(SHARE)/client share/doc/jobwire/examples 2>/dev/null || true
 
 dist: ## a tarball of the last commit in build/
 	$(Q)mkdir -p build
@@ -238,5 +257,5 @@ help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 
 FORCE:
-.PHONY: all unit-programs run check unit integration browser asan asan-tests \
+.PHONY: all unit-programs client run check unit integration browser asan asan-tests \
 	fuzz fuzz-run bench lint format install uninstall dist bundle deps clean help FORCE

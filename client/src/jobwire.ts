@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: ISC
+// The public face: types, and subscribe(). Everything that a page can rely on
+// is in this file (and in useJobEvents.ts); the others may change.
+
+import { hubFor } from "./hub.js";
+import { createSubscriber } from "./subscriber.js";
+
+export type JobStatus = "queued" | "processing" | "completed" | "failed" | "cancelled" | "timed_out";
+
+/** What an event says. `status` is the job's state after it; other members are the publisher's. */
+export interface JobData {
+  job_id: string;
+  restore_id?: string;
+  status: JobStatus;
+  /** 0 to 100 */
+  progress?: number;
+  error?: string;
+  output?: unknown;
+  /** The output is too long for an event: get it from the job. */
+  output_omitted?: boolean;
+  [member: string]: unknown;
+}
+
+export interface JobEvent {
+  /** Opaque; the same event always has the same. */
+  id: string;
+  /** A JobStatus, `progress`, or one of the `types` asked for. */
+  type: string;
+  jobId: string;
+  data: JobData;
+}
+
+/**
+ * - `connecting`: no stream yet, or the browser is about to reconnect by itself
+ * - `open`: events arrive as they happen
+ * - `polling`: something on the way holds streams back; events arrive by long polling
+ * - `waiting`: the server is away or refuses; the next attempt follows by itself
+ * - `closed`: nothing more will come, because every job ended or close() was called
+ */
+export type ConnectionState = "connecting" | "open" | "polling" | "waiting" | "closed";
+
+/** Why the state is `waiting`. `status` is HTTP's and `code` the server's, where there was an answer. */
+export interface ConnectionError {
+  message: string;
+  status?: number;
+  code?: string;
+}
+
+/** `future`: the server went back to an older database; otherwise events were lost in between. */
+export type ResyncReason = "epoch" | "expired" | "future" | "unknown";
+
+/** Where and how to connect. Of subscriptions to the same `url`, the newest decides for all. */
+export interface ConnectionOptions {
+  /** The server's prefix; default `/api/v1` of the page's own origin. */
+  url?: string;
+  /** Gives a new ticket for these jobs; called for each request, because a ticket opens one only. */
+  ticket?: (jobIds: string[]) => Promise<string> | string;
+  /** Send cookies to another origin. */
+  withCredentials?: boolean;
+  /**
+   * Use one connection together with the browser's other tabs of this origin (default true). A text
+   * shares only with tabs that give the same: the user's name, where several may be signed in.
+   */
+  share?: boolean | string;
+  /** The server's `heartbeat` in milliseconds, if it is not 15000: silence beyond it is a fault. */
+  heartbeat?: number;
+  /** Event types of your own; only these and jobwire's are delivered. */
+  types?: string[];
+}
+
+type Handler = (event: JobEvent) => void;
+
+export interface SubscribeOptions extends ConnectionOptions {
+  /** Every event, before the callback of its type. */
+  onEvent?: Handler;
+  onQueued?: Handler;
+  onProcessing?: Handler;
+  onProgress?: Handler;
+  onCompleted?: Handler;
+  onFailed?: Handler;
+  onCancelled?: Handler;
+  onTimedOut?: Handler;
+  onState?: (state: ConnectionState, error?: ConnectionError) => void;
+  /** Events may be missing before this; what the server still has, and was not delivered, follows. */
+  onResync?: (reason: ResyncReason) => void;
+}
+
+export interface Subscription {
+  /** No callback is called after this. */
+  close(): void;
+  readonly state: ConnectionState;
+}
+
+/**
+ * Calls back with every event of the jobs: those that were, then those that come, each once and in
+ * order. Ends by itself when every job has ended. Throws TypeError for what cannot be a job id.
+ */
+export function subscribe(jobIds: string | readonly string[], options: SubscribeOptions = {}): Subscription {
+  const ids = new Set(typeof jobIds === "string" ? [jobIds] : jobIds);
+  for (const id of ids)
+    if (!/^[\w.:~-]{1,128}$/.test(id)) throw new TypeError(`not a job id: ${id}`);
+  return createSubscriber([...ids], options, hubFor(options));
+}

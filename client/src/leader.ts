@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: ISC
+// What the one leading tab does: puts the jobs of all tabs into lines, and
+// sends each subscription what it missed before its line. How a line stays
+// connected is line.ts's business.
+//
+// Nothing is lost between the two: a job joins a line at the line's place, and
+// what it lacks up to that place is asked for afterwards. What comes on the
+// line meanwhile waits in the subscription.
+
+import type { ConnectionOptions } from "./jobwire.js";
+import { type Line, type LineContext, createLine } from "./line.js";
+import { type Live, type Message, type Of, TYPES, backoff, pause } from "./protocol.js";
+import { createServer } from "./server.js";
+
+/** What one request may name: the server takes 64 jobs, web servers 8 kB. */
+const JOBS_MAX = 64;
+const QUERY_MAX = 6000;
+
+export interface Leader {
+  want(message: Of<"want">): void;
+  stop(): void;
+}
+
+/** `onTab` is called for each new tab, `onIdle` when no tab wants anything. */
+export function lead(
+  url: string,
+  options: () => ConnectionOptions,
+  say: (message: Message) => void,
+  onTab: (tab: string) => void,
+  onIdle: () => void,
+): Leader {
+  const wants = new Map<string, string[]>();
+  const lines = new Set<Line>();
+  const server = createServer(url, options);
+  let isStopped = false;
+
+  const context: LineContext = {
+    server,
+    options,
+    types: new Set([...TYPES, "resync"]),
+    say: (message) => isStopped || say(message),
+    onEnd: (line) => lines.delete(line),
+    onRefused: (job, place) => open(place, true).jobs.add(job),
+  };
+
+  function open(place: string, isAlone = false) {
+    const line = createLine(context, place, isAlone);
+    lines.add(line);
+    return line;
+  }
+
+  const wanted = () => [...wants.values()].flat();
+  const lineWith = (job: string) => [...lines].find(({ jobs }) => jobs.has(job));
+
+  function hasRoom({ jobs, isAlone }: Line, job: string) {
+    return jobs.size && jobs.size < JOBS_MAX && !isAlone && [...jobs, job].join("&job_id=").length < QUERY_MAX;
+  }
+
+  function lineFor(job: string, place: string) {
+    const found = lineWith(job);
+    if (found) return found;
+    const line = [...lines].find((line) => hasRoom(line, job)) ?? open(place);
+    line.jobs.add(job);
+    if (!line.carried.includes(job)) line.poke();
+    return line;
+  }
+
+  /** Everything of the job after `place`; undefined when nobody wants it any more. */
+  async function history(job: string, place: string) {
+    const found: Live[] = [];
+    for (let tries = 0; ; ) {
+      try {
+        const { events, last_event_id, terminal } = await server.events([job], place);
+        place = last_event_id;
+        for (const { id, event: type, data } of events) found.push({ kind: "live", jobs: [job], id, type, data });
+        if (terminal || !events.length) return found;
+      } catch {
+        // Why it fails is told by the line.
+        await pause(backoff(tries++));
+        if (isStopped || !wanted().includes(job)) return;
+      }
+    }
+  }
+
+  async function serve(job: string, from: string, key: string) {
+    const line = lineFor(job, from);
+    const events = from === line.place ? [] : await history(job, from);
+    if (events) context.say({ kind: "past", key, events, place: (lineWith(job) ?? line).place });
+  }
+
+  function want({ tab, jobs, need, types }: Of<"want">) {
+    if (!wants.has(tab)) onTab(tab);
+    wants.set(tab, jobs);
+    for (const type of types)
+      if (!context.types.has(type)) {
+        context.types.add(type);
+        for (const line of lines) line.poke();
+      }
+    const all = wanted();
+    for (const line of lines) {
+      for (const job of line.jobs) if (!all.includes(job)) line.jobs.delete(job);
+      if (!line.jobs.size) line.poke();
+    }
+    for (const [job, place, key] of need) serve(job, place, key);
+    for (const line of lines) line.tell();
+    if (!all.length) onIdle();
+  }
+
+  const onOnline = () => lines.forEach((line) => line.streamAgain());
+  addEventListener("online", onOnline);
+
+  return {
+    want,
+    stop() {
+      isStopped = true;
+      removeEventListener("online", onOnline);
+      for (const line of lines) {
+        line.jobs.clear();
+        line.poke();
+      }
+    },
+  };
+}

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: ISC
+// A line: the jobs of one stream, kept connected for as long as one of them is
+// wanted. Where streams do not come through, a chain of JSON requests. Which
+// jobs it has, and what they missed before, is the business of leader.ts.
+//
+//   gather -> stream -> (again) gather
+//                    -> (pause) wait -> gather
+//                    -> (refused, silent) ask by JSON -> over, wait, or poll for good
+
+import type { ConnectionError, ConnectionOptions, ConnectionState, JobData } from "./jobwire.js";
+import { HEARTBEAT_MS, type Message, SILENT_BEATS, backoff, isTerminal, pause } from "./protocol.js";
+import { type Answer, type Refusal, type Server, WAIT_S, isRefusal } from "./server.js";
+
+/** Jobs that are wanted together are asked for together. */
+const GATHER_MS = 10;
+/** After so many refused streams in a row, or half as many silent ones, while JSON gets through, the line polls. */
+const STRIKES = 4;
+/** A timer that comes later than this slept with the machine and proves nothing. */
+const LATE_MS = 5000;
+
+/** How a stream ended: reopen it at once, reopen it after a pause, or first ask for the reason. */
+type End = "again" | "pause" | "refused" | "silent";
+
+export interface Line {
+  /** What is wanted now; poke() after adding what is not carried. */
+  readonly jobs: Set<string>;
+  /** What the request under way carries. */
+  readonly carried: string[];
+  readonly place: string;
+  /** Takes no further jobs. */
+  readonly isAlone: boolean;
+  /** The jobs, or the types, have changed: ask anew, from the same place. */
+  poke(): void;
+  /** The network has changed: try everything anew. */
+  streamAgain(): void;
+  /** Say the state again. */
+  tell(): void;
+}
+
+/** What a line needs to know of the world. */
+export interface LineContext {
+  server: Server;
+  options(): ConnectionOptions;
+  types: Set<string>;
+  say(message: Message): void;
+  /** The line has no job left and is gone. */
+  onEnd(line: Line): void;
+  /** A job was refused: it needs a line of its own, for the others' sake. */
+  onRefused(job: string, place: string): void;
+}
+
+export function createLine(context: LineContext, place: string, isAlone: boolean): Line {
+  const { server, options, say } = context;
+  const jobs = new Set<string>();
+  const status = new Map<string, string>();
+  let carried: string[] = [];
+  let state: ConnectionState = "connecting";
+  let trouble: ConnectionError | undefined;
+  let isPolling = false;
+  let hasHeard = false;
+  let isPoked = false;
+  let tries = 0;
+  let strikes = 0;
+  let wake: (() => void) | undefined;
+
+  const beats = (n: number) => n * (options().heartbeat ?? HEARTBEAT_MS);
+
+  // --- What to say of it -------------------------------------------------------
+
+  function tell(next = state, error = next === state ? trouble : undefined) {
+    state = next;
+    trouble = error;
+    say({ kind: "told", jobs: [...jobs], state, error });
+  }
+
+  function live(id: string, type: string, data: JobData) {
+    place = id;
+    if (data.job_id) status.set(data.job_id, data.status);
+    say({ kind: "live", jobs: carried, id, type, data });
+  }
+
+  function over(ended: string[]) {
+    for (const job of ended) jobs.delete(job);
+    say({ kind: "over", jobs: ended });
+  }
+
+  /** What a JSON request brought. True: all jobs have ended. */
+  async function take({ events, last_event_id, terminal }: Answer) {
+    for (const { id, event, data } of events) live(id, event, data);
+    place = last_event_id;
+    if (!terminal) return false;
+    const ended = carried;
+    for (const job of ended) {
+      if (isTerminal(status.get(job))) continue;
+      const data = await server.job(job);
+      const { last_event_id: id, state: type } = data;
+      say({ kind: "live", jobs: [job], id, type, data: { ...data, status: type }, isMade: true });
+    }
+    over(ended);
+    return true;
+  }
+
+  // --- The stream --------------------------------------------------------------
+
+  async function stream(): Promise<End> {
+    const address = await server.stream(carried, place);
+    // Not the jobs that this address, and its ticket, were for.
+    if (isPoked) return "again";
+    tell("connecting");
+    const source = new EventSource(address, { withCredentials: !!options().withCredentials });
+    return new Promise((resolve) => {
+      let timer: ReturnType<typeof setTimeout>;
+
+      function end(how: End) {
+        clearTimeout(timer);
+        source.close();
+        resolve(how);
+      }
+
+      function expect(milliseconds: number) {
+        const due = Date.now() + milliseconds;
+        clearTimeout(timer);
+        timer = setTimeout(() => end(hasHeard || Date.now() > due + LATE_MS ? "again" : "silent"), milliseconds);
+      }
+
+      function heard() {
+        hasHeard = true;
+        expect(beats(SILENT_BEATS));
+      }
+
+      function on(event: MessageEvent) {
+        heard();
+        live(event.lastEventId, event.type, JSON.parse(event.data));
+      }
+
+      wake = () => end("again");
+      for (const type of context.types) source.addEventListener(type, on);
+      source.addEventListener("heartbeat", heard);
+      source.addEventListener("expiring", () => options().ticket && end("again"));
+      source.onopen = () => tell("open");
+      source.onerror = () => {
+        if ([...jobs].every((job) => isTerminal(status.get(job)))) {
+          over([...jobs]);
+          end("again");
+        } else if (source.readyState === 2) end("refused");
+        // The browser would come back with the ticket that is used up.
+        else if (options().ticket) end("pause");
+        else {
+          tell("connecting");
+          expect(beats(SILENT_BEATS));
+        }
+      };
+      // The server draws the time of the first heartbeat from one heartbeat's time.
+      expect(beats(4 / 3));
+    });
+  }
+
+  // --- Its life ----------------------------------------------------------------
+
+  /** Can be cut short by a poke. */
+  function askEvents(wait?: number) {
+    const abort = new AbortController();
+    wake = () => abort.abort();
+    return server.events(carried, place, wait, abort);
+  }
+
+  function rest(milliseconds: number) {
+    return new Promise<void>((resolve) => {
+      wake = resolve;
+      setTimeout(resolve, isPoked ? 0 : milliseconds);
+    });
+  }
+
+  /** One job that is refused makes the whole request refused: the others go on without it. */
+  async function expel() {
+    const refused: string[] = [];
+    for (const job of carried)
+      await server.events([job], place).catch(({ status }) => isRefusal(status) && refused.push(job));
+    if (refused.length === carried.length) return false;
+    for (const job of refused) if (jobs.delete(job)) context.onRefused(job, place);
+    return true;
+  }
+
+  /** Connects, and stays so while it lasts. How long to rest afterwards. */
+  async function attempt() {
+    if (isPolling) {
+      tell("polling");
+      const answer = await askEvents(WAIT_S);
+      tries = 0;
+      // A server that does not wait must not be asked without end.
+      return (await take(answer)) || answer.events.length ? 0 : backoff(0);
+    }
+    const how = await stream();
+    if (hasHeard) tries = strikes = 0;
+    if (how === "again") return 0;
+    if (how !== "pause") {
+      if (await take(await askEvents())) return 0;
+      strikes += how === "silent" ? STRIKES / 2 : 1;
+      isPolling = strikes >= STRIKES;
+      if (isPolling) return 0;
+    }
+    tell("waiting");
+    return backoff(tries++);
+  }
+
+  async function run() {
+    while ((await pause(GATHER_MS), jobs.size)) {
+      isPoked = hasHeard = false;
+      carried = [...jobs];
+      try {
+        await rest(await attempt());
+      } catch (error) {
+        if (isPoked) continue;
+        // A page's ticket() may throw anything, even nothing.
+        const { message, status, code, delay } = (error ?? {}) as Refusal;
+        tell("waiting", { message, status, code });
+        if (carried.length < 2 || !isRefusal(status) || !(await expel()))
+          await rest(Math.max(backoff(tries++), delay || 0));
+      }
+    }
+    context.onEnd(self);
+  }
+
+  const self: Line = {
+    jobs,
+    get carried() {
+      return carried;
+    },
+    get place() {
+      return place;
+    },
+    isAlone,
+    poke() {
+      isPoked = true;
+      wake?.();
+    },
+    streamAgain() {
+      strikes = 0;
+      isPolling = false;
+      self.poke();
+    },
+    tell: () => tell(),
+  };
+  run();
+  return self;
+}

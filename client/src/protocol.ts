@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: ISC
+// What the tabs say to each other, and what all parts must agree upon.
+
+import type { ConnectionError, ConnectionState, JobData } from "./jobwire.js";
+
+const TERMINAL = ["completed", "failed", "cancelled", "timed_out"];
+export const TYPES = ["queued", "processing", "progress", ...TERMINAL];
+
+export const isTerminal = (status: string | undefined) => TERMINAL.includes(status!);
+
+/** An event as the leader tells it. A place is an id up to which everything is known; "" is the start. */
+export interface Live {
+  kind: "live";
+  /** The jobs whose place this event's id is now. */
+  jobs: string[];
+  id: string;
+  type: string;
+  /** A resync has no job_id. */
+  data: JobData & { reason?: string };
+  /** Not sent by the server: made from the state of a job whose last event is not to be had. */
+  isMade?: boolean;
+}
+
+export type Message =
+  /** There is a new leader: say what you want. */
+  | { kind: "hello" }
+  /** All that a tab wants. `need`: a job, the place after which everything is lacking, and whose need it is. */
+  | { kind: "want"; tab: string; jobs: string[]; need: [string, string, string][]; types: string[] }
+  /** To whoever has this need: what was lacking, up to `place`. */
+  | { kind: "past"; key: string; events: Live[]; place: string }
+  | Live
+  | { kind: "told"; jobs: string[]; state: ConnectionState; error?: ConnectionError }
+  /** The server says that these jobs have ended. */
+  | { kind: "over"; jobs: string[] };
+
+export type Of<Kind> = Message & { kind: Kind };
+/** Whoever is told what the leader tells. */
+export type Hearing = { [Kind in "live" | "past" | "told" | "over"]: (message: Of<Kind>) => void };
+
+export const HEARTBEAT_MS = 15_000;
+/** After so many heartbeats' time without a sign, somebody is dead. */
+export const SILENT_BEATS = 3;
+
+export const pause = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds));
+
+/** How long to wait before the next attempt after `tries`, from 0: 1 to 2 s at first, at most 30 s. */
+export const backoff = (tries: number) => Math.min(30_000, 2000 * 2 ** tries) * (0.5 + Math.random() / 2);
+
+/** Runs a page's callback; what it throws is the page's, and must not stop us. */
+export function call<A extends unknown[]>(callback: ((...args: A) => void) | undefined, ...args: A) {
+  try {
+    callback?.(...args);
+  } catch (error) {
+    reportError(error);
+  }
+}

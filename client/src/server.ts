@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: ISC
+// The requests that there are. Each gets a ticket of its own, where there are
+// tickets. Repeats nothing: who asks decides what a failure means.
+
+import type { ConnectionError, ConnectionOptions, JobData, JobStatus } from "./jobwire.js";
+
+export const WAIT_S = 25;
+/** What takes so much longer than it was asked to is lost. */
+const TIMEOUT_MS = 15_000;
+
+export interface Answer {
+  events: { id: string; event: string; data: JobData }[];
+  last_event_id: string;
+  terminal: boolean;
+}
+
+export interface Job extends JobData {
+  state: JobStatus;
+  last_event_id: string;
+}
+
+/** What an error answer says; `delay` is its Retry-After in milliseconds. */
+export interface Refusal extends ConnectionError {
+  delay?: number;
+}
+
+export interface Server {
+  /** `wait` seconds for the first event, or not at all. */
+  events(jobs: string[], place: string, wait?: number, abort?: AbortController): Promise<Answer>;
+  job(job: string): Promise<Job>;
+  /** The address of a stream. */
+  stream(jobs: string[], place: string): Promise<string>;
+}
+
+/** A refusal that is about the jobs asked for, not about the server's health. */
+export const isRefusal = (status?: number) => [400, 401, 403, 404].includes(status!);
+
+export function createServer(url: string, options: () => ConnectionOptions): Server {
+  /** `path` has a query already. */
+  async function address(path: string, jobs: string[]) {
+    const ticket = await options().ticket?.(jobs);
+    return url + path + (ticket ? "&ticket=" + encodeURIComponent(ticket) : "");
+  }
+
+  // Job ids need no escaping.
+  const events = (jobs: string[], place: string, how: string) =>
+    `/events?${how}&job_id=${jobs.join("&job_id=")}` + (place && "&last_event_id=" + encodeURIComponent(place));
+
+  async function ask(path: string, jobs: string[], wait = 0, abort = new AbortController()) {
+    const timer = setTimeout(() => abort.abort(), TIMEOUT_MS + wait * 1000);
+    try {
+      const response = await fetch(await address(path, jobs), {
+        signal: abort.signal,
+        cache: "no-store",
+        credentials: options().withCredentials ? "include" : "same-origin",
+      });
+      const { ok, status } = response;
+      if (ok) return await response.json();
+      const { error } = await response.json().catch(() => ({}));
+      const delay = +response.headers.get("Retry-After")! * 1000;
+      throw { message: `HTTP ${status}`, ...error, status, delay };
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  return {
+    events: (jobs, place, wait = 0, abort) => ask(events(jobs, place, "format=json&wait=" + wait), jobs, wait, abort),
+    job: (job) => ask(`/jobs/${job}?`, [job]),
+    stream: (jobs, place) => address(events(jobs, place, "heartbeat=event"), jobs),
+  };
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: ISC
+// One subscription: keeps its place in the events of each of its jobs, lets
+// each event through once and in order, and knows when its jobs have ended.
+// Where events come from is the business of the hub and its leader.
+
+import type { Hub } from "./hub.js";
+import type {
+  ConnectionError,
+  ConnectionState,
+  JobEvent,
+  ResyncReason,
+  SubscribeOptions,
+  Subscription,
+} from "./jobwire.js";
+import { type Hearing, type Live, type Of, TYPES, call, isTerminal } from "./protocol.js";
+
+/** A job that has ended may be taken up again; after this long without news it is over. */
+const SETTLED_MS = 2000;
+/** More than the server keeps of a job, so nothing older is sent again. */
+const SEEN_MAX = 5000;
+
+interface Track {
+  /** Names what this track lacks at the moment; undefined when it lacks nothing. */
+  key?: string;
+  place: string;
+  /** What came live while the past was still missing. */
+  queue: Live[];
+  status?: string;
+  timer?: ReturnType<typeof setTimeout>;
+}
+
+/** What the hub sees of a subscription: a method for each kind of news. */
+export interface Subscriber extends Subscription, Hearing {
+  readonly options: SubscribeOptions;
+  readonly tracks: ReadonlyMap<string, Readonly<Track>>;
+  /** From now on somebody else sends: what was missed until then must be asked for. */
+  forget(): void;
+}
+
+let keys = 0;
+
+export function createSubscriber(jobs: string[], options: SubscribeOptions, hub: Hub): Subscriber {
+  const tracks = new Map<string, Track>();
+  const seen = new Set<string>();
+  let state: ConnectionState = "connecting";
+
+  function setState(next: ConnectionState, error?: ConnectionError) {
+    if (next === state && !error) return;
+    state = next;
+    call(options.onState, next, error);
+  }
+
+  function close() {
+    if (state === "closed") return;
+    for (const job of tracks.keys()) drop(job);
+    hub.remove(self);
+    setState("closed");
+  }
+
+  function drop(job: string) {
+    clearTimeout(tracks.get(job)?.timer);
+    tracks.delete(job);
+  }
+
+  function finish(job: string) {
+    drop(job);
+    if (tracks.size) hub.changed();
+    else close();
+  }
+
+  function take(job: string, track: Track, { id, type, data, isMade }: Live) {
+    if (seen.has(id) || (isMade && isTerminal(track.status))) return;
+    seen.add(id);
+    if (seen.size > SEEN_MAX) seen.delete(seen.values().next().value!);
+    track.status = data.status;
+    clearTimeout(track.timer);
+    if (isTerminal(data.status)) track.timer = setTimeout(finish, SETTLED_MS, job);
+    const isOurs = TYPES.includes(type);
+    if (!isOurs && !options.types?.includes(type)) return;
+    const event: JobEvent = { id, type, jobId: job, data };
+    call(options.onEvent, event);
+    // timed_out is onTimedOut; a callback may have closed us.
+    const name = "on" + type.replace(/(?:^|_)(.)/g, (_, letter) => letter.toUpperCase());
+    if (isOurs && state !== "closed") call((options as Record<string, any>)[name], event);
+  }
+
+  function resync({ data }: Live) {
+    // Ids are given out again.
+    if (data.reason === "future") seen.clear();
+    call(options.onResync, data.reason as ResyncReason);
+  }
+
+  function live(message: Live) {
+    const { id, type, data, jobs } = message;
+    const ours = jobs.filter((job) => tracks.has(job));
+    if (type === "resync" && ours[0]) resync(message);
+    for (const job of ours) {
+      const track = tracks.get(job);
+      if (!track) continue; // closed by a callback
+      if (track.key) track.queue.push(message);
+      else {
+        track.place = id;
+        if (data.job_id === job) take(job, track, message);
+      }
+    }
+  }
+
+  function past({ key, events, place }: Of<"past">) {
+    for (const [job, track] of tracks) {
+      if (track.key !== key) continue;
+      track.key = undefined;
+      track.place = track.queue.at(-1)?.id ?? place;
+      for (const event of events.concat(track.queue)) {
+        if (!tracks.has(job)) return;
+        if (event.type === "resync") {
+          if (events.includes(event)) resync(event);
+        } else if (event.data.job_id === job) take(job, track, event);
+      }
+      track.queue = [];
+    }
+  }
+
+  const self: Subscriber = {
+    options,
+    tracks,
+    close,
+    get state() {
+      return state;
+    },
+    forget() {
+      for (const track of tracks.values()) track.key = `${hub.tab}-${++keys}`;
+    },
+    live,
+    past,
+    told(message) {
+      if (message.jobs.some((job) => tracks.has(job))) setState(message.state, message.error);
+    },
+    over({ jobs }) {
+      for (const job of jobs) if (isTerminal(tracks.get(job)?.status)) finish(job);
+    },
+  };
+
+  for (const job of jobs) tracks.set(job, { place: "", queue: [] });
+  if (jobs.length) hub.add(self);
+  else state = "closed";
+  return self;
+}
