@@ -29,7 +29,7 @@ export async function until(condition, what, milliseconds = 20_000) {
   }
 }
 
-async function freePort() {
+export async function freePort() {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address();
@@ -67,10 +67,10 @@ export class Stack {
     return (await run("bash", ["-c", this.curl])).stdout;
   }
 
-  /** Commits an event of the job by the command line. */
-  async publish(type, data) {
+  /** Commits an event by the command line. */
+  async publish(type, data, job = this.job) {
     const config = join(this.folder, "var/jobwire.conf");
-    await run(join(bin, "jobwire"), ["publish", this.job, type, JSON.stringify(data), "--config", config]);
+    await run(join(bin, "jobwire"), ["publish", job, type, JSON.stringify(data), "--config", config]);
   }
 
   async pidOf(program) {
