@@ -249,12 +249,16 @@ describe("subscriptions", () => {
   test("survive the Back button", async () => {
     const job = newJob();
     const tab = await follow(job);
-    await untilState(tab, "open");
+    await publish(job, "processing", { n: 1 });
+    await untilGot(tab, 1);
+    await tab.evaluate("addEventListener('pageshow', ({ persisted }) => (window.wasKept = persisted))");
     await tab.goto(`${front.origin}/react.html`);
+    await until(async () => (await openStreams()) === 0, "the stream to end");
     await publish(job, "completed");
-    await tab.goBack();
-    await until(async () => (await stateOf(tab)) === "closed", "the end");
-    assert.deepEqual(numbers(await got(tab), job), ["completed"]);
+    await tab.goBack({ waitUntil: "commit" });
+    await until(() => tab.evaluate("subscription.state === 'closed'").catch(() => false), "the end");
+    assert.equal(await tab.evaluate("window.wasKept"), true);
+    assert.deepEqual(numbers(await got(tab), job), [1, "completed"]);
   });
 });
 

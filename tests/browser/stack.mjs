@@ -90,6 +90,8 @@ export class Stack {
 export async function startBrowser() {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    // Users' browsers keep pages for the Back button.
+    ignoreDefaultArgs: ["--disable-back-forward-cache"],
     args: [
       "--disable-gpu",
       "--disable-quic",
