@@ -137,22 +137,8 @@ $(BUILD)/fuzz/%: $(OBJ)/tests/fuzz/%.o $(if $(IS_FUZZ),,$(OBJ)/tests/fuzz/replay
 
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 
-# One run of build.mjs writes them all.
-CLIENT := $(addprefix build/client/,jobwire.js jobwire.d.ts jobwire.global.js \
-	useJobEvents.js useJobEvents.d.ts package.json)
-
-client: build/client/package.json ## the browser client, in build/client (needs Node.js 18 and npm)
-
-NODE_MODULES := client/node_modules/.package-lock.json
-$(NODE_MODULES): client/package-lock.json
-	$(call say,NPM)
-	$(Q)cd client && npm ci --no-audit --no-fund --loglevel=error
-	@touch $@
-
-build/client/package.json: client/build.mjs client/tsconfig.json \
-	$(wildcard client/src/*.ts) $(NODE_MODULES)
-	$(call say,NODE)
-	$(Q)node client/build.mjs
+client: ## the browser client, in build/client (needs Node.js 18 and npm)
+	@scripts/client
 
 # --- running and testing ----------------------------------------------------
 
@@ -216,13 +202,14 @@ format: ## rewrite the C files in the project's layout (clang-format 14)
 # --- installing and shipping ------------------------------------------------
 
 SHARE := share/jobwire
+CLIENT := jobwire.js jobwire.global.js useJobEvents.js jobwire.d.ts useJobEvents.d.ts package.json
 # source:folder below PREFIX
 FILES := $(patsubst %,$(BIN)/%:bin,$(PROGRAMS)) \
 	$(patsubst %,$(BIN)/%:lib/cgi-bin,$(CGI)) \
 	$(foreach m,$(wildcard man/*.[1-8]),$m:share/man/man$(subst .,,$(suffix $m))) \
 	$(patsubst %,%:$(SHARE),$(wildcard schema.sql)) \
 	$(patsubst %,%:$(SHARE)/demo,$(wildcard client/demo/*)) \
-	$(patsubst %,%:$(SHARE)/client,$(CLIENT)) \
+	$(patsubst %,build/client/%:$(SHARE)/client,$(CLIENT)) \
 	$(patsubst %,%:share/doc/jobwire/examples,$(wildcard *.conf.example contrib/*.example))
 
 # The client is not part of `all`: servers need no Node.js.
