@@ -10,6 +10,7 @@
 
 static const char digits[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+enum { DIGIT_COUNT = sizeof(digits) - 1 };
 
 void
 b64url_add(struct buf *out, struct span bytes)
@@ -35,7 +36,7 @@ b64url_read(struct span text, struct buf *out)
 	if (text.n % 4 == 1)
 		return ERR_PROTO;
 	for (size_t i = 0; i < text.n; i++) {
-		const char *at = memchr(digits, text.p[i], 64);
+		const char *at = memchr(digits, text.p[i], DIGIT_COUNT);
 
 		if (at == NULL)
 			return ERR_PROTO;

@@ -31,14 +31,20 @@ enum {
 
 /* --- Loading -------------------------------------------------------------------- */
 
+static bool
+is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 static struct span
 trimmed(struct span s)
 {
-	while (s.n > 0 && memchr(" \t\r\n", *s.p, 4) != NULL) {
+	while (s.n > 0 && is_space(*s.p)) {
 		s.p++;
 		s.n--;
 	}
-	while (s.n > 0 && memchr(" \t\r\n", s.p[s.n - 1], 4) != NULL)
+	while (s.n > 0 && is_space(s.p[s.n - 1]))
 		s.n--;
 	return s;
 }
