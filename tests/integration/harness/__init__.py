@@ -7,6 +7,9 @@ sse       the WHATWG event stream parser, and a client that resumes by id
 process   a program under test: started, watched, stopped, examined
 site      one installation: folder, configuration, database, programs
 publish   events and deliveries: foreign writers, signed URLs
+inbound   calls of the writing half, and many of them at once
+senders   providers that deliver without pause and send again
+tmpfs     a file system that can be filled up
 webserver a real web server in front: nginx, apache, lighttpd
 http2     an HTTP/2 client, which is curl
 tokens    JSON Web Tokens, good and bad
