@@ -23,6 +23,7 @@ def fixture_inbound(make_site):
     takes nothing."""
     site = make_site(publish_keys=KEY, keep_events="1000000")
     site.start("webhook")
+    assert health(site) == 200  # its socket is there before its database
     return site
 
 
