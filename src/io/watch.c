@@ -25,7 +25,6 @@
 #include "io/watch.h"
 
 #include <sys/inotify.h>
-#include <sys/vfs.h>
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -37,6 +36,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "io/bell.h"
+#include "io/filesystem.h"
 
 enum {
 	READ_BYTES = 8192,
@@ -269,25 +269,6 @@ start_self_test(struct watch *w)
 	free(path);
 }
 
-/* File systems on which others' changes make no event here; magic numbers of
- * statfs(2): NFS, SMB, CIFS, SMB2, 9P, FUSE. */
-static bool
-is_remote(const char *folder)
-{
-	static const unsigned long list[] = {
-	    0x6969, 0x517b, 0xff534d42, 0xfe534d42, 0x01021997, 0x65735546};
-	struct statfs st;
-	size_t i;
-
-	if (statfs(folder, &st) == -1)
-		return false;
-	for (i = 0; i < sizeof(list) / sizeof(list[0]); i++)
-		/* f_type is signed and of different widths. */
-		if (((unsigned long)st.f_type & 0xffffffff) == list[i])
-			return true;
-	return false;
-}
-
 static bool
 open_inotify(struct watch *w)
 {
@@ -308,9 +289,10 @@ static int
 add_watch(struct watch *w, const char **ret_why)
 {
 	unsigned mask = IN_MODIFY | IN_DELETE_SELF | IN_MOVE_SELF;
+	const char *name;
 	int wd = -1;
 
-	if (is_remote(w->folder)) {
+	if (filesystem_of(w->folder, &name) == FILESYSTEM_REMOTE) {
 		*ret_why = "network file system";
 		return -1;
 	}
