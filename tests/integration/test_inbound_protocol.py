@@ -477,7 +477,7 @@ def test_the_log_names_the_call_and_no_secret(inbound):
     publish(inbound, "quiet", {"type": "step", "data": {"p": "hunter2"}},
             "the-idempotency-key")
     lines = inbound.webhook.log_text().splitlines()
-    webhook, publication = [l for l in lines if " event=request " in l]
+    webhook, publication = [l for l in lines if " method=POST " in l]
     for part in ("method=POST", "route=/webhooks/runpod-completion",
                  "status=200", "outcome=stored", "job_id=quiet",
                  "type=completed", "peer=127.0.0.1"):
