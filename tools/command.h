@@ -34,6 +34,7 @@ int command_jobs(const struct command_line *c);
 int command_token(const struct command_line *c);
 int command_ticket(const struct command_line *c);
 int command_stats(const struct command_line *c);
+int command_doctor(const struct command_line *c);
 
 /* Opens the settings' database, or says why not and returns NULL. Returns
  * owned (db_close). */

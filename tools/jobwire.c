@@ -26,6 +26,8 @@ static const char usage[] =
     "                             make a ticket: works once, for 30 seconds\n"
     "  prune                      remove what retention does not keep\n"
     "  stats                      count jobs, events and bytes\n"
+    "  doctor                     look for what is wrong, and say what mends "
+    "it\n"
     "Exit status: 0 done, 1 failed, 2 wrong usage.\n";
 
 static const struct {
@@ -42,6 +44,7 @@ static const struct {
     {"ticket", 0, 0, command_ticket},
     {"prune", 0, 0, command_prune},
     {"stats", 0, 0, command_stats},
+    {"doctor", 0, 0, command_doctor},
 };
 
 int

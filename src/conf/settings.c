@@ -21,7 +21,6 @@
 #endif
 
 #define FILE_NAME "jobwire.conf"
-#define DEFAULT_FILE "/etc/jobwire/" FILE_NAME
 #define MEMBER(m) .name = #m, .offset = offsetof(struct settings, m)
 
 enum {
@@ -257,7 +256,7 @@ default_file(enum program program)
 	ssize_t n;
 
 	if ((program & PROGRAMS_CGI) == 0)
-		return strdup(DEFAULT_FILE);
+		return strdup(SETTINGS_FILE);
 	n = readlink("/proc/self/exe", self, sizeof(self));
 	if (n <= 0)
 		return NULL;

@@ -12,6 +12,9 @@
 #include "base/err.h"
 #include "base/opt.h"
 
+/* Where settings are, but for CGI programs, when nobody says so. */
+#define SETTINGS_FILE "/etc/jobwire/jobwire.conf"
+
 enum program {
 	PROGRAM_EVENTS = 1,	  /* jobwire-events */
 	PROGRAM_WEBHOOK = 2,	  /* jobwire-webhook */

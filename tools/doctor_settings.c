@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The doctor's look at settings and secrets: what the two programs would say
+ * when they start, and who else can read their keys. Values are never shown.
+ * Blocks on files.
+ */
+#include <sys/stat.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "auth/access.h"
+#include "base/buf.h"
+#include "base/file.h"
+#include "doctor.h"
+#include "hook/keys.h"
+
+enum { CONFIG_MAX = 1 << 20 };
+
+/* As `program` would start with the same file and database. */
+static bool
+load(struct doctor *d, enum program program, const char *name,
+    struct settings *ret)
+{
+	const struct settings *ours = d->c->settings;
+	char *argv[8] = {(char *)(uintptr_t)name, (char *)(uintptr_t) "--db",
+	    ours->db, (char *)(uintptr_t) "--api-prefix", ours->api_prefix};
+	struct buf message = BUF_INIT;
+	int argc = 5, rest;
+	enum err e;
+
+	if (ours->config != NULL) {
+		argv[argc++] = (char *)(uintptr_t) "--config";
+		argv[argc++] = ours->config;
+	}
+	e = settings_load(ret, program, argc, argv, &rest, &message);
+	if (e != OK) {
+		doctor_say(d, FINDING_FAIL, "settings", "correct it",
+		    "%s does not start: %s", name, buf_span(&message).p);
+		settings_done(ret);
+		*ret = (struct settings){0};
+	}
+	buf_done(&message);
+	return e == OK;
+}
+
+/* False when it has said what is wrong. */
+static bool
+check_keys(struct doctor *d)
+{
+	struct access_stats stats = {0};
+	struct hook_keys keys = {0};
+	struct guard guard = {0};
+	struct buf message = BUF_INIT;
+	const char *setting = "";
+	enum err e = hook_keys_load(&d->webhook, &keys, &message);
+
+	if (e == OK) {
+		setting = "jwt_key: ";
+		e = guard_init(&guard, &d->events, &stats, &message);
+	}
+	guard_done(&guard);
+	if (e != OK) {
+		doctor_say(d, FINDING_FAIL, "settings",
+		    "correct it, or let this user read the file", "%s%s",
+		    setting, message.len > 0 ? message.data : err_text(e));
+	} else if (d->webhook.webhook_auth == WEBHOOK_AUTH_NONE) {
+		doctor_say(d, FINDING_WARN, "settings",
+		    "set webhook_secret and leave webhook_auth out",
+		    "webhook_auth = none: anybody may report for any job");
+		e = ERR_AUTH;
+	} else if (keys.url.n == 0) {
+		doctor_say(d, FINDING_WARN, "settings",
+		    "set webhook_secret, 16 random bytes or more",
+		    "without a webhook_secret every webhook is refused");
+		e = ERR_AUTH;
+	}
+	hook_keys_done(&keys);
+	buf_done(&message);
+	return e == OK;
+}
+
+void
+doctor_settings(struct doctor *d)
+{
+	bool is_read = load(d, PROGRAM_EVENTS, "jobwire-events", &d->events);
+
+	is_read =
+	    load(d, PROGRAM_WEBHOOK, "jobwire-webhook", &d->webhook) && is_read;
+	if (is_read && check_keys(d))
+		doctor_say(d, FINDING_OK, "settings", NULL,
+		    "both programs accept them");
+}
+
+/* 1 for each file that everybody can read. */
+static int
+check_mode(struct doctor *d, const char *path, const char *holds)
+{
+	struct stat file;
+	struct buf remedy = BUF_INIT;
+
+	/* Whether it is there, loading the keys has said. */
+	if (stat(path, &file) != 0 || (file.st_mode & S_IRWXO) == 0)
+		return 0;
+	buf_addf(&remedy, "chmod o= %s", path);
+	doctor_say(d, FINDING_FAIL, "secrets", buf_span(&remedy).p,
+	    "%s holds %s, and its mode %04o lets everybody at it", path, holds,
+	    (unsigned)file.st_mode & 07777);
+	buf_done(&remedy);
+	return 1;
+}
+
+/* `@FILE`, or `kid=@FILE,kid=@FILE`. */
+static int
+check_named_files(struct doctor *d, const char *value, const char *holds)
+{
+	int n_open = 0;
+	size_t n;
+	char *path;
+
+	if (*value == '@')
+		return check_mode(d, value + 1, holds);
+	for (const char *p = strstr(value, "=@"); p != NULL;
+	     p = strstr(p, "=@")) {
+		p += 2;
+		n = strcspn(p, ",");
+		path = strndup(p, n);
+		if (path != NULL)
+			n_open += check_mode(d, path, holds);
+		free(path);
+		p += n;
+	}
+	return n_open;
+}
+
+static bool
+names_files(const char *value)
+{
+	return *value == '@' || strstr(value, "=@") != NULL;
+}
+
+/* A secret that came by the environment or a flag is not in the file. */
+static bool
+holds_value(const char *path, const char *value)
+{
+	struct buf text = BUF_INIT;
+	bool holds = file_read(path, CONFIG_MAX, &text) == OK && text.len > 0 &&
+		     strstr(text.data, value) != NULL;
+
+	buf_done(&text);
+	return holds;
+}
+
+static bool
+is_public(const struct doctor *d, const struct opt_def *def)
+{
+	return strcmp(def->name, "jwt_key") == 0 &&
+	       d->webhook.jwt_alg != JWT_ALG_HS256;
+}
+
+void
+doctor_secrets(struct doctor *d)
+{
+	const char *config = d->c->settings->config != NULL
+				 ? d->c->settings->config
+				 : SETTINGS_FILE;
+	const char *const *value;
+	bool is_inline = false;
+	int n_open = 0;
+
+	for (const struct opt_def *def = settings_table; def->name != NULL;
+	     def++) {
+		value = (const void *)((const char *)&d->webhook + def->offset);
+		if (!def->secret || is_public(d, def) || *value == NULL)
+			continue;
+		if (names_files(*value))
+			n_open += check_named_files(d, *value, def->name);
+		else if (holds_value(config, *value))
+			is_inline = true;
+	}
+	if (is_inline)
+		n_open += check_mode(d, config, "secrets");
+	if (n_open == 0)
+		doctor_say(d, FINDING_OK, "secrets", NULL,
+		    "no file with a secret is open to everybody");
+}
