@@ -119,7 +119,7 @@ on_wake(void *arg)
 	struct queue_list list = STAILQ_HEAD_INITIALIZER(list);
 	struct hook_call *c;
 
-	(void)queue_pop(&api->done, &list, QUEUE_MAX, false);
+	(void)queue_pop(&api->done, &list, SIZE_MAX, false);
 	while (!STAILQ_EMPTY(&list)) {
 		c = (struct hook_call *)(void *)STAILQ_FIRST(&list);
 		STAILQ_REMOVE_HEAD(&list, link);

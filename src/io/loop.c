@@ -333,7 +333,9 @@ loop_signals(struct loop *loop, const int *signals,
 	sigemptyset(&set);
 	for (; *signals != 0; signals++)
 		sigaddset(&set, *signals);
+	/* A peer that left, and a file at its limit, are errors of a call. */
 	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
+	    signal(SIGXFSZ, SIG_IGN) == SIG_ERR ||
 	    sigprocmask(SIG_BLOCK, &set, NULL) == -1)
 		return ERR_SYS;
 	*s = (struct source){.on_signal = on_signal, .arg = arg};

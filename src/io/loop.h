@@ -88,7 +88,7 @@ void loop_undefer(struct loop *loop, struct deferred *d);
 /*
  * Delivers these signals (a list ended by 0) to on_signal on the loop's
  * thread, through a signalfd; blocks them in the calling thread, so call it
- * before any thread is started. Ignores SIGPIPE. ERR_SYS.
+ * before any thread is started. Ignores SIGPIPE and SIGXFSZ. ERR_SYS.
  */
 CHECK_RESULT enum err loop_signals(struct loop *loop, const int *signals,
     void (*on_signal)(void *arg, int signal), void *arg);
