@@ -17,6 +17,8 @@ const GATHER_MS = 10;
 const STRIKES = 4;
 /** A timer that comes later than this slept with the machine and proves nothing. */
 const LATE_MS = 5000;
+/** What comes within this time after the stream was opened was known before. */
+const FRESH_MS = 1000;
 
 /** How a stream ended: reopen it at once, reopen it after a pause, or first ask for the reason. */
 type End = "again" | "pause" | "refused" | "silent";
@@ -107,6 +109,7 @@ export function createLine(context: LineContext, place: string, isAlone: boolean
     // Not the jobs that this address, and its ticket, were for.
     if (isPoked) return "again";
     tell("connecting");
+    let opened = 0;
     const source = new EventSource(address, { withCredentials: !!options().withCredentials });
     return new Promise((resolve) => {
       let timer: ReturnType<typeof setTimeout>;
@@ -136,8 +139,14 @@ export function createLine(context: LineContext, place: string, isAlone: boolean
       wake = () => end("again");
       for (const type of context.types) source.addEventListener(type, on);
       source.addEventListener("heartbeat", heard);
-      source.addEventListener("expiring", () => options().ticket && end("again"));
-      source.onopen = () => tell("open");
+      source.addEventListener("expiring", () => {
+        // Said at once, it says that the page's token is an old one: another ticket would be no better.
+        if (options().ticket && Date.now() > opened + FRESH_MS) end("again");
+      });
+      source.onopen = () => {
+        opened = Date.now();
+        tell("open");
+      };
       source.onerror = () => {
         if ([...jobs].every((job) => isTerminal(status.get(job)))) {
           over([...jobs]);
@@ -175,7 +184,7 @@ export function createLine(context: LineContext, place: string, isAlone: boolean
   async function expel() {
     const refused: string[] = [];
     for (const job of carried)
-      await server.events([job], place).catch(({ status }) => isRefusal(status) && refused.push(job));
+      await server.events([job], place).catch((error) => isRefusal(error?.status) && refused.push(job));
     if (refused.length === carried.length) return false;
     for (const job of refused) if (jobs.delete(job)) context.onRefused(job, place);
     return true;

@@ -32,8 +32,8 @@ export interface Server {
   stream(jobs: string[], place: string): Promise<string>;
 }
 
-/** A refusal that is about the jobs asked for, not about the server's health. */
-export const isRefusal = (status?: number) => [400, 401, 403, 404].includes(status!);
+/** Refusals that are about the jobs asked for. */
+export const isRefusal = (status?: number) => [400, 403, 404].includes(status!);
 
 export function createServer(url: string, options: () => ConnectionOptions): Server {
   /** `path` has a query already. */

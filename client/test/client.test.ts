@@ -393,6 +393,10 @@ describe("tickets", () => {
     await pass();
     FakeSource.last.open();
     FakeSource.last.send("queued", "e-1", data("a", "queued"));
+    // Of a token that is about to end anyway.
+    FakeSource.last.send("expiring");
+    await pass(1100);
+    expect(FakeSource.all.length).toBe(1);
     FakeSource.last.send("expiring");
     await pass();
     expect(FakeSource.all.map(({ query }) => query.get("ticket"))).toEqual(["t 1", "t 2"]);
@@ -440,9 +444,23 @@ describe("tickets", () => {
   test("are not needed for expiring to be heard by pages without them", async () => {
     world.follow("a");
     await pass();
+    await pass(1100);
     FakeSource.last.send("expiring");
     await pass();
     expect(FakeSource.all.length).toBe(1);
+  });
+
+  test("that are refused for one job, as the page says by a status, do not keep the others out", async () => {
+    answerWith(() => events([], "e-0"));
+    const ticket = async (jobs: string[]) => {
+      if (jobs.includes("bad")) throw { message: "not yours", status: 403 };
+      return "t";
+    };
+    const { states } = world.follow("bad", { ticket });
+    world.follow(["a", "b"], { ticket });
+    await pass(100);
+    expect(FakeSource.all.map(({ query }) => query.getAll("job_id"))).toEqual([["a", "b"]]);
+    expect(states.at(-1)).toBe("waiting: not yours");
   });
 });
 

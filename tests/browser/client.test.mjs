@@ -262,6 +262,51 @@ describe("subscriptions", () => {
   });
 });
 
+test("tickets across origins are renewed, and nothing is lost or doubled", async () => {
+  const other = await Stack.start({
+    ...SETTINGS,
+    JOBWIRE_EVENTS_AUTH: "ticket",
+    JOBWIRE_JWT_KEY: "a secret of this test, 32 bytes and more",
+    JOBWIRE_CORS_ORIGINS: front.origin,
+  });
+  try {
+    const job = newJob();
+    const mint = async (ttl) => (await other.command("token", "mint", "--sub", "u", "--jobs", job, "--ttl", ttl)).trim();
+    const query = new URLSearchParams({
+      job,
+      heartbeat: HEARTBEAT_MS,
+      url: new URL("/api/v1", other.page),
+      token: await mint("37s"), // the server warns 30 s before the end
+    });
+    const tabs = [await openTab(`plain.html?${query}`), await openTab(`plain.html?${query}`)];
+    const streams = () =>
+      tabs.flatMap(({ requests }) => requests).map((url) => new URL(url)).filter(({ pathname }) => pathname.endsWith("/events"));
+    for (const tab of tabs) await untilState(tab, "open");
+    await other.publish("processing", { n: 1 }, job);
+    for (const tab of tabs) await untilGot(tab, 1);
+
+    const token = await mint("1h");
+    for (const tab of tabs) await tab.evaluate((next) => void (token = next), token);
+    const before = streams().length;
+    await until(() => streams().length > before, "the ticket to be renewed");
+    for (const tab of tabs) await untilState(tab, "open");
+
+    process.kill(await other.pidOf("events"), "SIGKILL");
+    await until(async () => (await stateOf(tabs[0])) !== "open", "the tabs to notice");
+    await other.publish("processing", { n: 2 }, job);
+    for (const tab of tabs) await untilGot(tab, 2);
+    await other.publish("completed", {}, job);
+    for (const tab of tabs) {
+      await untilState(tab, "closed");
+      assert.deepEqual(numbers(await got(tab), job), [1, 2, "completed"]);
+    }
+    const tickets = streams().map(({ searchParams }) => searchParams.get("ticket"));
+    assert.equal(new Set(tickets).size, tickets.length, "none was used twice");
+  } finally {
+    await other.close();
+  }
+});
+
 describe("a fault", () => {
   /** Each event once and in order, what came in between and the completion too. */
   async function survives(breakIt, mendIt, n = 2) {

@@ -42,11 +42,12 @@ export async function freePort() {
 export class Stack {
   static async start(environment = {}) {
     const stack = new Stack();
+    stack.environment = { ...process.env, ...environment };
     stack.folder = await mkdtemp(join(tmpdir(), "jobwire-browser-"));
     const ready = join(stack.folder, "ready");
     const flags = ["--port", await freePort(), "--var", join(stack.folder, "var"), "--bin", bin, "--ready-file", ready];
     stack.process = spawn(join(root, "scripts/run"), flags, {
-      env: { ...process.env, ...environment },
+      env: stack.environment,
       stdio: ["ignore", "pipe", "pipe"],
     });
     stack.output = "";
@@ -69,8 +70,13 @@ export class Stack {
 
   /** Commits an event by the command line. */
   async publish(type, data, job = this.job) {
+    await this.command("publish", job, type, JSON.stringify(data));
+  }
+
+  /** The output of the command line. */
+  async command(...words) {
     const config = join(this.folder, "var/jobwire.conf");
-    await run(join(bin, "jobwire"), ["publish", job, type, JSON.stringify(data), "--config", config]);
+    return (await run(join(bin, "jobwire"), [...words, "--config", config], { env: this.environment })).stdout;
   }
 
   async pidOf(program) {
