@@ -20,7 +20,15 @@
 #include "live/events_api.h"
 #include "live/hub.h"
 
-enum { BODY_MAX = 65536 }; /* nothing that is read has a body */
+enum {
+	BODY_MAX = 65536, /* nothing that is read has a body */
+	BUSY_MS = 20,	  /* readers of a WAL hardly ever wait; the base poll
+			     tries again */
+	/* The only client waits anyway, and while others open the database, too,
+	 * one of them reads the WAL. */
+	CGI_BUSY_MS = 2000,
+	CGI_PAGE_BYTES = 256 << 10, /* a stream reads each page once */
+};
 
 struct start {
 	enum program program;
@@ -129,10 +137,13 @@ start_hub(struct events *ev, const struct start *p, struct metrics *slot)
 	    .poll_ms = s->poll,
 	    .watch = watch_scope(p),
 	    .db_mode = is_cgi ? DB_CREATE : DB_READ,
+	    .busy_ms = is_cgi ? CGI_BUSY_MS : BUSY_MS,
 	    .metrics = slot,
 	};
 	enum err e = OK;
 
+	if (is_cgi)
+		db_limit_memory(CGI_PAGE_BYTES);
 	if (is_cgi && open_places(ev, s) != OK)
 		cfg.max_streams = 0;
 	cfg.places = ev->places;

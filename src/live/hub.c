@@ -2,8 +2,8 @@
 /*
  * Watching, reading and fanning out. What one client is sent, and when its
  * stream ends, is stream.c's business. Runs on the loop; blocks on the disk as
- * far as reading the page cache does, and on a locked database for
- * READ_BUSY_MS at most.
+ * far as reading the page cache does, and on a locked database for busy_ms at
+ * most.
  */
 #include "live/hub.h"
 
@@ -22,8 +22,6 @@
 #include "web/sse.h"
 
 enum {
-	READ_BUSY_MS = 20, /* readers of a WAL hardly ever wait; the base
-				     poll tries again */
 	BATCH_BYTES_MAX = 4 << 20,
 	BATCHES_PER_LOOK = 16, /* then other work gets its turn */
 	STREAMS_PER_TURN = 128,
@@ -349,7 +347,7 @@ hub_open(struct hub *h, struct db_fault *fault)
 	int64_t last_id = 0;
 	enum err e;
 
-	e = db_open(h->cfg.db_path, h->cfg.db_mode, READ_BUSY_MS, &db, fault);
+	e = db_open(h->cfg.db_path, h->cfg.db_mode, h->cfg.busy_ms, &db, fault);
 	if (e == OK)
 		e = events_last_id(db, &last_id);
 	if (e != OK) {

@@ -42,6 +42,7 @@ struct hub_config {
 	enum watch_scope watch;
 	/* DB_READ, or DB_CREATE where nobody else makes the database. */
 	enum db_mode db_mode;
+	int busy_ms; /* how long a reading may wait for a locked database */
 	/* Borrowed for the hub's life; NULL, or what every stream needs one of
 	 * besides room in max_streams. */
 	struct places *places;

@@ -251,6 +251,12 @@ db_be_lazy(struct db *db)
 }
 
 void
+db_limit_memory(int64_t bytes)
+{
+	(void)sqlite3_soft_heap_limit64(bytes);
+}
+
+void
 db_close(struct db **db)
 {
 	if (*db == NULL)

@@ -53,6 +53,10 @@ CHECK_RESULT enum err db_open(const char *path, enum db_mode mode, int busy_ms,
  * may undo them. For what is past use after one. ERR_IO. */
 CHECK_RESULT enum err db_be_lazy(struct db *db);
 
+/* Makes all connections of this process together keep about so many bytes of
+ * pages; each keeps up to 2 MiB otherwise. Call once, before db_open(). */
+void db_limit_memory(int64_t bytes);
+
 /* Accepts NULL and half-opened ones. */
 void db_close(struct db **db);
 

@@ -11,6 +11,7 @@ from harness.cgi import CgiEndpoint, cgi_stream, wait_ended
 from harness.process import read_text
 from harness.reading import kinds
 from harness.sse import StreamEnded, data_of, ids_of
+from harness.tokens import HS_SECRET, bearer, claims, token
 from harness.wait import until
 
 TARGET = "/api/v1/events/a"
@@ -210,6 +211,35 @@ def test_owner(make_site):
     answer = cgi.call("GET", "/api/v1/jobs/mine", extra={"REMOTE_USER": "bob"})
     assert answer.status == 403
     assert cgi.call("GET", "/api/v1/jobs/mine").error() == "not_authenticated"
+
+
+def test_token(make_site):
+    """Apache hands the field on under another name after a rewrite."""
+    cgi = CgiEndpoint(make_site(events_auth="jwt", jwt_key=HS_SECRET))
+    cgi.site.writer.connection.execute(
+        "INSERT INTO jobs(job_id, owner) VALUES('mine', 'alice')"
+    )
+    target = "/api/v1/jobs/mine"
+    alice = bearer(token(claims("alice")))
+    assert cgi.call("GET", target, alice).status == 200
+    extra = {"REDIRECT_HTTP_AUTHORIZATION": alice["Authorization"]}
+    assert cgi.call("GET", target, extra=extra).status == 200
+    assert cgi.call("GET", target, bearer(token(claims("bob")))).status == 403
+    assert cgi.call("GET", target).status == 401
+
+
+def test_ticket_is_used_up(make_site):
+    """By the process that lets it in, for all others."""
+    cgi = CgiEndpoint(make_site(events_auth="ticket", jwt_key=HS_SECRET))
+    site = cgi.site
+    site.writer.connection.execute(
+        "INSERT INTO jobs(job_id, owner) VALUES('mine', 'alice')"
+    )
+    ticket = site.tool("ticket", "--sub", "alice").stdout.strip()
+    with cgi_stream(cgi, "mine", f"ticket={ticket}") as stream:
+        stream.wait_open()
+        target = f"/api/v1/jobs/mine?ticket={ticket}"
+        assert cgi.call("GET", target).status == 401
 
 
 @pytest.mark.parametrize(

@@ -409,6 +409,7 @@ set_up(void **state)
 	    .drain_ms = 100,
 	    .inline_output = 4096,
 	    .poll_ms = 20,
+	    .busy_ms = 20,
 	    .watch = WATCH_FOLDER,
 	    .metrics = metrics,
 	};
