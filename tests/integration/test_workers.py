@@ -29,6 +29,11 @@ def fixture_start(make_site):
         site = make_site(**settings)
         site.start("events", "--workers", str(WORKERS))
         wait_workers(site.events, WORKERS)
+        # One that is made to stand still now may hold a lock of its start.
+        until(
+            lambda: site.events.log_text().count("event=ready") == WORKERS,
+            "the workers to be ready", 10,
+        )
         return site
 
     return start
