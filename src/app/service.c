@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/harden.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -150,6 +151,8 @@ service_listen(const struct settings *s, enum program program, int *ret_fd)
 	if (e != OK)
 		log_error("cannot_listen", "detail",
 		    message.len > 0 ? message.data : err_text(e));
+	else if ((program & PROGRAMS_CGI) == 0 && s->hardening == HARDENING_ON)
+		harden_apply(s);
 	buf_done(&message);
 	return e;
 }

@@ -271,3 +271,9 @@ sign_digest(struct span bytes, char ret[SIGN_DIGEST_SIZE])
 	ret[SIGN_DIGEST_SIZE - 1] = '\0';
 	return OK;
 }
+
+void
+sign_prepare(void)
+{
+	(void)OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL);
+}

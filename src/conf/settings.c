@@ -166,6 +166,9 @@ const struct opt_def settings_table[] = {
     {MEMBER(inotify), .type = OPT_CHOICE, .fallback = "auto",
 	.choices = "auto|off", .programs = EVENTS | TOOL,
 	.help = "off polls instead, every 25ms"},
+    {MEMBER(hardening), .type = OPT_CHOICE, .fallback = "on",
+	.choices = "on|off", .programs = DAEMONS,
+	.help = "give up system calls and files that are not needed"},
     {.name = NULL},
 };
 

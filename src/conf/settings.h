@@ -33,6 +33,7 @@ enum events_auth {
 };
 enum jwt_alg { JWT_ALG_HS256, JWT_ALG_RS256, JWT_ALG_ES256 };
 enum inotify_use { INOTIFY_AUTO, INOTIFY_OFF };
+enum hardening { HARDENING_ON, HARDENING_OFF };
 
 /* Durations in milliseconds, sizes in bytes. Strings are owned by this
  * structure and NULL when unset. The comments on each are in settings.c. */
@@ -71,6 +72,7 @@ struct settings {
 	int64_t keep_days, keep_progress, keep_events;
 	int64_t poll;
 	int inotify;
+	int hardening;
 };
 
 extern const struct opt_def settings_table[];

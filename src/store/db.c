@@ -54,6 +54,8 @@ set_pragmas(struct db *db, enum db_mode mode)
 	rc = sqlite3_exec(db->h,
 	    "PRAGMA synchronous = FULL;"
 	    "PRAGMA cell_size_check = ON;"
+	    "PRAGMA temp_store = MEMORY;" /* a hardened process has no files
+					     elsewhere */
 	    "PRAGMA mmap_size = 0;",
 	    NULL, NULL, NULL);
 	if (rc == SQLITE_OK && mode == DB_READ)

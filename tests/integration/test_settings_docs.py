@@ -87,7 +87,9 @@ def test_every_flag_is_in_its_manual(name):
 )
 def test_cgi_programs_differ_as_their_manual_says(name, daemon):
     own, others = flags(name), flags(daemon)
-    assert set(others) - set(own) == {"socket", "socket_mode", "workers"}
+    assert set(others) - set(own) == {
+        "socket", "socket_mode", "workers", "hardening",
+    }
     written = dict(
         re.findall(r"(?m)^\.It Ic (\w+) Pq (.*)", manual("events.cgi", 8))
     )

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What a responder gives up, for good, once it listens. Layer: app; called by
+ * service.c.
+ */
+#ifndef JOBWIRE_HARDEN_H
+#define JOBWIRE_HARDEN_H
+
+#include "conf/settings.h"
+
+/*
+ * From here on this process, and every thread and process that it starts, can
+ * run no other program, open no other files than its own, make no sockets and
+ * map no code; a core of it holds no memory. `s` is borrowed and says what is
+ * its own: the folder of `db` and `spool` to read and write, the folders of key
+ * files to read. A folder is known by what it is and not by its path: one that
+ * is put in its place later stays closed, but files in it may come and go.
+ *
+ * What the kernel or the processor does not offer is left out, and one line of
+ * level info says what is on. Nothing happens in a build with AddressSanitizer,
+ * which needs all this itself, but for the line. Call after the socket
+ * listens, before there are threads. Blocks as far as opening folders does.
+ * Sources: landlock(7), seccomp(2), core(5).
+ */
+void harden_apply(const struct settings *s);
+
+#endif
