@@ -151,6 +151,7 @@ CHECK = BIN='$(BIN)' BUILD='$(BUILD)' T='$(T)' scripts/check
 run: ## start everything on 127.0.0.1:PORT and print what to open [PORT=8080]
 	@scripts/deps build run
 	@+$(submake) all
+	@scripts/client || echo 'run: the pages need build/client, which needs Node.js 18 and npm; all else works'
 	@exec scripts/run --port '$(PORT)'
 
 check: ## all tests a newcomer expects; installs what they need
@@ -208,7 +209,8 @@ FILES := $(patsubst %,$(BIN)/%:bin,$(PROGRAMS)) \
 	$(patsubst %,$(BIN)/%:lib/cgi-bin,$(CGI)) \
 	$(foreach m,$(wildcard man/*.[1-8]),$m:share/man/man$(subst .,,$(suffix $m))) \
 	$(patsubst %,%:$(SHARE),$(wildcard schema.sql)) \
-	$(patsubst %,%:$(SHARE)/demo,$(wildcard client/demo/*)) \
+	$(patsubst %,%:$(SHARE)/demo,$(filter-out %.py,$(wildcard client/demo/*))) \
+	build/client/jobwire.js:$(SHARE)/demo/client \
 	$(patsubst %,build/client/%:$(SHARE)/client,$(CLIENT)) \
 	$(patsubst %,%:share/doc/jobwire/examples,$(wildcard *.conf.example contrib/*.example))
 
@@ -223,7 +225,7 @@ uninstall: ## remove what install installed
 	$(Q)set -e; for f in $(FILES); do \
 	rm -f "$(DESTDIR)$(PREFIX)/$${f#*:}/$$(basename "$${f%:*}")"; done
 	$(Q)cd "$(DESTDIR)$(PREFIX)" && rmdir -p --ignore-fail-on-non-empty \
-		$(SHARE)/demo $(SHARE)/client share/doc/jobwire/examples 2>/dev/null || true
+		$(SHARE)/demo/client $(SHARE)/client share/doc/jobwire/examples 2>/dev/null || true
 
 dist: ## a tarball of the last commit in build/
 	$(Q)mkdir -p build
