@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: ISC
+// The photo page and the operator's page on what `make run` starts, with its
+// simulated RunPod: what they show, by keyboard, on a phone, in the dark and to
+// assistive technology. JOBWIRE_SHOTS=FOLDER keeps pictures of them.
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { after, afterEach, before, beforeEach, test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+import { Stack, startBrowser, until } from "./stack.mjs";
+
+const require = createRequire(fileURLToPath(new URL("../../client/package.json", import.meta.url)));
+const axe = await readFile(require.resolve("axe-core"), "utf8");
+const PHONE = { width: 390, height: 844 };
+const NARROW = { width: 320, height: 640 };
+const DESKTOP = { width: 1280, height: 900 };
+
+let browser, stack, context, photos;
+const errors = [];
+
+before(async () => {
+  browser = await startBrowser();
+  stack = await Stack.start();
+});
+after(async () => {
+  await stack?.close();
+  await browser?.close();
+});
+beforeEach(async () => {
+  context = await browser.newContext({ viewport: PHONE });
+  photos = await open("");
+});
+afterEach(async () => {
+  await context.close();
+  assert.deepEqual(errors.splice(0), []);
+});
+
+async function open(path) {
+  const page = await context.newPage();
+  page.on("pageerror", (error) => errors.push(String(error)));
+  page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
+  await page.goto(new URL(`/${path}`, stack.page).href);
+  await page.waitForFunction(() => document.querySelector("#samples canvas, #percentiles tr"));
+  return page;
+}
+
+const card = (n = 1) => photos.locator(`#restorations > li:nth-child(${n})`);
+const ended = (status, n = 1) => card(n).and(photos.locator(`[data-status=${status}]`)).waitFor();
+const sizeOf = (locator) =>
+  locator.evaluate((image) => image.decode().then(() => [image.naturalWidth, image.naturalHeight]));
+
+test("a job started by keyboard becomes a restored picture without a reload", async () => {
+  await photos.evaluate(() => {
+    window.isTheSame = true;
+    window.heard = [];
+    const region = document.getElementById("announcement");
+    new MutationObserver(() => heard.push(region.textContent)).observe(region, { childList: true });
+  });
+  await photos.focus("[name=sample]:checked");
+  await photos.keyboard.press("ArrowRight");
+  for (const key of ["Tab", "Tab", "Enter"]) await photos.keyboard.press(key);
+
+  await card().locator("progress:not([value='0'])").waitFor({ state: "attached" });
+  await ended("completed");
+  assert.equal(await card().locator("h3").textContent(), "Mountains");
+  assert.equal(await card().locator("progress").evaluate(({ value }) => value), 100);
+  assert.deepEqual(await sizeOf(card().getByAltText("Mountains, before")), [320, 240]);
+  assert.deepEqual(await sizeOf(card().getByAltText("Mountains, restored")), [320, 240]);
+  assert.equal(await photos.evaluate(() => window.isTheSame), true);
+
+  // A screen reader hears where it stands, not each step; and nobody sees what is in the webhook.
+  const heard = await photos.evaluate(() => window.heard);
+  assert.equal(heard.at(-1), "Mountains: Completed");
+  assert.ok(heard.some((text) => text.startsWith("Mountains: Processing, 50 %")), heard.join("\n"));
+  assert.ok(heard.length <= 7, heard.join("\n"));
+  const events = await photos.$$eval("#events li", (items) => items.map((item) => item.dataset.type));
+  assert.deepEqual([...new Set(events)], ["queued", "processing", "progress", "completed"]);
+  assert.doesNotMatch(await photos.textContent("#events"), /sig=|pixels/);
+});
+
+test("a failed job is shown as failed, with the reason", async () => {
+  await photos.check("#fail");
+  await photos.click("#start");
+  await ended("failed");
+  assert.equal(await card().locator(".status").textContent(), "Failed: CUDA out of memory");
+  assert.equal(await card().locator("img").count(), 1);
+});
+
+test("a photo of the user's is restored; what is no photo is refused; a reload keeps the list", async () => {
+  await photos.setInputFiles("#file", { name: "notes.txt", mimeType: "text/plain", buffer: Buffer.from("no picture") });
+  await photos.click("#start");
+  await photos.getByText("notes.txt is not a picture").waitFor();
+
+  const shot = await photos.screenshot({ clip: { x: 0, y: 0, width: 390, height: 200 } });
+  await photos.setInputFiles("#file", { name: "mine.png", mimeType: "image/png", buffer: shot });
+  await photos.click("#start");
+  await ended("completed");
+  assert.deepEqual(await sizeOf(card().getByAltText("mine.png, restored")), [320, 164]);
+  assert.equal(await photos.textContent("#trouble"), "");
+
+  await photos.reload();
+  await ended("completed");
+  assert.deepEqual(await sizeOf(card().getByAltText("mine.png, restored")), [320, 164]);
+});
+
+test("the operator's page shows streams, rates, latencies and events as they come", async () => {
+  const operator = await open("operator.html");
+  const rows = () => operator.$$eval("#events tr", (all) => all.map((tr) => tr.querySelector("strong").textContent));
+  await photos.click("#start");
+  await until(async () => Number(await operator.textContent("#streams")) > 0, "a stream to be counted");
+  await until(async () => (await rows())[0] === "completed", "the completion to be listed");
+  const percentiles = operator.getByRole("row", { name: /^Read to sent, last minute \d+(\.\d+)? (µs|ms)/ });
+  await percentiles.waitFor();
+  const rate = operator.getByRole("img", { name: /^Events sent per second: now [\d.]+, at most [1-9]/ });
+  await rate.waitFor();
+  assert.ok((await operator.$$("#sent-bars .bar div:not([hidden])")).length > 0);
+  assert.equal(await operator.textContent("#database"), "ok");
+
+  await operator.fill("#job", "by-hand");
+  await operator.keyboard.press("Enter");
+  await stack.publish("progress", { progress: 7 }, "by-hand");
+  await operator.getByText("progress: 7", { exact: true }).waitFor();
+});
+
+test("both pages are fit for assistive technology, phones and the dark", async () => {
+  await photos.click("#start");
+  await ended("completed");
+  await photos.check("#fail");
+  await photos.click("#start");
+  await ended("failed");
+  await photos.click("summary");
+  const operator = await open("operator.html");
+  await operator.waitForSelector("#events tr");
+  for (const summary of await operator.$$("summary")) await summary.click();
+
+  for (const [name, page] of Object.entries({ photos, operator })) {
+    await page.bringToFront();
+    await page.evaluate(axe);
+    for (const colorScheme of ["light", "dark"]) {
+      await page.emulateMedia({ colorScheme });
+      for (const size of [DESKTOP, NARROW, PHONE]) {
+        await page.setViewportSize(size);
+        const what = `${name}-${colorScheme}-${size.width}`;
+        if (process.env.JOBWIRE_SHOTS)
+          await page.screenshot({ path: join(process.env.JOBWIRE_SHOTS, `${what}.png`), fullPage: true });
+        const width = await page.evaluate(() => document.documentElement.scrollWidth);
+        assert.ok(width <= size.width, `${what} is ${width} wide`);
+      }
+      const { violations } = await page.evaluate(() => window.axe.run());
+      const found = violations.map(({ impact, id, nodes }) => `${impact} ${id}: ${nodes.map(({ html }) => html)}`);
+      assert.deepEqual(found, [], `${name}, ${colorScheme}`);
+    }
+  }
+});
