@@ -9,7 +9,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "schema_sql.h"
 #include "store/stmt.h"
 
@@ -64,7 +66,7 @@ wrong_version(struct db *db, int64_t version)
 }
 
 static enum err
-enable_wal(struct db *db)
+try_wal(struct db *db)
 {
 	sqlite3_stmt *st = NULL;
 	const char *mode;
@@ -86,6 +88,20 @@ enable_wal(struct db *db)
 		}
 	}
 	stmt_close(st);
+	return e;
+}
+
+/* While another connection switches, too, SQLite says busy without asking the
+ * busy handler: whoever waits there may be who is waited for. */
+static enum err
+enable_wal(struct db *db)
+{
+	const struct timespec pause = {0, 1000000};
+	int64_t end_us = clock_mono_us() + (int64_t)db->busy_ms * 1000;
+	enum err e;
+
+	while ((e = try_wal(db)) == ERR_BUSY && clock_mono_us() < end_us)
+		nanosleep(&pause, NULL);
 	return e;
 }
 
