@@ -193,7 +193,12 @@ call_take_publisher(struct hook_call *c)
 		return call_refuse_memory(c);
 	(void)call_refuse(c, 401, "publish_key_invalid",
 	    "Publishing needs Authorization: Bearer and a publish key.");
-	answer_header(&c->answer, "WWW-Authenticate", "Bearer");
+	/* RFC 6750 section 3: the scheme alone where nothing was sent. So a
+	 * web server that keeps the field back is told from a wrong key. */
+	answer_header(&c->answer, "WWW-Authenticate",
+	    *c->request->authorization == '\0'
+		? "Bearer"
+		: "Bearer error=\"invalid_token\"");
 	return false;
 }
 

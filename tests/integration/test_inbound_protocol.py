@@ -451,9 +451,12 @@ def test_inbound_without_request_id(make_site):
 
 def test_inbound_www_authenticate(inbound):
     for path in ("/jobs", "/jobs/a/events"):
-        answer = send(inbound, path, {}, {"Authorization": ""})
-        assert answer.status == 401
-        assert answer.headers["www-authenticate"] == "Bearer"
+        for sent, challenge in [
+            ("", "Bearer"), ("Bearer x", 'Bearer error="invalid_token"'),
+        ]:
+            answer = send(inbound, path, {}, {"Authorization": sent})
+            assert answer.status == 401
+            assert answer.headers["www-authenticate"] == challenge
 
 
 def test_inbound_allow(inbound):
