@@ -35,7 +35,7 @@ function duration(seconds) {
   if (seconds === undefined) return "–";
   if (seconds === Infinity) return "over 5 s";
   if (seconds < 0.001) return `${Math.round(seconds * 1e6)} µs`;
-  return seconds < 1 ? `${Number((seconds * 1000).toPrecision(3))} ms` : `${seconds.toFixed(1)} s`;
+  return seconds < 1 ? `${Number((seconds * 1000).toPrecision(2))} ms` : `${seconds.toFixed(1)} s`;
 }
 
 const tenths = (number) => Number(number.toFixed(1)).toLocaleString();
