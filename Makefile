@@ -204,6 +204,7 @@ format: ## rewrite the C files in the project's layout (clang-format 14)
 
 SHARE := share/jobwire
 CLIENT := jobwire.js jobwire.global.js useJobEvents.js jobwire.d.ts useJobEvents.d.ts package.json
+UNITS := $(patsubst contrib/%,$(GEN)/%,$(wildcard contrib/systemd/*.service contrib/systemd/*.socket))
 # source:folder below PREFIX
 FILES := $(patsubst %,$(BIN)/%:bin,$(PROGRAMS)) \
 	$(patsubst %,$(BIN)/%:lib/cgi-bin,$(CGI)) \
@@ -212,12 +213,18 @@ FILES := $(patsubst %,$(BIN)/%:bin,$(PROGRAMS)) \
 	$(patsubst %,%:$(SHARE)/demo,$(filter-out %.py,$(wildcard client/demo/*))) \
 	build/client/jobwire.js:$(SHARE)/demo/client \
 	$(patsubst %,build/client/%:$(SHARE)/client,$(CLIENT)) \
-	$(patsubst %,%:share/doc/jobwire/examples,$(wildcard *.conf.example contrib/*.example))
+	$(patsubst %,%:share/doc/jobwire/examples,$(wildcard *.conf.example contrib/*.example)) \
+	$(patsubst %,%:lib/systemd/system,$(UNITS)) \
+	$(patsubst %,%:lib/sysusers.d,$(wildcard contrib/systemd/sysusers.d/*))
+
+# Units name the programs where they are installed.
+$(GEN)/systemd/%: contrib/systemd/% FORCE
+	$(Q)mkdir -p $(@D) && sed 's|/usr/local/|$(PREFIX)/|' $< >$@
 
 # The client is not part of `all`: servers need no Node.js.
-install: all ## install below DESTDIR/PREFIX what was built [PREFIX=/usr/local]
+install: all $(UNITS) ## install below DESTDIR/PREFIX what was built [PREFIX=/usr/local]
 	$(Q)set -e; for f in $(FILES); do [ -e "$${f%:*}" ] || continue; \
-	mode=644; case $${f#*:} in bin|lib/*) mode=755;; esac; \
+	mode=644; case $${f#*:} in bin|lib/cgi-bin) mode=755;; esac; \
 	install -D -m $$mode "$${f%:*}" \
 		"$(DESTDIR)$(PREFIX)/$${f#*:}/$$(basename "$${f%:*}")"; done
 
