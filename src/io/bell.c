@@ -5,11 +5,24 @@
  */
 #include "io/bell.h"
 
+#include <sys/stat.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
 #include "base/buf.h"
+
+/* SQLite does the same with -wal. What root leaves here could be rung by nobody
+ * else, and then events are only found by the base poll. */
+static void
+give_to_owner(int fd, const char *db_path)
+{
+	struct stat db;
+
+	if (geteuid() != 0 || stat(db_path, &db) != 0 ||
+	    fchown(fd, db.st_uid, db.st_gid) != 0)
+		return;
+}
 
 enum err
 bell_open(const char *db_path, struct bell *ret)
@@ -27,6 +40,7 @@ bell_open(const char *db_path, struct bell *ret)
 	buf_done(&path);
 	if (fd == -1)
 		return ERR_SYS;
+	give_to_owner(fd, db_path);
 	ret->fd = fd;
 	return OK;
 }

@@ -19,7 +19,8 @@ struct bell {
 		-1                                                             \
 	}
 
-/* Opens or creates `<db_path>-bell`. ERR_SYS. */
+/* Opens or creates `<db_path>-bell`; root gives it to the database's owner.
+ * ERR_SYS. */
 CHECK_RESULT enum err bell_open(const char *db_path, struct bell *ret);
 /* One pwrite(2) of one byte; harmless on a closed bell. */
 void bell_ring(const struct bell *b);

@@ -206,8 +206,11 @@ def test_doctor_and_owners(make_site):
     """What a command of root's leaves behind in a folder of another's."""
     site = make_site()
     site.tool("publish", "a", "note")
+    assert os.stat(site.db + "-bell").st_uid == os.stat(site.db).st_uid
     os.chown(site.db, 12345, 12345)
     found = examine(site).of("folder")
+    site.tool("publish", "a", "note")  # the bell goes to the new owner
+    assert os.stat(site.db + "-bell").st_uid == 12345
     assert any("-bell" in f.text and "chown" in f.remedy for f in found)
 
 
