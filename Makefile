@@ -55,6 +55,9 @@ PKG_CFLAGS := $(call pkg,--cflags,fcgi) $(call pkg,--cflags,sqlite3) \
 LIBS := $(call pkg,--libs,fcgi,-lfcgi) $(call pkg,--libs,sqlite3,-lsqlite3) \
 	$(call pkg,--libs,json-c,-ljson-c) $(call pkg,--libs,libcrypto,-lcrypto)
 
+# Of the command line alone; its flags are those of libcurl's own headers.
+TOOL_LIBS := $(call pkg,--libs,libcurl,-lcurl)
+
 # Also what clang-tidy and the header check compile with.
 BASE_CFLAGS := -std=c11 -D_GNU_SOURCE -DJOBWIRE_VERSION='"$(VERSION)"' \
 	-Isrc -I$(GEN) $(PKG_CFLAGS) -pthread -fno-common $(WARNINGS)
@@ -120,7 +123,7 @@ $(BUILD)/bundle/cgi-bin/%.cgi: $(OBJ)/cgi-bin/%.o $(LIB) FORCE
 
 $(BIN)/jobwire: $(TOOL_OBJS) $(LIB)
 	$(call say,LD)
-	$(link) $(LIBS)
+	$(link) $(LIBS) $(TOOL_LIBS)
 
 # What a test of failing allocations is linked with; see the header.
 WRAP_FLAGS := -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc

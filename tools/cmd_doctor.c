@@ -60,12 +60,16 @@ command_doctor(const struct command_line *c)
 {
 	struct doctor d = {.c = c};
 
+	if (doctor_usage(c) != EXIT_DONE)
+		return EXIT_USAGE;
 	doctor_settings(&d);
 	if (d.webhook.db != NULL)
 		doctor_secrets(&d);
 	doctor_database(&d);
 	doctor_folder(&d);
 	doctor_machine(&d);
+	if (c->n > 0)
+		doctor_web(&d);
 	db_close(&d.db);
 	settings_done(&d.events);
 	settings_done(&d.webhook);

@@ -75,9 +75,8 @@ command_url(const struct command_line *c)
 	return status;
 }
 
-/* One event, one transaction, one ring of the bell. */
-static enum err
-publish(struct db *db, const struct event_new *e, int64_t *ret_id)
+enum err
+command_store(struct db *db, const struct event_new *e, int64_t *ret_id)
 {
 	bool is_duplicate;
 	struct bell bell = BELL_INIT;
@@ -121,7 +120,7 @@ command_publish(const struct command_line *c)
 	db = command_open(c, DB_WRITE);
 	if (db == NULL)
 		return EXIT_FAILED;
-	err = publish(db, &e, &id);
+	err = command_store(db, &e, &id);
 	if (err == OK) {
 		sse_id_format(db_epoch(db), id, text);
 		(void)printf(

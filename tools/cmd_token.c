@@ -122,34 +122,43 @@ load_keys(const struct command_line *c, struct jws_keys *ret, struct buf *why)
 	return e;
 }
 
-static int
-mint(const struct command_line *c)
+enum err
+command_make_token(const struct command_line *c, const struct claims *claims,
+    struct buf *out, struct buf *why)
 {
 	const struct settings *s = c->settings;
 	struct jwt_config cfg = {
 	    (enum jwt_alg)s->jwt_alg, NULL, s->jwt_issuer, s->jwt_audience};
-	struct buf token = BUF_INIT, why = BUF_INIT;
 	struct jws_keys keys = {0};
+	enum err e = load_keys(c, &keys, why);
+
+	if (e == OK)
+		e = jwt_make(&cfg, &keys, claims, out);
+	jws_keys_done(&keys);
+	return e;
+}
+
+static int
+mint(const struct command_line *c)
+{
+	struct buf token = BUF_INIT, why = BUF_INIT;
 	struct wish w = {.jobs = BUF_INIT};
 	int status = read_wish(c, "token", &w);
 	enum err e;
 
 	if (status != EXIT_DONE)
 		goto out;
-	e = load_keys(c, &keys, &why);
-	if (e == OK)
-		e = jwt_make(&cfg, &keys, &w.claims, &token);
+	e = command_make_token(c, &w.claims, &token, &why);
 	if (e != OK)
 		status =
 		    command_fail("token", why.len > 0 ? why.data : err_text(e));
-	else if (s->json)
+	else if (c->settings->json)
 		(void)printf("{\"token\":\"%s\",\"jti\":\"%s\","
 			     "\"exp\":%" PRId64 "}\n",
 		    token.data, w.claims.jti, w.claims.exp_s);
 	else
 		(void)puts(token.data);
 out:
-	jws_keys_done(&keys);
 	wish_done(&w);
 	buf_done(&token);
 	buf_done(&why);

@@ -7,9 +7,12 @@
 
 #include <stdbool.h>
 
+#include "auth/claims.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "conf/settings.h"
 #include "store/db.h"
+#include "store/events.h"
 
 /* What a command gets. */
 struct command_line {
@@ -19,6 +22,8 @@ struct command_line {
 	/* Flags that only some commands know; NULL when not given. */
 	const char *restore_id, *expires, *provider, *state;
 	const char *sub, *jti, *jobs, *ttl, *key;
+	const char *gap, *idle, *origin, *ca;
+	bool is_long;
 };
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
@@ -39,6 +44,17 @@ int command_doctor(const struct command_line *c);
 /* Opens the settings' database, or says why not and returns NULL. Returns
  * owned (db_close). */
 struct db *command_open(const struct command_line *c, enum db_mode mode);
+
+/* Stores one event in a transaction of its own and rings the bell. Errors as
+ * events_append() and db_commit(). */
+CHECK_RESULT enum err command_store(
+    struct db *db, const struct event_new *e, int64_t *ret_id);
+
+/* Appends a token signed with --key, else with the secret of HS256. Errors as
+ * jws_keys_load() and jwt_make(); ERR_AUTH: there is no such key. *why, a
+ * sentence, may stay empty. */
+CHECK_RESULT enum err command_make_token(const struct command_line *c,
+    const struct claims *claims, struct buf *out, struct buf *why);
 
 /* Print "jobwire: what: detail" and return EXIT_FAILED or EXIT_USAGE. */
 int command_fail(const char *what, const char *detail);

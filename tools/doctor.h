@@ -46,4 +46,10 @@ void doctor_folder(struct doctor *d);
 /* What the machine allows: inotify, descriptors, SQLite's version, clock. */
 void doctor_machine(struct doctor *d);
 
+/* Can the URL and the flags be? EXIT_DONE, or EXIT_USAGE after saying why not. */
+int doctor_usage(const struct command_line *c);
+
+/* Asks the web server at the URL that is the argument. */
+void doctor_web(struct doctor *d);
+
 #endif

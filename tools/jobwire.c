@@ -26,7 +26,8 @@ static const char usage[] =
     "                             make a ticket: works once, for 30 seconds\n"
     "  prune                      remove what retention does not keep\n"
     "  stats                      count jobs, events and bytes\n"
-    "  doctor                     look for what is wrong, and say what mends "
+    "  doctor [URL] [--gap 1s] [--long | --idle 65s] [--origin O] [--ca FILE]\n"
+    "                             look for what is wrong, and say what mends "
     "it\n"
     "Exit status: 0 done, 1 failed, 2 wrong usage.\n";
 
@@ -44,7 +45,7 @@ static const struct {
     {"ticket", 0, 0, command_ticket},
     {"prune", 0, 0, command_prune},
     {"stats", 0, 0, command_stats},
-    {"doctor", 0, 0, command_doctor},
+    {"doctor", 0, 1, command_doctor},
 };
 
 int
@@ -100,6 +101,20 @@ take_flag(int *argc, char **argv, const char *name)
 	return value;
 }
 
+/* The same for a flag without a value: was it there? */
+static bool
+take_switch(int *argc, char **argv, const char *name)
+{
+	for (int i = 1; i < *argc; i++)
+		if (strcmp(argv[i], name) == 0) {
+			memmove(argv + i, argv + i + 1,
+			    (size_t)(*argc - i) * sizeof(*argv));
+			*argc -= 1;
+			return true;
+		}
+	return false;
+}
+
 static int
 run(const struct command_line *c, const char *name)
 {
@@ -135,11 +150,16 @@ main(int argc, char **argv)
 	    {"--jobs", &c.jobs},
 	    {"--ttl", &c.ttl},
 	    {"--key", &c.key},
+	    {"--gap", &c.gap},
+	    {"--idle", &c.idle},
+	    {"--origin", &c.origin},
+	    {"--ca", &c.ca},
 	};
 	int status;
 
 	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
 		*flags[i].value = take_flag(&argc, argv, flags[i].name);
+	c.is_long = take_switch(&argc, argv, "--long");
 	status = settings_main(&s, PROGRAM_TOOL, usage, argc, argv, &c.n);
 	if (status < 0 && s.check)
 		status = service_check(&s, PROGRAM_TOOL, DB_READ);

@@ -32,9 +32,10 @@ WAYS = {
 
 
 class Front:
-    """One of them, running."""
+    """One of them, running. `edit` is given the text of the configuration and
+    returns what is used in its place; other settings may be given."""
 
-    def __init__(self, name, make_site):
+    def __init__(self, name, make_site, edit=None, **settings):
         kind, options = WAYS[name]
         addresses = {}
         if "tcp" in options:
@@ -43,14 +44,18 @@ class Front:
                 for responder in ("events", "webhook")
             }
         self.name = name
-        self.site = make_site(
-            heartbeat="1s", publish_keys=PUBLISH_KEY, max_streams="30",
-            **addresses,
-        )
+        usual = {
+            "heartbeat": "1s", "publish_keys": PUBLISH_KEY, "max_streams": "30",
+        }
+        self.site = make_site(**{**usual, **settings, **addresses})
         if not kind.starts_programs:
             self._start("events")
             self._start("webhook")
-        self.web = kind(self.site, *options).start()
+        self.web = kind(self.site, *options)
+        if edit:
+            self.web.prepare()
+            self.web.rewrite(edit)
+        self.web.start()
         self.endpoint = self.web.endpoint
         # nginx, and lighttpd by tcp-fin-propagate, say that a client left;
         # Apache finds out when it writes.

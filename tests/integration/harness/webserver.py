@@ -121,6 +121,12 @@ class WebServer:
         with open(self.config, "w", encoding="utf-8") as file:
             file.write(text)
 
+    def rewrite(self, edit):
+        """Changes the configuration that was written, before it starts."""
+        text = edit(read_text(self.config))
+        with open(self.config, "w", encoding="utf-8") as file:
+            file.write(text)
+
     def tcp_port(self, name):
         """The port of a responder; 0 where it has none."""
         address = self.site.sockets[name]
