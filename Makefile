@@ -22,7 +22,6 @@ BIN   := $(if $(filter release,$(FLAVOUR)),build/bin,$(BUILD)/bin)
 .SECONDARY:
 
 # --- flags -----------------------------------------------------------------
-
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion \
 	-Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
 	-Wpointer-arith -Wcast-qual -Wwrite-strings -Wformat=2 -Wvla -Wundef \
@@ -35,12 +34,10 @@ IS_CLANG := $(findstring clang,$(shell $(CC) --version 2>/dev/null))
 SANITIZE :=
 ifeq ($(FLAVOUR),asan)
 CFLAGS ?= -O1 -g
-SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all \
-	-fno-omit-frame-pointer
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 else ifeq ($(FLAVOUR),fuzz)
 CFLAGS ?= -O1 -g
-SANITIZE := -fsanitize=fuzzer-no-link,address,undefined \
-	-fno-sanitize-recover=all
+SANITIZE := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 else
 CFLAGS ?= -O2 -g
 # glibc warns about _FORTIFY_SOURCE without optimisation.
@@ -54,7 +51,6 @@ PKG_CFLAGS := $(call pkg,--cflags,fcgi) $(call pkg,--cflags,sqlite3) \
 	$(call pkg,--cflags,json-c) $(call pkg,--cflags,libcrypto)
 LIBS := $(call pkg,--libs,fcgi,-lfcgi) $(call pkg,--libs,sqlite3,-lsqlite3) \
 	$(call pkg,--libs,json-c,-ljson-c) $(call pkg,--libs,libcrypto,-lcrypto)
-
 # Of the command line alone; its flags are those of libcurl's own headers.
 TOOL_LIBS := $(call pkg,--libs,libcurl,-lcurl)
 
@@ -66,7 +62,6 @@ JOBWIRE_CFLAGS := $(BASE_CFLAGS) $(if $(IS_CLANG),,$(GCC_WARNINGS)) -fPIE \
 JOBWIRE_LDFLAGS := -pie -pthread -Wl,-z,relro,-z,now $(SANITIZE)
 
 # --- what there is ----------------------------------------------------------
-
 LIB_OBJS  := $(patsubst %.c,$(OBJ)/%.o,$(wildcard src/*/*.c))
 TOOL_OBJS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out %/relay.c,$(wildcard tools/*.c)))
 LIB       := $(OBJ)/libjobwire.a
@@ -78,7 +73,6 @@ FUZZ      := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuz
 GENERATED := $(patsubst %.sql,$(GEN)/%_sql.h,$(wildcard schema.sql))
 
 # --- building ---------------------------------------------------------------
-
 all: $(addprefix $(BIN)/,$(PROGRAMS) $(CGI)) ## build the programs (the default)
 unit-programs: $(UNIT) $(FUZZ)
 
@@ -144,7 +138,6 @@ client: ## the browser client, in build/client (needs Node.js 18 and npm)
 	@scripts/client
 
 # --- running and testing ----------------------------------------------------
-
 # What was missing when this make started may be installed by the time the
 # build begins: a make of its own looks again. Its own -j unless we have one.
 submake = $(MAKE) --no-print-directory \
@@ -191,7 +184,6 @@ bench: all ## run the measurements in tests/bench
 	$(Q)BIN='$(BIN)' tests/bench/run $(T)
 
 # --- looking at the source --------------------------------------------------
-
 # The layout of .clang-format is that of version 14; others format differently.
 CLANG_FORMAT ?= $(or $(shell command -v clang-format-14),clang-format)
 
@@ -204,7 +196,6 @@ format: ## rewrite the C files in the project's layout (clang-format 14)
 		tools/*.[ch] tests/*/*.[ch])
 
 # --- installing and shipping ------------------------------------------------
-
 SHARE := share/jobwire
 CLIENT := jobwire.js jobwire.global.js useJobEvents.js jobwire.d.ts useJobEvents.d.ts package.json
 UNITS := $(patsubst contrib/%,$(GEN)/%,$(wildcard contrib/systemd/*.service contrib/systemd/*.socket))
@@ -239,8 +230,7 @@ uninstall: ## remove what install installed
 
 dist: ## a tarball of the last commit in build/
 	$(Q)mkdir -p build
-	$(Q)git archive --prefix=jobwire-$(VERSION)/ \
-		-o build/jobwire-$(VERSION).tar.gz HEAD
+	$(Q)git archive --prefix=jobwire-$(VERSION)/ -o build/jobwire-$(VERSION).tar.gz HEAD
 	@echo build/jobwire-$(VERSION).tar.gz
 
 bundle: $(addprefix $(BUILD)/bundle/cgi-bin/,$(CGI)) ## CGI programs for hosts that only take uploads [STATIC=1]

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The table of directives. Tried with the servers of tests/integration: nginx,
- * Apache and lighttpd; those of Caddy and HAProxy are from their manuals. Pure.
+ * Apache and lighttpd; those of Caddy and HAProxy are not tried. Pure.
  */
 #include "doctor_remedies.h"
 
