@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "web/query.h"
+
 /* The six bits that a character stands for, or -1. */
 static int
 sextet(char c)
@@ -59,24 +61,14 @@ wire_base64(struct span text, unsigned char *ret, size_t max, size_t *ret_n)
 	return OK;
 }
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 enum err
 wire_hex(struct span text, unsigned char *ret, size_t n)
 {
 	if (text.n != 2 * n)
 		return ERR_PROTO;
 	for (size_t i = 0; i < n; i++) {
-		int high = hex_digit(text.p[2 * i]);
-		int low = hex_digit(text.p[2 * i + 1]);
+		int high = query_hex_digit(text.p[2 * i]);
+		int low = query_hex_digit(text.p[2 * i + 1]);
 
 		if (high < 0 || low < 0)
 			return ERR_PROTO;

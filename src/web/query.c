@@ -79,8 +79,8 @@ query_get(struct span query, const char *name, struct buf *ret)
 	return false;
 }
 
-static int
-hex_digit(char c)
+int
+query_hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -99,8 +99,8 @@ escaped_byte(const char *p, size_t n)
 
 	if (n < 3 || *p != '%')
 		return -1;
-	high = hex_digit(p[1]);
-	low = hex_digit(p[2]);
+	high = query_hex_digit(p[1]);
+	low = query_hex_digit(p[2]);
 	return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 

@@ -22,6 +22,9 @@ bool query_get(struct span query, const char *name, struct buf *ret);
 /* Percent-decodes; `plus` also turns + into a space. A stray % stays. */
 void query_decode(struct buf *out, struct span in, bool plus);
 
+/* The value of a hexadecimal digit of either case, or -1. */
+int query_hex_digit(char c);
+
 /* Percent-encodes all but RFC 3986 unreserved characters. */
 void query_encode(struct buf *out, struct span in);
 
