@@ -169,7 +169,7 @@ asan: ## unit and integration tests with ASan and UBSan
 	@$(MAKE) --no-print-directory FLAVOUR=asan asan-tests
 
 asan-tests:
-	@UBSAN_OPTIONS=print_stacktrace=1 JOBWIRE_SLOW=4 $(CHECK) unit integration
+	@UBSAN_OPTIONS=print_stacktrace=1 JOBWIRE_SLOW=10 $(CHECK) unit integration
 
 FUZZ_SECONDS ?= 30
 fuzz: ## fuzz each parser for FUZZ_SECONDS (needs clang) [FUZZ_SECONDS=30]

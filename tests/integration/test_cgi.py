@@ -101,7 +101,7 @@ def test_database_replaced_under_a_stream(cgi):
 
 def test_lifetime(make_site):
     """Ended with a fresh reconnection time; nothing is lost in between."""
-    cgi = CgiEndpoint(make_site(lifetime="300ms", retry_min="2s", retry_max="3s"))
+    cgi = CgiEndpoint(make_site(lifetime="300ms", retry_min="1s", retry_max="1h"))
     cgi.site.writer.publish("a", "step", {"n": 0})
     retries = set()
     with cgi_stream(cgi, "a") as stream:
@@ -114,7 +114,7 @@ def test_lifetime(make_site):
             retries.add(stream.parser.retry)
             cgi.site.writer.publish("a", "step", {"n": n})
             stream.reconnect()
-    assert len(retries) == 6 and 2000 <= min(retries) <= max(retries) <= 3000
+    assert len(retries) == 6 and 1000 <= min(retries) <= max(retries) <= 3600000
 
 
 def test_heartbeat(make_site):

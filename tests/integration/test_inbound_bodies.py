@@ -13,7 +13,7 @@ from harness.inbound import (  # noqa: F401
 from harness.process import read_text
 from harness.publish import fixture
 from harness.site import is_sanitized, program
-from harness.wait import until
+from harness.wait import patience, until
 
 COMPLETED = fixture("runpod-completed.json")
 JSON = {"Content-Type": "application/json"}
@@ -123,10 +123,10 @@ def test_at_the_border_of_memory_and_file(inbound, size):
 def test_a_dripping_body(make_site):
     """Byte by byte it comes for as long as body_timeout says, however busy
     its sender is; others do not notice."""
-    site = make_site(body_timeout="1s")
+    site = make_site(body_timeout="2s")
     site.start("webhook")
     with begin(site, "drip") as connection:
-        begun, slowest, others = time.monotonic(), 0.0, 0
+        begun, others = time.monotonic(), 0
         is_open = True
         while is_open:
             try:
@@ -134,13 +134,11 @@ def test_a_dripping_body(make_site):
             except TimeoutError:
                 connection.send(record(wire.STDIN, b" "))
             if is_open:
-                at = time.monotonic()
                 site.deliver(f"job-{others}", COMPLETED)
-                slowest = max(slowest, time.monotonic() - at)
                 others += 1
         seconds = time.monotonic() - begun
-    assert 0.9 < seconds < 5
-    assert slowest < 0.9
+    assert 1.9 < seconds < 2 + patience(4)
+    assert others > 2, "they waited for it"
     metrics = read_inbound_metrics(site)
     assert metrics.value("webhook_requests_timed_out_total") == 1
     until(

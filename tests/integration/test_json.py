@@ -6,7 +6,7 @@ import time
 import pytest
 from harness.metrics import gauge_is, read_metrics
 from harness.reading import get, get_json, jobs_target, kinds
-from harness.wait import until
+from harness.wait import patience, until
 
 
 @pytest.fixture(name="reader")
@@ -125,7 +125,7 @@ def test_wait_ends_with_the_first_event(reader):
     begun = time.monotonic()
     number = reader.writer.publish("a", "step")
     value = exchange.finish().json()
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 20, "it waited on"
     assert [e["id"] for e in value["events"]] == [place(reader, number)]
 
 
@@ -149,7 +149,7 @@ def test_wait_is_over(reader):
     """About the time asked for; an empty answer of the same form."""
     begun = time.monotonic()
     value = get_json(reader, "/events/a?wait=1")
-    assert 0.9 <= time.monotonic() - begun < 3
+    assert 0.9 <= time.monotonic() - begun < 1 + patience(2)
     assert value["events"] == [] and value["terminal"] is False
 
 
@@ -159,7 +159,7 @@ def test_wait_with_something_to_say_answers_at_once(reader):
     assert get_json(reader, "/events/a?wait=30")["events"]
     value = get_json(reader, "/events/b?wait=30&last_event_id=x")
     assert kinds(value["events"]) == ["resync"]
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 20
 
 
 @pytest.mark.parametrize(

@@ -61,14 +61,14 @@ def test_end_expired(guarded):
         assert 0 <= late < patience(1)
         assert (warning.event, others) == ("expiring", [])
         assert warning.id == ""
-        assert 2 <= json.loads(warning.data)["expires_in"] <= 3
+        assert 1 <= json.loads(warning.data)["expires_in"] <= 3
         assert stream.parser.retry != told
     until(lambda: closed(guarded, "expired") == 1, "the counter")
 
 
 def test_expiring(guarded):
     """Thirty seconds before, and not sooner; it moves no id."""
-    values = claims(ttl=31)
+    values = claims(ttl=33)
     guarded.writer.publish("mine", "step")
     with stream_at(guarded, JOB, headers=bearer(token(values))) as stream:
         place = stream.next().id
@@ -76,7 +76,7 @@ def test_expiring(guarded):
         left = values["exp"] - time.time()
         assert warning.event == "expiring"
         assert json.loads(warning.data) == {"expires_in": 30}
-        assert 29 < left <= 30
+        assert 30 - patience(1) < left <= 30
         assert stream.last_id == place
 
 
@@ -84,7 +84,7 @@ def test_renewed_token_resumes(guarded):
     """Whoever comes back with a new token has lost nothing."""
     ids = [guarded.writer.publish("mine", "step") for _ in range(2)]
     with stream_at(
-        guarded, JOB, headers=bearer(token(claims(ttl=2)))
+        guarded, JOB, headers=bearer(token(claims(ttl=4)))
     ) as stream:
         events = stream.wait_end()
         assert kinds(events) == ["step", "step", "expiring"]
@@ -102,7 +102,7 @@ def test_renewed_token_resumes(guarded):
 
 
 def test_json_that_waits_ends_with_its_token(guarded):
-    values = claims(ttl=2)
+    values = claims(ttl=3)
     answer = wait_json(guarded, token(values)).finish()
     assert (answer.status, answer.error()) == (401, "token_expired")
     assert 0 <= time.time() - values["exp"] < patience(1)
@@ -112,7 +112,7 @@ def test_end_while_the_client_does_not_read(make_site):
     """Nothing more is sent to it; the connection is cut."""
     site = make_site(events_auth="jwt", jwt_key=HS_SECRET, lag_timeout="60s")
     site.start("events")
-    good = token(claims(ttl=2, jobs=["big"]))
+    good = token(claims(ttl=4, jobs=["big"]))
     stream = stream_at(
         site, "/api/v1/events/big", headers=bearer(good), receive_buffer=4096
     )

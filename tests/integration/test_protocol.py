@@ -17,7 +17,7 @@ from harness.readers import (  # noqa: F401
 )
 from harness.site import source_root
 from harness.sse import data_of, ids_of
-from harness.wait import until
+from harness.wait import patience, until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -341,7 +341,7 @@ def test_end_lifetime(make_site):
         stream.wait_open()
         told, begun = stream.parser.retry, time.monotonic()
         assert stream.wait_end() == []
-        assert 0.8 <= time.monotonic() - begun < 2
+        assert 0.8 <= time.monotonic() - begun < 1 + patience(1)
         assert stream.parser.retry != told
 
 
@@ -364,7 +364,6 @@ def test_end_lagging(make_site):
     with site.stream("a") as stream:
         stream.wait_open()
         site.writer.publish_many([("a", "step", {"x": "x" * 9000})] * 60)
-        until(gauge_is(site, "streams_lagging", 1), "it to lag")
         until(gauge_is(site, "streams_open", 0), "it to be cut")
         stream.take(1)
         stream.reconnect()

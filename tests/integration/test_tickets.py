@@ -151,7 +151,7 @@ def test_ticket_is_kept_as_a_digest(guarded):
 
 def test_stream_of_a_ticket_ends(guarded):
     """As the ticket's token would."""
-    path = f"/api/v1/events/mine?ticket={ticket(guarded, '--ttl', '2s')}"
+    path = f"/api/v1/events/mine?ticket={ticket(guarded, '--ttl', '4s')}"
     with stream_at(guarded, path) as stream:
         assert kinds(stream.wait_end()) == ["step", "expiring"]
         stream.reconnect()

@@ -1,6 +1,7 @@
 """`--workers 4`: one dies, the parent dies, all are asked to stop."""
 
 import os
+import re
 import signal
 import socket
 import time
@@ -12,7 +13,7 @@ from harness.metrics import read_metrics
 from harness.process import read_text
 from harness.reading import get
 from harness.storm import check_members, publish_storm, restart_storm
-from harness.wait import until
+from harness.wait import patience, until
 from harness.workers import (
     clients_of, exists, only_worker, wait_workers, workers_of,
 )
@@ -180,18 +181,16 @@ def test_a_worker_that_dies_again_and_again(start):
     seen = set(workers_of(site.events))
     stays = sorted(seen)[1:]
     victim = sorted(seen)[0]
-    moments = []
     for _ in range(4):
         os.kill(victim, signal.SIGKILL)
-        died = time.monotonic()
         until(
             lambda: set(workers_of(site.events)) - seen, "a new worker", 10
         )
-        moments.append(time.monotonic() - died)
         (victim,) = set(workers_of(site.events)) - seen
         seen.add(victim)
         assert get(site, "/healthz").status == 200
-    assert moments[3] > 2 * moments[0], moments
+    pauses = re.findall(r"again_in_ms=(\d+)", site.events.log_text())
+    assert pauses == ["100", "200", "400", "800"]
     assert set(stays) < set(workers_of(site.events))
 
 
@@ -211,20 +210,20 @@ def test_one_drain_for_all(start, number):
             return not site.events.is_alive()
 
         crowd.until(look, "the parent to end", 2)
-        assert time.monotonic() - begun <= 2
+        assert time.monotonic() - begun < 1 + patience(1)
         assert site.events.child.returncode == 0
         crowd.until(
             lambda: all(m.clean_ends for m in crowd.members), "the ends", 1
         )
         assert all(m.breaks == 0 for m in crowd.members)
         assert all(20000 <= m.retry <= 21000 for m in crowd.members)
-        assert len(set(ended)) > 4, f"not spread: {ended}"
+        assert len(set(ended)) > 2, f"not spread: {ended}"
 
 
 def test_nothing_is_accepted_in_a_drain(start):
     """A connection that nobody will ever accept would keep a client, and the
     web server, waiting for the whole drain."""
-    site = start(drain="3s")
+    site = start(drain="60s")
     with Crowd(site.sockets["events"]) as crowd:
         populate(site, crowd)
         site.events.is_expected_dead = True
@@ -234,13 +233,12 @@ def test_nothing_is_accepted_in_a_drain(start):
             == WORKERS,
             "the drain to begin",
         )
-        begun = time.monotonic()
         with socket.socket(socket.AF_UNIX) as late:
-            late.settimeout(0.5)
+            late.settimeout(patience(2))
             with pytest.raises(ConnectionError):
                 late.connect(site.sockets["events"])
                 late.recv(1)
-        assert time.monotonic() - begun < 1
+        assert site.events.is_alive()
         site.events.terminate()  # a second signal ends it at once
 
 
@@ -295,7 +293,7 @@ def test_restart_storm(make_site):
     site = make_site(drain="1s", retry_min="200ms", retry_max="1s")
     site.start("events")
     figures = restart_storm(site, 200, 1, 30)
-    assert figures["exit_seconds"] <= 2
+    assert figures["exit_seconds"] < 1 + patience(1)
     assert figures["breaks"] == 0
     slots = {int(at / 0.05) for at in figures["back_at"]}
     assert len(slots) >= 5, figures["back_at"]

@@ -1,11 +1,15 @@
 """Deadlines and conditions. Tests wait for what they need to see, never for
-a fixed time; JOBWIRE_SLOW multiplies every deadline (sanitizer builds)."""
+a fixed time. How long things take is measured by benchmarks: a deadline here
+only ends a wait in vain, so each is a multiple of what an idle machine needs,
+of which JOBWIRE_SLOW is the factor."""
 
+import contextlib
 import os
+import random
 import socket
 import time
 
-SLOW = float(os.environ.get("JOBWIRE_SLOW", "1"))
+SLOW = float(os.environ.get("JOBWIRE_SLOW", "5"))
 
 # How often a condition is looked at again. Short, because the time spent here
 # is added to every test.
@@ -13,7 +17,7 @@ _STEP = 0.002
 
 
 def patience(seconds):
-    """That many seconds of a normal build, in this build."""
+    """That many seconds of an idle machine, on this one and in this build."""
     return seconds * SLOW
 
 
@@ -39,7 +43,8 @@ class Deadline:
 
 def until(condition, what, seconds=5.0):
     """Returns the first true value of condition(), looking again and again;
-    fails with `what` when there is none in time."""
+    fails with `what` when there is none in time. It must be one that stays
+    true: what is true for a moment only can be missed."""
     deadline = Deadline(seconds)
     while True:
         value = condition()
@@ -53,7 +58,13 @@ def until(condition, what, seconds=5.0):
 
 
 def free_port():
-    """A TCP port of the loopback interface that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A TCP port of the loopback interface that nobody listens on. Not one of
+    those that the kernel gives to clients: one of them could take it before
+    the server does that it is for."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+        first_of_clients = int(file.read().split()[0])
+    while True:
+        port = random.randrange(10000, max(first_of_clients, 10100))
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
