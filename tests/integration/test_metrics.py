@@ -372,7 +372,7 @@ def test_comings_and_goings(make_site):
         visit()
     until(gauge_is(site, "connections_open", 1), "all to be gone")
     until(lambda: site.events.sockets() == 1, "the last socket")
-    pss, descriptors = site.events.pss(), site.events.descriptors()
+    memory, descriptors = site.events.anonymous(), site.events.descriptors()
     for visit in itertools.islice(visits, count):
         visit()
     until(gauge_is(site, "connections_open", 1), "all to be gone")
@@ -381,7 +381,7 @@ def test_comings_and_goings(make_site):
     until(lambda: site.events.sockets() == 1, "the last socket")
     assert site.events.descriptors() == descriptors
     if not is_sanitized(program("jobwire-events")):
-        assert site.events.pss() - pss < 256 * 1024, "memory grew"
+        assert site.events.anonymous() - memory < 256 * 1024, "memory grew"
     opened = read_metrics(site).value("streams_opened_total")
     assert sum(closed(site).values()) == opened
 

@@ -412,12 +412,12 @@ def test_slow_client_loses_nothing(site):
     with slow, site.stream("slow") as fast:
         slow.wait_open()
         fast.wait_open()
-        before = site.events.pss()
+        before = site.events.anonymous()
         for number in range(total):
             site.writer.publish("slow", "step", {"n": number, "x": filler})
             assert texts([fast.next()]) == [("step", number)]
         if not is_sanitized(program("jobwire-events")):
-            assert site.events.pss() - before < 2 * MIB
+            assert site.events.anonymous() - before < 2 * MIB
         assert texts(slow.take(total, 30)) == [("step", n) for n in range(total)]
 
 

@@ -131,11 +131,17 @@ class Server(Process):
         )
 
     def pss(self):
-        """Proportional set size in bytes."""
-        for line in read_text(f"/proc/{self.pid}/smaps_rollup").splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-        raise AssertionError("no Pss in smaps_rollup")
+        """Proportional set size in bytes. It changes when another process that
+        has the same libraries comes or goes."""
+        return self._memory("Pss")
+
+    def anonymous(self):
+        """Bytes of memory that are of no file: heap, stacks, data."""
+        return self._memory("Anonymous")
+
+    def _memory(self, name):
+        text = read_text(f"/proc/{self.pid}/smaps_rollup")
+        return int(re.search(rf"(?m)^{name}:\s+(\d+) kB", text)[1]) * 1024
 
     def cpu_seconds(self):
         """User and system time it has used."""
