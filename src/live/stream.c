@@ -29,6 +29,15 @@ enum {
 
 /* --- Ends --------------------------------------------------------------------- */
 
+/* The memory alone. */
+static void
+stream_free(struct stream *s)
+{
+	free(s->json);
+	free(s->lease);
+	free(s);
+}
+
 /* Everything of the stream but its exchange. */
 static void
 stream_release(struct stream *s, enum stream_end why)
@@ -40,20 +49,18 @@ stream_release(struct stream *s, enum stream_end why)
 	hub_unqueue(h, s);
 	timer_cancel(h->loop, &s->timer);
 	frame_unref(&s->pending);
-	if (s->has_place)
+	if (h->cfg.places != NULL)
 		places_give(h->cfg.places, s->place);
 	LIST_REMOVE(s, link);
 	if (s->lag_since_us != 0)
 		h->stats->lagging--;
-	if (s->is_json) {
+	if (s->json != NULL) {
 		h->stats->waiting--;
 	} else {
 		h->stats->open--;
 		h->stats->closed[why]++;
 	}
-	free(s->headers);
-	free(s->lease);
-	free(s);
+	stream_free(s);
 }
 
 static void
@@ -123,19 +130,20 @@ stream_answer_json(struct stream *s, bool is_over)
 	const char *job_ids[STREAM_JOBS_MAX];
 	struct selection sel = stream_selection(s, job_ids);
 	struct exchange *x = s->x;
-	struct json_form form = {.cursor = s->cursor, .resync = s->resync};
+	struct json_form form = {
+	    .cursor = s->cursor, .resync = s->json->resync};
 	struct answer a = ANSWER_INIT;
 	enum err e = json_form_fill(&form, s->hub, &sel, &a);
 
 	s->is_current = true;
-	is_over = is_over || s->resync != NULL;
+	is_over = is_over || s->json->resync != NULL;
 	if (e == OK && form.n_events == 0 && !form.is_terminal && !is_over) {
 		answer_done(&a);
 		return;
 	}
 	if (e != OK)
 		answer_trouble(&a, e);
-	buf_add_str(&a.headers, s->headers);
+	buf_add_str(&a.headers, s->json->headers);
 	stream_release(s, STREAM_COMPLETED);
 	x->ops->answer(x, &a);
 	answer_done(&a);
@@ -149,14 +157,14 @@ stream_dismiss(struct stream *s, enum err e)
 	struct answer a = ANSWER_INIT;
 	struct refusal why;
 
-	if (!s->is_json) {
+	if (s->json == NULL) {
 		stream_finish(
 		    s, e == ERR_EXPIRED ? STREAM_EXPIRED : STREAM_REVOKED);
 		return;
 	}
 	access_explain(e, &why);
 	access_refuse(&a, &why);
-	buf_add_str(&a.headers, s->headers);
+	buf_add_str(&a.headers, s->json->headers);
 	stream_release(s, STREAM_COMPLETED);
 	x->ops->answer(x, &a);
 	answer_done(&a);
@@ -219,7 +227,7 @@ stream_beat(struct stream *s, int64_t now)
 	const struct hub *h = s->hub;
 
 	s->beat_due_us = now + h->cfg.heartbeat_ms * 1000;
-	if (s->pending == NULL && !s->is_json)
+	if (s->pending == NULL && s->json == NULL)
 		stream_send(
 		    s, s->has_beat_event ? h->beat_event : h->beat_comment);
 }
@@ -233,7 +241,7 @@ stream_warn(struct stream *s, int64_t now)
 	struct frame *f = NULL;
 
 	s->lease->warn_us = s->pending != NULL ? now + 1000000 : INT64_MAX;
-	if (s->pending != NULL || s->is_json)
+	if (s->pending != NULL || s->json != NULL)
 		return;
 	lease_add_warning(&b, s->lease);
 	if (frame_new(&b, 0, FRAME_NEUTRAL, &f) == OK)
@@ -271,7 +279,7 @@ on_timer(struct timer *t)
 		stream_drop(s, STREAM_LAGGED);
 	} else if (e != OK) {
 		stream_dismiss(s, e);
-	} else if (now >= s->life_due_us && s->is_json) {
+	} else if (now >= s->life_due_us && s->json != NULL) {
 		stream_answer_json(s, true);
 	} else if (now >= s->life_due_us) {
 		stream_finish(
@@ -325,8 +333,9 @@ stream_deliver(struct sub *sub, struct frame *f)
 		return;
 	/* Retention can have taken rows that nobody read yet: then, and for
 	 * JSON, the stream looks into the table itself. */
-	if (s->is_json || (f->floor > sub->floor && f->floor > s->cursor)) {
-		s->is_current = s->is_json;
+	if (s->json != NULL ||
+	    (f->floor > sub->floor && f->floor > s->cursor)) {
+		s->is_current = s->json != NULL;
 		hub_queue(s->hub, s);
 		return;
 	}
@@ -378,8 +387,8 @@ stream_resync(struct stream *s, const char *reason)
 	for (uint32_t i = 0; i < s->n_subs; i++)
 		s->subs[i].is_terminal = false;
 	s->n_open = s->n_subs;
-	if (s->is_json) {
-		s->resync = reason;
+	if (s->json != NULL) {
+		s->json->resync = reason;
 		hub_queue(s->hub, s);
 		return;
 	}
@@ -483,7 +492,7 @@ stream_replay(struct stream *s)
 void
 stream_advance(struct stream *s)
 {
-	if (s->is_json && !s->is_gone) {
+	if (s->json != NULL && !s->is_gone) {
 		stream_answer_json(s, false);
 		return;
 	}
@@ -555,55 +564,80 @@ is_full(const struct hub *h)
 				     (uint64_t)h->cfg.max_streams;
 }
 
+static struct json_wait *
+json_wait_new(struct span headers)
+{
+	struct json_wait *w = malloc(sizeof(*w) + headers.n + 1);
+
+	if (w == NULL)
+		return NULL;
+	w->resync = NULL;
+	if (headers.n > 0)
+		memcpy(w->headers, headers.p, headers.n);
+	w->headers[headers.n] = '\0';
+	return w;
+}
+
+/* What a stream is made of, and nothing that knows of it yet. */
+static struct stream *
+stream_alloc(const struct stream_request *req)
+{
+	size_t n_subs = req->sel.owner != NULL ? 1 : req->sel.n_jobs;
+	struct stream *s = calloc(1, sizeof(*s) + n_subs * sizeof(s->subs[0]));
+
+	if (s == NULL)
+		return NULL;
+	if (req->wants_json)
+		s->json = json_wait_new(req->headers);
+	if (req->pass != NULL)
+		s->lease = lease_new(req->pass);
+	if ((s->json != NULL) == req->wants_json &&
+	    (s->lease != NULL) == (req->pass != NULL))
+		return s;
+	stream_free(s);
+	return NULL;
+}
+
 enum err
 stream_new(struct hub *h, const struct stream_request *req,
     const struct stream_place *place, struct stream **ret)
 {
-	size_t n_subs = req->sel.owner != NULL ? 1 : req->sel.n_jobs;
-	struct places *places = h->cfg.places;
+	size_t place_n = 0;
 	struct stream *s;
-	bool is_whole = true;
 	enum err e = OK;
 
 	if (is_full(h))
 		return ERR_FULL;
-	s = calloc(1, sizeof(*s) + n_subs * sizeof(s->subs[0]));
+	s = stream_alloc(req);
 	if (s == NULL)
 		return ERR_NOMEM;
-	if (places != NULL)
-		e = places_take(places, &s->place);
+	if (h->cfg.places != NULL)
+		e = places_take(h->cfg.places, &place_n);
 	if (e != OK) {
-		free(s);
+		stream_free(s);
 		return e;
 	}
-	s->has_place = places != NULL;
+	s->place = (uint32_t)place_n;
 	s->hub = h;
 	s->cursor = place->cursor;
-	s->is_json = req->wants_json;
 	s->has_owner = req->sel.owner != NULL;
 	s->has_beat_event = req->wants_beat_event;
-	s->n_open = (uint32_t)place->n_open;
+	s->n_open = (uint8_t)place->n_open;
 	s->timer.on_due = on_timer;
 	LIST_INSERT_HEAD(&h->streams, s, link);
-	if (s->is_json) {
+	if (s->json != NULL) {
 		h->stats->waiting++;
-		s->headers = span_dup(req->headers);
-		is_whole = s->headers != NULL;
 	} else {
 		h->stats->open++;
 		h->stats->opened++;
-	}
-	if (req->pass != NULL) {
-		s->lease = lease_new(req->pass);
-		is_whole = is_whole && s->lease != NULL;
 	}
 	stream_draw_times(s, req);
 	e = stream_subscribe(s, &req->sel, place);
 	if (e == OK)
 		e = timer_set(h->loop, &s->timer, s->beat_due_us);
-	if (e != OK || !is_whole) {
+	if (e != OK) {
 		stream_release(s, STREAM_FAILED);
-		return ERR_NOMEM;
+		return e;
 	}
 	stream_schedule(s);
 	*ret = s;
@@ -617,7 +651,7 @@ stream_begin(struct stream *s, struct exchange *x, struct frame *prelude)
 	x->owner = s;
 	x->on_gone = on_gone;
 	x->on_writable = on_writable;
-	if (s->is_json) {
+	if (s->json != NULL) {
 		s->is_current = true;
 		return;
 	}

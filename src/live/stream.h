@@ -20,31 +20,35 @@
 
 enum { STREAM_JOBS_MAX = 64 };
 
+/* Of one JSON answer that waits for something to say. */
+struct json_wait {
+	const char *resync; /* what it must say first; NULL */
+	char headers[];	    /* header fields of the answer */
+};
+
+/* There are thousands: what only some need is apart. */
 struct stream {
 	LIST_ENTRY(stream) link;	/* hub->streams */
 	TAILQ_ENTRY(stream) ready_link; /* hub->ready, while is_queued */
 	struct hub *hub;
-	struct exchange *x;  /* ours until end or drop */
-	struct timer timer;  /* the next of the times here */
-	struct lease *lease; /* owned: how long its client may read; NULL */
+	struct exchange *x;	/* ours until end or drop */
+	struct timer timer;	/* the next of the times here */
+	struct lease *lease;	/* owned: how long its client may read; NULL */
+	struct json_wait *json; /* owned; NULL for a stream */
 	int64_t beat_due_us;
 	int64_t life_due_us;
 	int64_t lag_since_us;  /* 0: the client keeps up */
 	struct frame *pending; /* owned: begun, not sent whole */
 	size_t progress;       /* within pending */
 	int64_t cursor;	       /* newest event sent */
-	uint32_t n_subs;       /* topics */
-	uint32_t n_open;       /* of these, not at their end */
+	uint32_t place;	       /* of hub->cfg.places, where there are places */
+	uint8_t n_subs;	       /* topics, STREAM_JOBS_MAX at most */
+	uint8_t n_open;	       /* of these, not at their end */
 	bool is_current;       /* has all that the hub has read */
 	bool is_queued;
 	bool is_gone;	     /* a send failed: to be abandoned */
-	bool is_json;	     /* one JSON answer, not a stream */
 	bool has_beat_event; /* ?heartbeat=event */
 	bool has_owner;	     /* the only sub is an owner's */
-	bool has_place;	     /* `place` is one of hub->cfg.places */
-	size_t place;
-	const char *resync; /* what a JSON answer must say first; NULL */
-	char *headers;	    /* owned: for a JSON answer; NULL for a stream */
 	struct sub subs[];
 };
 
