@@ -44,7 +44,8 @@
 #ifndef __has_feature
 #define __has_feature(name) 0 /* gcc before 14 */
 #endif
-#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer) ||       \
+    defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
 enum { IS_SANITIZED = 1 };
 #else
 enum { IS_SANITIZED = 0 };

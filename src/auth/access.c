@@ -235,17 +235,10 @@ read_ticket(struct guard *g, struct span ticket, int64_t now_s,
 	return e == OK ? admit(ret) : e;
 }
 
-/* Several threads of a process may count into the same place. */
-static void
-count(uint64_t *counter)
-{
-	(void)__atomic_add_fetch(counter, 1, __ATOMIC_RELAXED);
-}
-
 static void
 count_failure(struct guard *g, const struct request *r)
 {
-	count(&g->stats->failures);
+	g->stats->failures++;
 	limit_count(g->limit, r->remote_addr, clock_mono_us());
 }
 
@@ -260,7 +253,7 @@ read_limited(struct guard *g, const struct request *r, struct span credential,
 	enum err e;
 
 	if (wait_s > 0) {
-		count(&g->stats->limited);
+		g->stats->limited++;
 		(void)refuse(LIMITED, why);
 		why->retry_after_s = wait_s;
 		return ERR_AUTH;

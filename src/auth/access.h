@@ -20,9 +20,11 @@
 #include "web/answer.h"
 #include "web/request.h"
 
+/* Written and read by any thread. */
 struct access_stats {
-	uint64_t failures; /* credentials that were no good */
-	uint64_t limited;  /* requests turned away unread, after too many */
+	_Atomic uint64_t failures; /* credentials that were no good */
+	_Atomic uint64_t
+	    limited; /* requests turned away unread, after too many */
 };
 
 /* What decisions need; one per process. Several threads may share it, but only

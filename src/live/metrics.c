@@ -142,15 +142,18 @@ static const struct {
 	"Requests turned away after too many of these.", AT(access.limited)},
 };
 
+/* As atomic ones also those that their process alone counts without: to the
+ * others they are memory that changes at any time. */
 static uint64_t
 sum_at(const struct metrics *slots, size_t n, size_t offset)
 {
 	uint64_t sum = 0;
 
-	for (size_t i = 0; i < n; i++)
-		sum +=
-		    *(const uint64_t *)(const void *)((const char *)&slots[i] +
-						      offset);
+	for (size_t i = 0; i < n; i++) {
+		const void *at = (const char *)&slots[i] + offset;
+
+		sum += *(const _Atomic uint64_t *)at;
+	}
 	return sum;
 }
 

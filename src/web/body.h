@@ -24,12 +24,12 @@ struct body_limits {
 	size_t each;	 /* bytes of one body */
 	uint64_t all;	 /* bytes of all of them, in memory and in files */
 	const char *dir; /* borrowed: where the files are made */
-	uint64_t *held;	 /* borrowed: the sum of all bodies' bytes now */
+	_Atomic uint64_t *held; /* borrowed: the sum of all bodies' bytes now */
 };
 
 struct body {
 	const struct body_limits *limits; /* borrowed while bytes are added */
-	uint64_t *held;			  /* borrowed until body_done() */
+	_Atomic uint64_t *held;		  /* borrowed until body_done() */
 	struct buf memory;		  /* while it is small */
 	int fd;				  /* -1, or the file of a large one */
 	char *map;			  /* the file, once it is whole */

@@ -21,13 +21,15 @@
 
 struct fcgi_server;
 
+/* Written by the loop's thread, read by anybody. */
 struct fcgi_stats {
-	uint64_t accepted;   /* connections */
-	uint64_t requests;   /* whole requests handed to on_request */
-	uint64_t refused;    /* heads that were not let in */
-	uint64_t timed_out;  /* heads, bodies and answers that took too long */
-	uint64_t open;	     /* connections now */
-	uint64_t body_bytes; /* of all bodies that are held now */
+	_Atomic uint64_t accepted; /* connections */
+	_Atomic uint64_t requests; /* whole requests handed to on_request */
+	_Atomic uint64_t refused;  /* heads that were not let in */
+	_Atomic uint64_t
+	    timed_out;	       /* what took too long: heads, bodies, answers */
+	_Atomic uint64_t open; /* connections now */
+	_Atomic uint64_t body_bytes; /* of all bodies that are held now */
 };
 
 struct fcgi_config {

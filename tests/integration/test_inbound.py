@@ -7,7 +7,8 @@ import json
 import pytest
 from harness.inbound import (  # noqa: F401
     as_bytes, at_once, count, everything_stored, fixture_inbound,
-    fixture_pair, job_columns, nameless_target, publish, register,
+    fixture_pair, job_columns, nameless_target, publish, read_inbound_metrics,
+    register,
 )
 from harness.publish import fixture
 from harness.reading import get
@@ -194,3 +195,18 @@ def test_kill_in_the_middle_of_deliveries(inbound):
         f"{ROUNDS} kills, {len(keys)} deliveries answered 200, {senders.cut_off}"
         " cut off: none lost, none doubled"
     )
+
+
+def test_metrics_while_webhooks_come(inbound):
+    """Counters never fall while other threads count; with ThreadSanitizer,
+    they also read and write them one after the other."""
+    names = ("commit_items_total", "webhook_requests_refused_total")
+    last = (0, 0)
+    with Senders(inbound, 4) as senders:
+        for _ in range(100):
+            metrics = read_inbound_metrics(inbound)
+            now = tuple(metrics.value(name) for name in names)
+            assert all(a <= b for a, b in zip(last, now, strict=True))
+            last = now
+        until(lambda: len(senders.accepted) > 50, "deliveries", 20)
+    assert read_inbound_metrics(inbound).value("webhook_body_bytes") == 0

@@ -23,7 +23,7 @@ enum { MAX = BODY_MEMORY_MAX };
 /* A folder for files, limits that refer to it, and one body. */
 struct box {
 	char dir[64];
-	uint64_t held;
+	_Atomic uint64_t held;
 	struct body_limits limits;
 	struct body body;
 	char bytes[2 * MAX];

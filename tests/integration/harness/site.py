@@ -52,9 +52,10 @@ def program(name):
 
 
 def is_sanitized(path):
-    """Was the program built with AddressSanitizer?"""
+    """Was the program built with AddressSanitizer or ThreadSanitizer?"""
     with open(path, "rb") as file:
-        return b"__asan_init" in file.read()
+        code = file.read()
+    return b"__asan_init" in code or b"__tsan_init" in code
 
 
 def raise_descriptor_limit(count):
