@@ -13,6 +13,7 @@
 #include "store/db.h"
 
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include <errno.h>
 #include <stdio.h>
@@ -24,8 +25,12 @@
 #include "store/schema.h"
 #include "store/stmt.h"
 
-/* Webhook bodies go up to 32 MiB, and JSON functions add to their output. */
-enum { LENGTH_MAX = 64 << 20 };
+enum {
+	/* Webhook bodies go up to 32 MiB, and JSON functions add to their
+	 * output. */
+	LENGTH_MAX = 64 << 20,
+	PROBE_ROOM = 1 << 20, /* bytes: some dozens of ordinary webhooks */
+};
 
 /*
  * About 1 ms each time, jittered: SQLite's own busy_timeout backs off to 100
@@ -371,5 +376,13 @@ db_part_end(struct db *db, bool keep)
 enum err
 db_probe(struct db *db)
 {
-	return stmt_do(db, STMT_PROBE);
+	enum err e = stmt_do(db, STMT_PROBE);
+	struct statvfs fs;
+
+	/* Where this row fits, the next one need not. A file system without
+	 * blocks does not say how much room it has. */
+	if (e == OK && statvfs(db->path, &fs) == 0 && fs.f_blocks > 0 &&
+	    fs.f_bavail < PROBE_ROOM / fs.f_frsize)
+		e = ERR_FULL;
+	return e;
 }

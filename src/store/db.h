@@ -96,7 +96,7 @@ CHECK_RESULT enum err db_part_begin(struct db *db);
 CHECK_RESULT enum err db_part_end(struct db *db, bool keep);
 
 /* Writes one row that means nothing, within the caller's transaction: can the
- * database be written? */
+ * database be written? ERR_FULL also while its disk has less than 1 MiB. */
 CHECK_RESULT enum err db_probe(struct db *db);
 
 #endif

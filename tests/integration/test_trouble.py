@@ -309,6 +309,23 @@ def test_database_full(small):
         assert len(writer.rows("before") + writer.rows("during")) == 2
 
 
+def test_health_on_a_nearly_full_disk(small):
+    """As room comes back bit by bit, it says "well" only when what comes can
+    be stored."""
+    site, ballast = small
+    site.deliver("before", COMPLETED)
+
+    def is_full():
+        ballast.fill()
+        return site.post(site.signed("first"), COMPLETED).status == 507
+
+    until(is_full, "the disk to be full", 20)
+    while health(site) != 200:
+        ballast.give_back(4096)
+    for number in range(20):
+        site.deliver(f"after-{number}", COMPLETED)
+
+
 def test_full_under_load(small):
     site, ballast = small
     with Senders(site, 8) as senders:

@@ -47,8 +47,12 @@ class Ballast:
                 except OSError as fault:
                     assert fault.errno == errno.ENOSPC, fault
 
+    def give_back(self, size):
+        """That many bytes of room again."""
+        os.truncate(self._path, os.path.getsize(self._path) - size)
+
     def drop(self):
-        """Room again."""
+        """All the room again."""
         os.unlink(self._path)
 
     def copy_out(self, target):
