@@ -259,10 +259,23 @@ sign_verify(const struct sign_keys *k, const struct sign_claim *c,
 enum err
 sign_digest(struct span bytes, char ret[SIGN_DIGEST_SIZE])
 {
+	return sign_digest_of(&bytes, 1, ret);
+}
+
+enum err
+sign_digest_of(const struct span *parts, size_t n, char ret[SIGN_DIGEST_SIZE])
+{
 	static const char digits[] = "0123456789abcdef";
 	unsigned char md[EVP_MAX_MD_SIZE];
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	bool ok =
+	    ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1;
 
-	if (EVP_Digest(bytes.p, bytes.n, md, NULL, EVP_sha256(), NULL) != 1)
+	for (size_t i = 0; i < n && ok; i++)
+		ok = EVP_DigestUpdate(ctx, parts[i].p, parts[i].n) == 1;
+	ok = ok && EVP_DigestFinal_ex(ctx, md, NULL) == 1;
+	EVP_MD_CTX_free(ctx);
+	if (!ok)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < MAC_SIZE; i++) {
 		ret[2 * i] = digits[md[i] >> 4];

@@ -70,6 +70,10 @@ enum { SIGN_DIGEST_SIZE = 65 };
 CHECK_RESULT enum err sign_digest(
     struct span bytes, char ret[SIGN_DIGEST_SIZE]);
 
+/* The same of n parts, one after the other, without a copy of them. */
+CHECK_RESULT enum err sign_digest_of(
+    const struct span *parts, size_t n, char ret[SIGN_DIGEST_SIZE]);
+
 /* Has libcrypto read its configuration now, and not at the first use, when the
  * process may open no files of the system any more. Blocks on them. */
 void sign_prepare(void);

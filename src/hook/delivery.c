@@ -159,15 +159,12 @@ take_body(struct hook_call *c, struct delivery *d)
 static bool
 make_key(struct hook_call *c, struct delivery *d)
 {
-	struct buf text = BUF_INIT;
-	enum err e;
+	struct span parts[2 + HOOK_IDENTITY_MAX] = {
+	    buf_span(&c->job_id), SPAN_LIT("\n")};
 
-	buf_add_span(&text, buf_span(&c->job_id));
-	buf_add_char(&text, '\n');
-	buf_add_span(&text, buf_span(&d->event.identity));
-	e = buf_ok(&text) ? sign_digest(buf_span(&text), d->key) : ERR_NOMEM;
-	buf_done(&text);
-	return e == OK || call_refuse_memory(c);
+	memcpy(&parts[2], d->event.identity, sizeof(d->event.identity));
+	return sign_digest_of(parts, 2 + HOOK_IDENTITY_MAX, d->key) == OK ||
+	       call_refuse_memory(c);
 }
 
 static void

@@ -31,8 +31,8 @@ fal_normalise(const struct request *r, struct span body, size_t inline_output,
 	if (e != OK || ret->type == NULL)
 		return e;
 	/* A request ends once, however often the call is repeated. */
-	buf_add_span(&ret->identity, buf_span(&ret->external_id));
-	buf_add_char(&ret->identity, '\n');
-	buf_add_span(&ret->identity, m.status);
+	hook_event_identify(ret, buf_span(&ret->external_id));
+	hook_event_identify(ret, SPAN_LIT("\n"));
+	hook_event_identify(ret, m.status);
 	return members_end(&m, inline_output, ret);
 }

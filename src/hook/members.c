@@ -162,7 +162,7 @@ members_add_delivery_id(
 {
 	const struct span id = span_of(standard_header(r, "id"));
 
-	buf_add_span(&ret->identity, id.n > 0 ? id : body);
+	hook_event_identify(ret, id.n > 0 ? id : body);
 }
 
 /* A character cut in two ends as U+FFFD when it is quoted. */
@@ -277,7 +277,7 @@ members_end(
 	buf_add_char(&ret->data, '}');
 	add_input_job_id(ret, m->input);
 	return buf_ok(&ret->data) && buf_ok(&ret->external_id) &&
-		       buf_ok(&ret->input_job_id) && buf_ok(&ret->identity)
+		       buf_ok(&ret->input_job_id)
 		   ? OK
 		   : ERR_NOMEM;
 }

@@ -41,5 +41,14 @@ hook_event_done(struct hook_event *e)
 	buf_done(&e->data);
 	buf_done(&e->external_id);
 	buf_done(&e->input_job_id);
-	buf_done(&e->identity);
+}
+
+void
+hook_event_identify(struct hook_event *e, struct span part)
+{
+	size_t i = 0;
+
+	while (e->identity[i].n > 0)
+		i++;
+	e->identity[i] = part;
 }

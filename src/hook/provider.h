@@ -16,6 +16,8 @@
 #include "hook/keys.h"
 #include "web/request.h"
 
+enum { HOOK_IDENTITY_MAX = 10 };
+
 /* What a body says. Spans are JSON texts within it. */
 struct hook_event {
 	const char *type;   /* NULL: nothing a stream should hear of */
@@ -27,12 +29,17 @@ struct hook_event {
 	struct buf external_id;	 /* owned: the provider's id of the job */
 	struct buf input_job_id; /* owned: our id of the job, where the body
 				     echoes it as input.job_id; else empty */
-	struct buf
-	    identity; /* owned: what tells this call from other calls about
-				the same job, but not from its own repetition */
+	/* What tells this call from other calls about the same job, but not
+	 * from its own repetition: these one after the other. Borrowed, for
+	 * one may be a body of 30 MiB; those that are left are empty. */
+	struct span identity[HOOK_IDENTITY_MAX];
 };
 
 void hook_event_done(struct hook_event *e);
+
+/* Adds to the identity; borrows the bytes for the event's life. At most
+ * HOOK_IDENTITY_MAX that are not empty. */
+void hook_event_identify(struct hook_event *e, struct span part);
 
 /*
  * r->body is one JSON object, checked by jtext_check(), and body is that

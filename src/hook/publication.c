@@ -120,7 +120,7 @@ take_key(struct hook_call *c, struct publication *p)
 {
 	struct span key =
 	    span_of(request_header(c->request, "idempotency-key"));
-	struct buf text = BUF_INIT;
+	const struct span parts[] = {buf_span(&c->job_id), SPAN_LIT("\n"), key};
 	enum err e;
 
 	if (key.n == 0)
@@ -128,13 +128,9 @@ take_key(struct hook_call *c, struct publication *p)
 	if (key.n > KEY_MAX_BYTES)
 		return call_refuse(c, 400, "bad_idempotency_key",
 		    "An Idempotency-Key has at most 255 bytes.");
-	buf_add_span(&text, buf_span(&c->job_id));
-	buf_add_char(&text, '\n');
-	buf_add_span(&text, key);
-	e = buf_ok(&text) ? sign_digest(buf_span(&text), p->key) : ERR_NOMEM;
+	e = sign_digest_of(parts, sizeof(parts) / sizeof(parts[0]), p->key);
 	if (e == OK)
 		e = sign_digest(c->request->body, p->given.request);
-	buf_done(&text);
 	return e == OK || call_refuse_memory(c);
 }
 

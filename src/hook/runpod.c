@@ -25,15 +25,15 @@ static void
 add_identity(struct hook_event *e, const struct members *m,
     const struct span numbers[NUMBERS], struct span body)
 {
-	buf_add_span(&e->identity, buf_span(&e->external_id));
-	buf_add_char(&e->identity, '\n');
-	buf_add_span(&e->identity, m->status);
+	hook_event_identify(e, buf_span(&e->external_id));
+	hook_event_identify(e, SPAN_LIT("\n"));
+	hook_event_identify(e, m->status);
 	for (size_t i = 0; i < NUMBERS; i++) {
-		buf_add_char(&e->identity, '\n');
-		buf_add_span(&e->identity, numbers[i]);
+		hook_event_identify(e, SPAN_LIT("\n"));
+		hook_event_identify(e, numbers[i]);
 	}
 	if (e->external_id.len == 0)
-		buf_add_span(&e->identity, body);
+		hook_event_identify(e, body);
 }
 
 enum err

@@ -64,7 +64,7 @@ assert_event(const struct hook_event *e, struct span body)
 	assert_utf8(&e->external_id);
 	assert(e->input_job_id.len == 0 ||
 	       sse_job_id_ok(buf_span(&e->input_job_id)));
-	assert(e->identity.len > 0);
+	assert(e->identity[0].n > 0);
 }
 
 static void

@@ -66,14 +66,18 @@ def whole_job(site, job):
     return answer
 
 
-def test_16_bodies_of_30_mebibytes(make_site):
+@pytest.mark.parametrize(
+    "rest", [b'"id":"x","status":"COMPLETED",', b""], ids=["named", "nameless"]
+)
+def test_16_bodies_of_30_mebibytes(make_site, rest):
     """All are there before the first one ends; the process stays below 256
-    MiB, and each output comes back to the byte."""
+    MiB, also where the whole body tells the call from others; and each output
+    comes back to the byte."""
     site = make_site().start_both()
     output = b'{"seed":1234567890123456789,"image":"%s"}' % (
         b"0123456789abcdef" * (30 * MEBIBYTE // 16)
     )
-    body = b'{"id":"x","status":"COMPLETED","output":%s}' % output
+    body = b'{%s"output":%s}' % (rest, output)
     records = stream_records(wire.STDIN, body)  # made once, for our own sake
     end = len(records) - 8
     all_sent = threading.Barrier(16)

@@ -529,7 +529,8 @@ identity(
 	assert_int_equal(provider_find(provider)->normalise(
 			     &r, buf_span(&body), INLINE, &e, &why),
 	    OK);
-	buf_add_span(&found, buf_span(&e.identity));
+	for (size_t i = 0; i < HOOK_IDENTITY_MAX; i++)
+		buf_add_span(&found, e.identity[i]);
 	hook_event_done(&e);
 	buf_done(&body);
 	return found;

@@ -364,6 +364,19 @@ assert_digest(struct span bytes, const char *expected)
 	assert_string_equal(digest, expected);
 }
 
+static void
+test_digest_of_parts(void **state)
+{
+	const struct span parts[] = {
+	    SPAN_LIT("a"), {NULL, 0}, SPAN_LIT("b"), SPAN_LIT("c")};
+	char whole[SIGN_DIGEST_SIZE], digest[SIGN_DIGEST_SIZE];
+
+	(void)state;
+	assert_int_equal(sign_digest(SPAN_LIT("abc"), whole), OK);
+	assert_int_equal(sign_digest_of(parts, 4, digest), OK);
+	assert_string_equal(digest, whole);
+}
+
 /* FIPS 180-4 examples. */
 static void
 test_digest(void **state)
@@ -419,6 +432,7 @@ main(void)
 	    cmocka_unit_test(test_restore_id_round_trip),
 	    cmocka_unit_test(test_malformed_sig),
 	    cmocka_unit_test(test_digest),
+	    cmocka_unit_test(test_digest_of_parts),
 	    cmocka_unit_test(test_no_memory),
 	};
 
