@@ -361,11 +361,14 @@ hub_open(struct hub *h, struct db_fault *fault)
 	return OK;
 }
 
+/* Another reason than the last is news: the database is back, say, but may not
+ * be opened. */
 static void
-hub_lacks(struct hub *h, const struct db_fault *fault)
+hub_lacks(struct hub *h, enum err e, const struct db_fault *fault)
 {
-	if (!h->is_failing)
+	if (!h->is_failing || e != h->lack)
 		log_error("database_missing", "error", fault->text);
+	h->lack = e;
 	hub_set_failing(h, true);
 }
 
@@ -375,14 +378,15 @@ hub_reopen(struct hub *h)
 {
 	char old_epoch[DB_EPOCH_SIZE];
 	struct db_fault fault = {0};
+	enum err e;
 
 	if (h->db != NULL) {
 		log_warn("database_moved", "path", h->cfg.db_path);
 		db_close(&h->db);
 	}
 	memcpy(old_epoch, h->epoch, sizeof(old_epoch));
-	if (hub_open(h, &fault) != OK) {
-		hub_lacks(h, &fault);
+	if ((e = hub_open(h, &fault)) != OK) {
+		hub_lacks(h, e, &fault);
 		return;
 	}
 	hub_set_failing(h, false);
@@ -519,8 +523,8 @@ hub_new(struct loop *loop, const struct hub_config *cfg, struct hub **ret)
 	LIST_INIT(&h->streams);
 	TAILQ_INIT(&h->ready);
 	watch.arg = h;
-	if (hub_open(h, &fault) != OK)
-		hub_lacks(h, &fault);
+	if ((e = hub_open(h, &fault)) != OK)
+		hub_lacks(h, e, &fault);
 	e = text_frame(": heartbeat\n\n", &h->beat_comment);
 	if (e == OK)
 		e = text_frame(

@@ -77,6 +77,7 @@ struct hub {
 	bool has_stalled; /* a stream could not read: try again */
 	bool is_draining;
 	bool is_failing;	 /* the present trouble was logged */
+	enum err lack;		 /* why the database could not be opened last */
 	struct hub_stats *stats; /* in cfg.metrics */
 };
 

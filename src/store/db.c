@@ -16,10 +16,12 @@
 #include <sys/statvfs.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "store/schema.h"
@@ -189,13 +191,25 @@ read_identity(struct db *db, enum db_mode mode)
 	return e;
 }
 
+/* Landlock and its like refuse what the modes of files allow, and access(2)
+ * knows the modes only. */
+static bool
+is_fenced_off(const struct db *db)
+{
+	return db->fault.sys_errno == EACCES &&
+	       faccessat(AT_FDCWD, db->path, R_OK | W_OK, AT_EACCESS) == 0;
+}
+
 static const char *
-remedy(enum err e)
+remedy(const struct db *db, enum err e)
 {
 	switch (e) {
 	case ERR_BUSY:
 		return "another program holds it, find it with fuser";
 	case ERR_READONLY:
+		if (is_fenced_off(db))
+			return "hardening (or SELinux) forbids it: if its "
+			       "folder is new, restart";
 		return "make it and its folder writable for this user";
 	case ERR_CORRUPT:
 		return "put a good copy there, or move it away and run: "
@@ -217,7 +231,7 @@ explain(struct db *db, enum err e)
 		return;
 	memcpy(reason, db->fault.text, sizeof(reason));
 	snprintf(db->fault.text, sizeof(db->fault.text), "%.80s: %.50s; %s",
-	    db->path, reason, remedy(e));
+	    db->path, reason, remedy(db, e));
 }
 
 enum err

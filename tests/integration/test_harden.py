@@ -14,6 +14,7 @@ from harness.workers import wait_workers, workers_of
 
 COMPLETED = fixture("runpod-completed.json")
 NEW_SECRET = "another-secret-0123456789abcdef"
+HELP = "hardening (or SELinux) forbids it: if its folder is new, restart"
 # A build with sanitizers needs what would be given up.
 IS_ON = not is_sanitized(program("jobwire-events"))
 
@@ -108,3 +109,24 @@ def test_database_behind_a_link(make_site):
     site.start("webhook", "--db", link)
     site.deliver("linked", COMPLETED)
     assert [row[1] for row in site.writer.rows()] == ["linked"]
+
+
+def test_folder_that_is_replaced(make_site):
+    """The new one is closed to what was hardened before: the log says what
+    helps, and it does."""
+    site = make_site().start_both()
+    until(lambda: "event=ready" in site.webhook.log_text(), "the threads")
+    if "landlock=on" not in site.webhook.log_text():
+        pytest.skip("no Landlock here: every folder is open")
+    site.drop_writer()
+    os.rename(site.db_folder, site.db_folder + ".old")
+    until(lambda: "database_missing" in site.events.log_text(), "the notice")
+    os.mkdir(site.db_folder)
+    site.init()
+    assert site.post(site.signed("job"), COMPLETED).status == 500
+    for server in (site.webhook, site.events):
+        until(lambda s=server: HELP in s.log_text(), "the reason")
+        assert server.terminate() == 0
+    site.start_both()
+    site.deliver("job", COMPLETED)
+    assert [row[1] for row in site.writer.rows()] == ["job"]
