@@ -97,18 +97,31 @@ call_set_id(struct hook_call *c, uint32_t run_id, uint64_t number)
 		    number);
 }
 
+/* Of a path, what paths of ours may consist of. */
+static size_t
+plain_path_len(const char *path)
+{
+	return strspn(path, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+			    "abcdefghijklmnopqrstuvwxyz0123456789._:~-/");
+}
+
 /* Neither the query (it holds the signature) nor the body (it holds the whole
- * URL) may stand in the line. */
+ * URL) may stand in the line. A URL that was escaped once more than it should
+ * has its query in the path or in job_id, so these are not taken as they are. */
 void
 call_answer(struct hook_call **call)
 {
 	struct hook_call *c = *call;
 	const struct request *r = c->request; /* goes with the answer */
+	char route[LOG_VALUE_MAX + 1];
 
-	log_info("request", "id", c->id, "method", r->method, "route", r->route,
+	snprintf(route, sizeof(route), "%.*s", (int)plain_path_len(r->route),
+	    r->route);
+	log_info("request", "id", c->id, "method", r->method, "route", route,
 	    "status", LOG_INT(c->answer.status), "outcome",
-	    call_outcome_names[c->outcome], "job_id", call_text(&c->job_id),
-	    "type", c->type, "peer", r->remote_addr, "us",
+	    call_outcome_names[c->outcome], "job_id",
+	    sse_job_id_ok(buf_span(&c->job_id)) ? c->job_id.data : NULL, "type",
+	    c->type, "peer", r->remote_addr, "us",
 	    LOG_INT(clock_mono_us() - c->began_us));
 	answer_header(&c->answer, "X-Request-Id", c->id);
 	c->x->ops->answer(c->x, &c->answer);
