@@ -154,6 +154,15 @@ span_of(const char *s)
 	return s == NULL ? (struct span){"", 0} : (struct span){s, strlen(s)};
 }
 
+bool
+span_is_plain(struct span s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f)
+			return false;
+	return true;
+}
+
 char *
 span_dup(struct span s)
 {

@@ -61,6 +61,10 @@ bool span_eq(struct span a, struct span b);
 bool span_eq_str(struct span a, const char *s);
 struct span span_of(const char *s); /* NULL gives the empty span */
 
+/* True without control characters of ASCII, NUL among them: such a text reads
+ * the same as a C string and in every log. */
+bool span_is_plain(struct span s);
+
 /* Returns owned: a terminated copy, NULL without memory. */
 char *span_dup(struct span s);
 

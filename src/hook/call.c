@@ -256,15 +256,6 @@ call_take_json(struct hook_call *c, struct span *ret)
 	return true;
 }
 
-static bool
-is_plain(struct span text)
-{
-	for (size_t i = 0; i < text.n; i++)
-		if ((unsigned char)text.p[i] < ' ')
-			return false;
-	return true;
-}
-
 bool
 call_take_string(struct hook_call *c, struct span object, const char *name,
     size_t max, struct buf *ret)
@@ -279,7 +270,7 @@ call_take_string(struct hook_call *c, struct span object, const char *name,
 	if (!buf_ok(ret))
 		return call_refuse_memory(c);
 	if (jtext_kind(value) == JTEXT_STRING && ret->len > 0 &&
-	    ret->len <= max && is_plain(buf_span(ret)))
+	    ret->len <= max && span_is_plain(buf_span(ret)))
 		return true;
 	snprintf(message, sizeof(message),
 	    "The member %s must be a string of 1 to %zu bytes without control "

@@ -88,17 +88,6 @@ take_provider_signature(struct hook_call *c, const struct delivery *d)
 	return e == OK || refuse_signature(c, e);
 }
 
-static bool
-restore_id_ok(struct span id)
-{
-	if (id.n > RESTORE_ID_MAX)
-		return false;
-	for (size_t i = 0; i < id.n; i++)
-		if ((unsigned char)id.p[i] < ' ')
-			return false;
-	return true;
-}
-
 /* The job the call is about, if its URL names one, and the right to speak of
  * it. */
 static bool
@@ -118,7 +107,8 @@ take_claim(struct hook_call *c, struct delivery *d)
 	if (names_job && !sse_job_id_ok(buf_span(&c->job_id)))
 		return call_refuse(c, 400, "bad_job_id",
 		    "A job id is 1 to 128 characters of A-Z a-z 0-9 . _ : ~ -");
-	if (!restore_id_ok(buf_span(&d->restore_id)))
+	if (d->restore_id.len > RESTORE_ID_MAX ||
+	    !span_is_plain(buf_span(&d->restore_id)))
 		return call_refuse(c, 400, "bad_restore_id",
 		    "A restore_id has at most 256 bytes and no control "
 		    "characters.");

@@ -91,7 +91,9 @@ read_id(struct span value, struct buf *ret)
 	if (jtext_kind(value) != JTEXT_STRING)
 		return ERR_PROTO;
 	jtext_add_string_value(ret, value);
-	return ret->len > ID_MAX ? ERR_PROTO : OK;
+	/* What follows a NUL would be lost: another job's id. */
+	return ret->len > ID_MAX || !span_is_plain(buf_span(ret)) ? ERR_PROTO
+								  : OK;
 }
 
 static enum err
@@ -120,7 +122,8 @@ members_begin(const struct members *m, struct hook_event *ret, const char **why)
 	enum err e = read_id(m->id, &ret->external_id);
 
 	if (e != OK) {
-		*why = "The job's id must be a string of at most 256 bytes.";
+		*why = "The job's id must be a string of at most 256 bytes "
+		       "without control characters.";
 		return e;
 	}
 	e = read_status(m->status, &ret->type);

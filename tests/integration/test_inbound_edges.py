@@ -36,3 +36,22 @@ def test_a_url_escaped_twice_is_not_logged(inbound):
     assert log.count("method=POST route=/webhooks/runpod-completion ") == 4
     assert query.partition("sig=")[2] not in log
     assert "exp" not in log
+
+
+# -- ids ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("character", ["\0", "\n", "\x1f", "\x7f"], ids=ascii)
+def test_an_id_with_a_control_character(inbound, character):
+    """It is nobody's, and above all not that of the text before it."""
+    register(inbound, job_id="a", external_id="ext")
+    body = as_bytes({"id": f"ext{character}more", "status": "COMPLETED"})
+    for target in (nameless_target(), inbound.signed("b")):
+        assert refusal(inbound.post(target, body)) == (400, "bad_payload")
+    for name in ("owner", "external_id", "restore_id"):
+        answer = register(inbound, **{name: f"x{character}"})
+        assert refusal(answer) == (400, "bad_payload"), name
+    answer = inbound.post(inbound.signed("b", f"r{character}"), COMPLETED)
+    assert refusal(answer) == (400, "bad_restore_id")
+    assert inbound.writer.rows() == []
+    assert count(inbound, "unclaimed_events") == 0

@@ -291,6 +291,7 @@ test_refused(void **state)
 	(void)state;
 	assert_refused("{\"id\":7,\"status\":\"COMPLETED\"}");
 	assert_refused("{\"id\":{},\"status\":\"COMPLETED\"}");
+	assert_refused("{\"id\":\"a\\u0000b\",\"status\":\"COMPLETED\"}");
 	assert_refused("{\"id\":\"j\",\"status\":7}");
 	assert_refused("{\"id\":\"j\",\"status\":[\"COMPLETED\"]}");
 	assert_refused("{\"status\":true,\"output\":1}");
@@ -363,9 +364,9 @@ test_text(void **state)
 	    "completed",
 	    "{\"output\":[\"a\\u0041\\/\\n\",\"\xc3\xa4\xef\xbf\xbd\","
 	    "\"\xef\xbf\xbd\"]}");
-	assert_event("{\"id\":\"\\u0061\\u0000\\\"b\\n\","
+	assert_event("{\"id\":\"\\u0061\\\"b\\\\\","
 		     "\"status\":\"COMPLETED\"}",
-	    "completed", "{\"external_id\":\"a\\u0000\\\"b\\n\"}");
+	    "completed", "{\"external_id\":\"a\\\"b\\\\\"}");
 }
 
 /* --- errors --------------------------------------------------------------- */
