@@ -279,3 +279,32 @@ CREATE TABLE tickets (
 CREATE INDEX tickets_expires_at ON tickets (expires_at);
 
 PRAGMA user_version = 3;
+
+-- Version 4: what waited for its job is treated as if it came now. A call may
+-- have brought the job's restore_id; and a late report does not reopen a job
+-- (the table is in docs/protocol.md, "What a webhook does"): it is dropped.
+ALTER TABLE unclaimed_events ADD COLUMN restore_id TEXT;
+
+DROP TRIGGER unclaimed_events_claimed;
+
+-- What retention deletes belongs to no job, so nothing comes of it.
+CREATE TRIGGER unclaimed_events_claimed AFTER DELETE ON unclaimed_events
+WHEN CASE (SELECT state FROM jobs
+        WHERE external_id = OLD.external_id ORDER BY rowid DESC LIMIT 1)
+    WHEN 'processing' THEN OLD.type <> 'queued'
+    WHEN 'completed' THEN OLD.type IN ('completed', 'progress')
+    WHEN 'cancelled' THEN OLD.type IN ('completed', 'cancelled', 'progress')
+    ELSE 1 END
+BEGIN
+    INSERT INTO job_events (job_id, type, data, source, delivery_key)
+    SELECT job_id, OLD.type, OLD.data, OLD.source, OLD.delivery_key FROM jobs
+    WHERE external_id = OLD.external_id ORDER BY rowid DESC LIMIT 1
+    ON CONFLICT (source, delivery_key) DO NOTHING;
+    UPDATE jobs SET output = coalesce(OLD.output, output),
+        error = coalesce(OLD.error, error),
+        restore_id = coalesce(restore_id, OLD.restore_id)
+    WHERE rowid = (SELECT rowid FROM jobs
+        WHERE external_id = OLD.external_id ORDER BY rowid DESC LIMIT 1);
+END;
+
+PRAGMA user_version = 4;

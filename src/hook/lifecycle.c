@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The table of what a report does. It is documented in docs/protocol.md, "What
- * a webhook does", and tested against that. Pure.
+ * a webhook does", and tested against that. schema.sql says the same of reports
+ * that waited for their job: a row of `jobs` claims them, too. Pure.
  */
 #include "hook/lifecycle.h"
 

@@ -26,6 +26,7 @@ intake_keep_unclaimed(struct db *db, const char *external_id,
 	stmt_bind_text(db, st, 5, e->delivery_key);
 	stmt_bind_span(db, st, 6, e->output);
 	stmt_bind_span(db, st, 7, e->error);
+	stmt_bind_text(db, st, 8, e->restore_id);
 	err = stmt_run(db, st);
 	if (err == OK)
 		*ret_duplicate = sqlite3_changes(db->h) == 0;

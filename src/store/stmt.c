@@ -102,8 +102,8 @@ static const char *const sql[] = {
 		       "ORDER BY rowid DESC LIMIT 1",
     [STMT_KEEP_UNCLAIMED] =
 	"INSERT INTO unclaimed_events "
-	"(external_id, type, data, source, delivery_key, output, error) "
-	"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) "
+	"(external_id, type, data, source, delivery_key, output, error, "
+	"restore_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) "
 	"ON CONFLICT (source, delivery_key) DO NOTHING",
     [STMT_KEY] = "SELECT request, first_id, n_events FROM idempotency_keys "
 		 "WHERE key = ?1",

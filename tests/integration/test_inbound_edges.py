@@ -13,6 +13,7 @@ from harness.inbound import (  # noqa: F401
 from harness.publish import fixture, signed_query
 from harness.readers import refusal
 from harness.site import SECRET, webhook_target
+from test_inbound_protocol import STATUSES, lifecycle_table
 
 COMPLETED = fixture("runpod-completed.json")
 
@@ -55,3 +56,58 @@ def test_an_id_with_a_control_character(inbound, character):
     assert refusal(answer) == (400, "bad_restore_id")
     assert inbound.writer.rows() == []
     assert count(inbound, "unclaimed_events") == 0
+
+
+# -- what waited for its job -------------------------------------------------
+
+
+def claim(site, way, job):
+    """Registers the job under its own name as external id."""
+    if way == "call":
+        register(site, job_id=job, external_id=job)
+    else:
+        site.writer.connection.execute(
+            "INSERT INTO jobs(job_id, external_id) VALUES(?1, ?1)"
+            " ON CONFLICT(job_id) DO UPDATE SET external_id = ?1", (job,)
+        )
+
+
+@pytest.mark.parametrize("way", ["call", "row"])
+def test_lifecycle_of_what_waited(inbound, way):
+    """The document's table, for reports that came before their job was
+    registered."""
+    for (state, kind), is_stored in lifecycle_table().items():
+        job = f"{state}-{kind}"
+        if state:
+            inbound.writer.publish(job, state)
+        body = {"id": job, "status": STATUSES[kind], "output": "x" * 5000}
+        value = inbound.post(nameless_target(), as_bytes(body)).json()
+        assert (value["job_id"], value["duplicate"]) == (None, False)
+        claim(inbound, way, job)
+        rows = [row[2] for row in inbound.writer.rows(job)]
+        assert rows == [state] * bool(state) + [kind] * is_stored, job
+        now, output, _ = job_columns(inbound, job)
+        assert now == (kind if is_stored else state), job
+        assert (output is not None) == is_stored, job
+    assert count(inbound, "unclaimed_events") == 0
+
+
+def test_a_late_report_that_waited_does_not_reopen_its_job(inbound):
+    for status in ("COMPLETED", "IN_PROGRESS"):
+        body = as_bytes({"id": "x", "status": status})
+        assert inbound.post(nameless_target(), body).status == 200
+    register(inbound, job_id="a", external_id="x")
+    assert [row[2] for row in inbound.writer.rows("a")] == ["completed"]
+    again = inbound.post(nameless_target(), body).json()
+    assert (again["job_id"], again["event_id"]) == ("a", None)
+
+
+@pytest.mark.parametrize("given, kept", [(None, "r1"), ("r2", "r2")])
+def test_the_restore_id_of_what_waited(inbound, given, kept):
+    """That of the registration counts, as it does for a call that comes
+    later."""
+    query = signed_query(SECRET, "", "r1", override={"job_id": None})
+    body = as_bytes({"id": "x", "status": "COMPLETED"})
+    assert inbound.post(webhook_target(query), body).status == 200
+    register(inbound, job_id="a", external_id="x", restore_id=given)
+    assert job_columns(inbound, "a", "restore_id") == (kept,)
