@@ -75,12 +75,24 @@ has_prefix(struct span path, struct span prefix)
 	       (path.n == prefix.n || path.p[prefix.n] == '/');
 }
 
+/* The path of a request's target, which can be a whole URI (RFC 9112 section
+ * 3.2.2). Apache passes that on; nginx and lighttpd pass its path. */
+static struct span
+path_of(const char *target)
+{
+	const char *authority = *target != '/' ? strstr(target, "://") : NULL;
+
+	if (authority != NULL)
+		target = authority + 3 + strcspn(authority + 3, "/?#");
+	return (struct span){target, strcspn(target, "?#")};
+}
+
 static void
 add_route(struct buf *out, const char *prefix_text, const char *uri,
     const char *path_info)
 {
 	struct span prefix = span_of(prefix_text), info = span_of(path_info);
-	struct span path = {uri, strcspn(uri, "?#")};
+	struct span path = path_of(uri);
 
 	if (has_prefix(path, prefix)) {
 		path.p += prefix.n;

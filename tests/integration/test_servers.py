@@ -156,6 +156,17 @@ def test_health_of_both_programs(front, path):
         assert front.endpoint.call("GET", path).status == 200
 
 
+def test_target_that_is_a_whole_uri(front):
+    """RFC 9112, section 3.2.2; HTTP/2 sends paths only."""
+    if "http2" not in front.name:
+        for path, status in (("jobs/nobody", 404), ("webhooks/healthz", 200)):
+            answer = front.endpoint.call(
+                "GET", f"http://localhost/api/v1/{path}"
+            )
+            assert answer.status == status
+            assert status == 200 or answer.error() == "unknown_job"
+
+
 def test_authorization_reaches_the_program(front):
     """A publish key is known, and without one nothing is published."""
     for headers, status in (

@@ -83,6 +83,22 @@ test_route_below_prefix(void **state)
 }
 
 static void
+test_route_of_a_whole_uri(void **state)
+{
+	(void)state;
+	assert_route(
+	    PREFIX, "http://host" PREFIX "/events/7", NULL, "/events/7");
+	assert_route(
+	    PREFIX, "HTTPS://h:1" PREFIX "/events?a=b", NULL, "/events");
+	assert_route(PREFIX, "http://host", NULL, "");
+	assert_route(PREFIX, "http://host?" PREFIX "/events", NULL, "");
+	assert_route(
+	    PREFIX, "http://host/x" PREFIX "/events", "/events/7", "/events/7");
+	assert_route(PREFIX, PREFIX "/events/http://host/x", NULL,
+	    "/events/http://host/x");
+}
+
+static void
 test_route_is_prefix(void **state)
 {
 	(void)state;
@@ -410,6 +426,7 @@ main(void)
 	    cmocka_unit_test(test_route_from_uri),
 	    cmocka_unit_test(test_route_is_decoded_once),
 	    cmocka_unit_test(test_route_with_nul),
+	    cmocka_unit_test(test_route_of_a_whole_uri),
 	    cmocka_unit_test(test_route_is_prefix),
 	    cmocka_unit_test(test_fields),
 	    cmocka_unit_test(test_other_names),
