@@ -19,6 +19,7 @@
 #include "io/places.h"
 #include "live/events_api.h"
 #include "live/hub.h"
+#include "web/accept.h"
 
 enum {
 	BODY_MAX = 65536, /* nothing that is read has a body */
@@ -231,7 +232,7 @@ say_later(void)
 {
 	const char *accept = getenv("HTTP_ACCEPT");
 
-	if (accept != NULL && strstr(accept, "text/event-stream") != NULL)
+	if (accept_find(accept, "text/event-stream") == ACCEPT_NAMED)
 		(void)fputs("Content-Type: text/event-stream\r\n"
 			    "Cache-Control: no-store\r\n\r\n"
 			    "retry: 30000\n: This server is not set up.\n\n",

@@ -14,6 +14,7 @@
 #include "live/json_form.h"
 #include "live/stream.h"
 #include "store/jobs.h"
+#include "web/accept.h"
 #include "web/cors.h"
 #include "web/jtext.h"
 #include "web/query.h"
@@ -172,23 +173,19 @@ job_list_check(struct call *c, const struct job_list *list)
 static bool
 choose_form(const struct request *r, bool *ret_json)
 {
+	enum accept json = accept_find(r->accept, "application/json");
+	enum accept sse = accept_find(r->accept, "text/event-stream");
 	struct buf format = BUF_INIT;
-	bool is_named = query_get(span_of(r->query), "format", &format);
-	bool has_json =
-	    is_named ? span_eq_str(buf_span(&format), "json")
-		     : strcasestr(r->accept, "application/json") != NULL ||
-			   strcasestr(r->accept, "application/*") != NULL;
-	bool has_sse =
-	    is_named
-		? span_eq_str(buf_span(&format), "sse")
-		: *r->accept == '\0' || strcasestr(r->accept, "*/*") != NULL ||
-		      strcasestr(r->accept, "text/*") != NULL ||
-		      strcasestr(r->accept, "text/event-stream") != NULL;
 
+	if (query_get(span_of(r->query), "format", &format)) {
+		json = span_eq_str(buf_span(&format), "json") ? ACCEPT_NAMED
+							      : ACCEPT_NOT;
+		sse = span_eq_str(buf_span(&format), "sse") ? ACCEPT_NAMED
+							    : ACCEPT_NOT;
+	}
 	buf_done(&format);
-	*ret_json = has_json && (is_named || strstr(r->accept,
-						 "text/event-stream") == NULL);
-	return has_json || has_sse;
+	*ret_json = json > sse;
+	return json != ACCEPT_NOT || sse != ACCEPT_NOT;
 }
 
 /* wait=SECONDS, 0 to WAIT_MAX_S; 0 when missing. */

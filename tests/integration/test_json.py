@@ -229,6 +229,14 @@ def test_wait_ends_with_the_drain(make_site):
         ("application/*", "", "application/json"),
         ("application/json, text/plain, */*", "", "application/json"),
         ("text/event-stream, application/json", "", "text/event-stream"),
+        ("TEXT/Event-Stream,application/json", "", "text/event-stream"),
+        ("application/json;q=0, */*", "", "text/event-stream"),
+        ("application/json, text/event-stream;q=0", "", "application/json"),
+        ("*/*, text/event-stream ; q=0.000", "", "application/json"),
+        ("text/*;q=0, text/event-stream;q=0.1", "", "text/event-stream"),
+        ("application/json;q=0.01;x=y, text/*", "", "application/json"),
+        ("application/json-seq, */*", "", "text/event-stream"),
+        (", text/html,, application/json", "", "application/json"),
         ("text/event-stream", "format=json", "application/json"),
         ("application/json", "format=sse", "text/event-stream"),
         ("text/html", "format=json", "application/json"),
@@ -244,8 +252,11 @@ def test_form(reader, accept, query, kind):
 
 @pytest.mark.parametrize(
     "accept, query",
-    [("text/html", ""), ("image/*", ""), ("*/*", "format=xml"),
-     ("*/*", "format="), ("*/*", "format=JSON"), ("*/*", "format=%ff")],
+    [("text/html", ""), ("image/*", ""), ("*/*;q=0", ""),
+     ("application/json;q=0.0, text/event-stream;charset=utf-8;Q=0", ""),
+     ("application/json-seq", ""), ("xtext/event-stream", ""),
+     ("*/json", ""), (",", ""), ("*/*", "format=xml"), ("*/*", "format="),
+     ("*/*", "format=JSON"), ("*/*", "format=%ff")],
 )
 def test_no_such_form(reader, accept, query):
     answer = get(reader, f"/events/a?{query}", {"Accept": accept})
