@@ -308,3 +308,10 @@ BEGIN
 END;
 
 PRAGMA user_version = 4;
+
+-- Version 5: how many unused tickets a subject has.
+
+CREATE INDEX tickets_subject
+    ON tickets (json_extract(claims, '$.sub'), expires_at);
+
+PRAGMA user_version = 5;

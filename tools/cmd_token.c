@@ -218,8 +218,8 @@ command_ticket(const struct command_line *c)
 		goto out;
 	e = db_begin(db);
 	if (e == OK)
-		e = ticket_make(
-		    db, &w.claims, (struct span){0}, w.claims.iat_s, &ticket);
+		e = ticket_make(db, &w.claims, (struct span){0}, w.claims.iat_s,
+		    0, &ticket);
 	if (e == OK)
 		e = db_commit(db);
 	else

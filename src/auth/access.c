@@ -29,6 +29,7 @@ guard_init(struct guard *g, const struct settings *s,
 	    .mode = (enum events_auth)s->events_auth,
 	    .cookie = s->jwt_cookie,
 	    .desk = {.db_path = s->db},
+	    .max_tickets = s->max_tickets,
 	    .stats = stats,
 	};
 	if (g->mode != EVENTS_AUTH_JWT && g->mode != EVENTS_AUTH_TICKET)

@@ -22,7 +22,8 @@
 
 /* Written and read by any thread. */
 struct access_stats {
-	_Atomic uint64_t failures; /* credentials that were no good */
+	_Atomic uint64_t tickets_refused; /* for having max_tickets already */
+	_Atomic uint64_t failures;	  /* credentials that were no good */
 	_Atomic uint64_t
 	    limited; /* requests turned away unread, after too many */
 };
@@ -35,6 +36,7 @@ struct guard {
 	struct jwt *jwt;     /* owned; NULL in modes without tokens */
 	struct limit *limit; /* owned */
 	struct ticket_desk desk;
+	int64_t max_tickets; /* that a subject may have unused; 0: no limit */
 	struct access_stats *stats; /* borrowed */
 };
 

@@ -24,11 +24,13 @@ enum {
 
 enum err
 ticket_make(struct db *db, const struct claims *c, struct span job_ids,
-    int64_t now_s, struct buf *ret)
+    int64_t now_s, int64_t max, struct buf *ret)
 {
 	char bytes[RANDOM_BYTES], digest[SIGN_DIGEST_SIZE];
 	struct buf text = BUF_INIT, claims = BUF_INIT;
-	int64_t end_s = now_s + TICKET_LIFE_S;
+	struct ticket_new t = {.digest = digest,
+	    .sub = c->sub,
+	    .expires_at = now_s + TICKET_LIFE_S};
 	enum err e;
 
 	random_bytes(bytes, sizeof(bytes));
@@ -43,9 +45,11 @@ ticket_make(struct db *db, const struct claims *c, struct span job_ids,
 	e = buf_ok(&text) && buf_ok(&claims)
 		? sign_digest(buf_span(&text), digest)
 		: ERR_NOMEM;
+	t.claims = buf_span(&claims);
+	if (t.expires_at > c->exp_s)
+		t.expires_at = c->exp_s;
 	if (e == OK)
-		e = tokens_add_ticket(db, digest, buf_span(&claims),
-		    end_s < c->exp_s ? end_s : c->exp_s);
+		e = tokens_add_ticket(db, &t, now_s, max);
 	if (e == OK) {
 		buf_add_span(ret, buf_span(&text));
 		e = buf_ok(ret) ? OK : ERR_NOMEM;

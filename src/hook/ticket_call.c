@@ -140,18 +140,28 @@ check_jobs(struct ticket_call *t, struct db *db)
 enum err
 ticket_call_write(struct hook_call *c, struct db *db)
 {
+	static const struct refusal too_many = {
+	    .status = 429,
+	    .code = "too_many_tickets",
+	    .message = "Too many tickets of this token's subject are unused.",
+	    .retry_after_s = TICKET_LIFE_S,
+	};
+	struct guard *g = c->cfg->guard;
 	struct ticket_call *t = c->state;
 	enum err e;
 
 	buf_reset(&t->ticket);
-	e = access_settle(
-	    c->cfg->guard, &t->access, db, c->request, c->now_s, &t->why);
+	e = access_settle(g, &t->access, db, c->request, c->now_s, &t->why);
 	if (e == OK)
 		e = check_jobs(t, db);
 	if (e == OK)
-		e = ticket_make(
-		    db, &t->access.claims, t->job_ids, c->now_s, &t->ticket);
-	return e;
+		e = ticket_make(db, &t->access.claims, t->job_ids, c->now_s,
+		    g->max_tickets, &t->ticket);
+	if (e != ERR_LIMIT)
+		return e;
+	g->stats->tickets_refused++;
+	t->why = too_many;
+	return ERR_AUTH;
 }
 
 void

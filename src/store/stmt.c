@@ -174,8 +174,11 @@ static const char *const sql[] = {
 	"WHERE kind = 'jti' AND digest = ?1) OR "
 	"EXISTS (SELECT 1 FROM revoked "
 	"WHERE kind = 'sub' AND digest = ?2 AND revoked_at >= ?3)",
-    [STMT_ADD_TICKET] = "INSERT INTO tickets (digest, claims, expires_at) "
-			"VALUES (?1, ?2, ?3)",
+    [STMT_ADD_TICKET] =
+	"INSERT INTO tickets (digest, claims, expires_at) SELECT ?1, ?2, ?3 "
+	"WHERE ?6 = 0 OR ?6 > (SELECT count(*) FROM tickets "
+	"WHERE json_extract(claims, '$.sub') = ?4 AND expires_at > ?5) "
+	"RETURNING 1",
     [STMT_HAS_TICKET] = "SELECT count(*) FROM tickets "
 			"WHERE digest = ?1 AND expires_at > ?2",
     [STMT_TAKE_TICKET] = "DELETE FROM tickets "

@@ -72,7 +72,8 @@ enum stmt_id {
 	STMT_DELETE_EVENT,  /* id */
 	STMT_REVOKE,	    /* kind, digest, time */
 	STMT_IS_REVOKED,    /* jti, sub, issued at -> is it */
-	STMT_ADD_TICKET,    /* digest, claims, end */
+	STMT_ADD_TICKET,    /* digest, claims, end, sub, time, how many there
+			       may be -> 1 */
 	STMT_HAS_TICKET,    /* digest, time -> is there */
 	STMT_TAKE_TICKET,   /* digest, time -> claims */
 	STMT_OLD_TOKENS,    /* time, time -> are there */

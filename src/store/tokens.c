@@ -51,17 +51,22 @@ tokens_is_revoked(
 
 enum err
 tokens_add_ticket(
-    struct db *db, const char *digest, struct span claims, int64_t expires_at)
+    struct db *db, const struct ticket_new *t, int64_t now_s, int64_t max)
 {
 	sqlite3_stmt *st = NULL;
+	int64_t is_added = 0;
 	enum err e = stmt_open(db, STMT_ADD_TICKET, &st);
 
 	if (e != OK)
 		return e;
-	stmt_bind_text(db, st, 1, digest);
-	stmt_bind_span(db, st, 2, claims);
-	stmt_bind_int(db, st, 3, expires_at);
-	return stmt_run(db, st);
+	stmt_bind_text(db, st, 1, t->digest);
+	stmt_bind_span(db, st, 2, t->claims);
+	stmt_bind_int(db, st, 3, t->expires_at);
+	stmt_bind_text(db, st, 4, t->sub);
+	stmt_bind_int(db, st, 5, now_s);
+	stmt_bind_int(db, st, 6, max);
+	e = stmt_run_int(db, st, 0, &is_added);
+	return e == OK && is_added == 0 ? ERR_LIMIT : e;
 }
 
 /* A look without the write lock: what is made up must not hold up writers. */

@@ -31,9 +31,17 @@ CHECK_RESULT enum err tokens_revoke(
 CHECK_RESULT enum err tokens_is_revoked(
     struct db *db, const char *jti, const char *sub, int64_t iat_s, bool *ret);
 
-/* Stores a ticket, within the caller's transaction. claims is JSON. */
+struct ticket_new {
+	const char *digest, *sub;
+	struct span claims; /* a JSON object with this sub */
+	int64_t expires_at;
+};
+
+/* Stores a ticket, within the caller's transaction. ERR_LIMIT: max unused ones
+ * of that sub are there that have not ended at now_s (0: however many). Errors
+ * else as events_append(). */
 CHECK_RESULT enum err tokens_add_ticket(
-    struct db *db, const char *digest, struct span claims, int64_t expires_at);
+    struct db *db, const struct ticket_new *t, int64_t now_s, int64_t max);
 
 /*
  * Uses a ticket up, whoever else tries at the same time: its claims are

@@ -6,6 +6,7 @@ import signal
 import pytest
 from harness import leaks
 from harness.cgi import CgiEndpoint
+from harness.inbound import read_inbound_metrics
 from harness.nginx import Nginx
 from harness.reading import get, jobs_target, stream_at
 from harness.sse import data_of, ids_of
@@ -146,6 +147,24 @@ def test_ticket_call_is_limited(make_site):
     answer = ask(shop)
     assert (answer.status, answer.error()) == (429, "too_many_failures")
     assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_too_many_tickets(make_site):
+    """Unused ones of a subject, whatever its tokens; one that is used makes
+    room, and others do not notice."""
+    shop = make(make_site, max_tickets="2")
+    first = buy(shop)
+    buy(shop, values=claims(jti="another"))
+    answer = ask(shop, headers={**bearer(token()), "Origin": ORIGIN})
+    assert (answer.status, answer.error()) == (429, "too_many_tickets")
+    assert answer.headers["retry-after"] == "30"
+    assert answer.headers["access-control-allow-origin"] == ORIGIN
+    buy(shop, values=claims(sub="bob"))
+    metrics = read_inbound_metrics(shop)
+    assert metrics.value("webhook_tickets_refused_total") == 1
+    assert use(shop, first, "/events/mine").status == 200
+    buy(shop)
+    assert ask(shop).status == 429
 
 
 @pytest.mark.parametrize("kind", ["jti", "sub"])

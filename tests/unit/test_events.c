@@ -415,7 +415,7 @@ test_queries_use_indexes(void **state)
 {
 	static const unsigned ids[] = {STMT_READ_ALL, STMT_READ_JOB,
 	    STMT_JOB_PLACE, STMT_DELIVERED, STMT_OLD_JOB, STMT_SLICE,
-	    STMT_SURPLUS, STMT_JOBS_IN_STATE, STMT_JOB};
+	    STMT_SURPLUS, STMT_JOBS_IN_STATE, STMT_JOB, STMT_ADD_TICKET};
 	struct site *s = *state;
 	sqlite3_stmt *st, *plan;
 	const char *line;
@@ -434,6 +434,7 @@ test_queries_use_indexes(void **state)
 			    strncmp(line, "SCAN e", 6) == 0 ||
 			    strncmp(line, "SCAN k", 6) == 0 ||
 			    strncmp(line, "SCAN j", 6) == 0 ||
+			    strncmp(line, "SCAN tickets", 12) == 0 ||
 			    strstr(line, "AUTOMATIC") != NULL)
 				fail_msg("%s: %s", sql, line);
 		}

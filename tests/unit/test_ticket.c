@@ -23,7 +23,7 @@ sell(struct site *s, int64_t exp_s, const char *job_ids)
 
 	assert_int_equal(db_begin(s->db), OK);
 	assert_int_equal(
-	    ticket_make(s->db, &c, span_of(job_ids), now_s, &ticket), OK);
+	    ticket_make(s->db, &c, span_of(job_ids), now_s, 0, &ticket), OK);
 	assert_int_equal(db_commit(s->db), OK);
 	assert_int_equal(ticket.len, 32);
 	return ticket;
@@ -68,6 +68,27 @@ test_life(void **state)
 	    raw_int(s, "SELECT max(expires_at) FROM tickets"), now_s + 30);
 	assert_int_equal(
 	    raw_int(s, "SELECT min(expires_at) FROM tickets"), now_s + 7);
+	buf_done(&first);
+	buf_done(&second);
+}
+
+/* However its name has to be quoted. */
+static void
+test_too_many_of_a_subject(void **state)
+{
+	char sub[] = "al\"ice";
+	const struct claims c = {sub, NULL, NULL, now_s + 600, INT64_MIN};
+	struct site *s = *state;
+	struct buf first = sell(s, now_s + 600, NULL), second = BUF_INIT;
+
+	assert_int_equal(db_begin(s->db), OK);
+	assert_int_equal(
+	    ticket_make(s->db, &c, (struct span){0}, now_s, 1, &second),
+	    ERR_LIMIT);
+	assert_int_equal(second.len, 0);
+	assert_int_equal(
+	    ticket_make(s->db, &c, (struct span){0}, now_s, 2, &second), OK);
+	assert_int_equal(db_commit(s->db), OK);
 	buf_done(&first);
 	buf_done(&second);
 }
@@ -158,6 +179,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    SITE_TEST(test_claims_come_back),
 	    SITE_TEST(test_life),
+	    SITE_TEST(test_too_many_of_a_subject),
 	    SITE_TEST(test_form),
 	    SITE_TEST(test_locked),
 	    SITE_TEST(test_replaced_database),

@@ -17,6 +17,7 @@
 #define HEX_16 "0123456789abcdef"
 #define DIGEST_A HEX_16 HEX_16 HEX_16 HEX_16
 #define DIGEST_B "f" HEX_16 HEX_16 HEX_16 "0123456789abcde"
+#define DIGEST_C "e" HEX_16 HEX_16 HEX_16 "0123456789abcde"
 
 static const int64_t now_s = 1800000000;
 
@@ -58,14 +59,28 @@ test_revoke_subject(void **state)
 	assert_int_equal(raw_int(s, "SELECT count(*) FROM revoked"), 1);
 }
 
+/* Of one whose name needs no quoting, while max may be there. */
+static enum err
+try_ticket(struct site *s, const char *sub, const char *digest,
+    int64_t expires_at, int64_t max)
+{
+	struct buf claims = BUF_INIT;
+	struct ticket_new t = {digest, sub, {0}, expires_at};
+	enum err e;
+
+	buf_addf(&claims, "{\"sub\":\"%s\"}", sub);
+	t.claims = buf_span(&claims);
+	assert_int_equal(db_begin(s->db), OK);
+	e = tokens_add_ticket(s->db, &t, now_s, max);
+	assert_int_equal(db_commit(s->db), OK);
+	buf_done(&claims);
+	return e;
+}
+
 static void
 add_ticket(struct site *s, const char *digest, int64_t expires_at)
 {
-	assert_int_equal(db_begin(s->db), OK);
-	assert_int_equal(tokens_add_ticket(s->db, digest,
-			     SPAN_LIT("{\"sub\":\"a\"}"), expires_at),
-	    OK);
-	assert_int_equal(db_commit(s->db), OK);
+	assert_int_equal(try_ticket(s, "a", digest, expires_at, 0), OK);
 }
 
 static enum err
@@ -90,6 +105,22 @@ test_ticket_is_used_once(void **state)
 	assert_int_equal(take(s, DIGEST_A, now_s + 29, "{\"sub\":\"a\"}"), OK);
 	assert_int_equal(take(s, DIGEST_A, now_s + 29, ""), ERR_NOENT);
 	assert_int_equal(raw_int(s, "SELECT count(*) FROM tickets"), 0);
+}
+
+/* Each subject has a number of its own; what is used or over is not in it. */
+static void
+test_tickets_are_bounded(void **state)
+{
+	struct site *s = *state;
+
+	add_ticket(s, DIGEST_A, now_s + 30);
+	assert_int_equal(
+	    try_ticket(s, "a", DIGEST_B, now_s + 30, 1), ERR_LIMIT);
+	assert_int_equal(try_ticket(s, "b", DIGEST_B, now_s + 30, 1), OK);
+	assert_int_equal(take(s, DIGEST_B, now_s, "{\"sub\":\"b\"}"), OK);
+	assert_int_equal(try_ticket(s, "b", DIGEST_B, now_s, 1), OK);
+	assert_int_equal(try_ticket(s, "b", DIGEST_C, now_s + 30, 1), OK);
+	assert_int_equal(raw_int(s, "SELECT count(*) FROM tickets"), 3);
 }
 
 /* A ticket that is there waits for nobody who writes; one that is made up does
@@ -118,11 +149,8 @@ test_schema_refuses(void **state)
 	assert_int_equal(
 	    tokens_revoke(s->db, "iss", DIGEST_A, now_s), ERR_PROTO);
 	assert_int_equal(tokens_revoke(s->db, "jti", HEX_16, now_s), ERR_PROTO);
-	assert_int_equal(db_begin(s->db), OK);
-	assert_int_equal(
-	    tokens_add_ticket(s->db, DIGEST_A, SPAN_LIT("{"), now_s),
-	    ERR_PROTO);
-	db_rollback(s->db);
+	assert_int_equal(try_ticket(s, "\"", DIGEST_A, now_s, 0), ERR_PROTO);
+	assert_int_equal(try_ticket(s, "a", HEX_16, now_s, 1), ERR_PROTO);
 }
 
 static void
@@ -162,6 +190,7 @@ main(void)
 	    SITE_TEST(test_revoke_one),
 	    SITE_TEST(test_revoke_subject),
 	    SITE_TEST(test_ticket_is_used_once),
+	    SITE_TEST(test_tickets_are_bounded),
 	    SITE_TEST(test_ticket_of_a_locked_database),
 	    SITE_TEST(test_schema_refuses),
 	    SITE_TEST(test_prune),
