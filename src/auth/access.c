@@ -18,31 +18,29 @@
 /* --- The guard ------------------------------------------------------------------ */
 
 enum err
-guard_init(struct guard *g, const struct settings *s,
+guard_init(struct guard *g, const struct settings *s, struct limit *limit,
     struct access_stats *stats, struct buf *message)
 {
 	struct jwt_config cfg = {(enum jwt_alg)s->jwt_alg, s->jwt_key,
 	    s->jwt_issuer, s->jwt_audience};
-	enum err e;
 
 	*g = (struct guard){
 	    .mode = (enum events_auth)s->events_auth,
 	    .cookie = s->jwt_cookie,
 	    .desk = {.db_path = s->db},
+	    .limit = limit,
 	    .max_tickets = s->max_tickets,
 	    .stats = stats,
 	};
 	if (g->mode != EVENTS_AUTH_JWT && g->mode != EVENTS_AUTH_TICKET)
 		return OK;
-	e = jwt_new(&cfg, &g->jwt, message);
-	return e == OK ? limit_new(s->auth_failures, &g->limit) : e;
+	return jwt_new(&cfg, &g->jwt, message);
 }
 
 void
 guard_done(struct guard *g)
 {
 	jwt_free(&g->jwt);
-	limit_free(&g->limit);
 	ticket_desk_done(&g->desk);
 }
 

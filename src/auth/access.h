@@ -34,7 +34,7 @@ struct guard {
 	enum events_auth mode;
 	const char *cookie;  /* borrowed: where else a token may be; NULL */
 	struct jwt *jwt;     /* owned; NULL in modes without tokens */
-	struct limit *limit; /* owned */
+	struct limit *limit; /* borrowed; NULL: none */
 	struct ticket_desk desk;
 	int64_t max_tickets; /* that a subject may have unused; 0: no limit */
 	struct access_stats *stats; /* borrowed */
@@ -42,11 +42,11 @@ struct guard {
 
 /*
  * Takes what it needs from the settings, whose strings it borrows for its
- * life, and loads keys. Errors as jwt_new(), with *message. guard_done() in any
+ * life, as it does limit (NULL: none) and stats, and loads keys. Errors as jwt_new(), with *message. guard_done() in any
  * case. Blocks on key files.
  */
 CHECK_RESULT enum err guard_init(struct guard *g, const struct settings *s,
-    struct access_stats *stats, struct buf *message);
+    struct limit *limit, struct access_stats *stats, struct buf *message);
 void guard_done(struct guard *g);
 
 /* Reads key files again; on failure the old keys stay. */

@@ -6,10 +6,12 @@
  */
 #include "auth/limit.h"
 
+#include <sys/mman.h>
 #include <arpa/inet.h>
+#include <errno.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -32,6 +34,30 @@ struct limit {
 	struct place places[SETS][WAYS];
 };
 
+static bool
+init_lock(pthread_mutex_t *lock)
+{
+	pthread_mutexattr_t attr;
+	bool ok = pthread_mutexattr_init(&attr) == 0;
+
+	if (!ok)
+		return false;
+	ok = pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED) == 0 &&
+	     pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST) == 0 &&
+	     pthread_mutex_init(lock, &attr) == 0;
+	(void)pthread_mutexattr_destroy(&attr);
+	return ok;
+}
+
+/* A process that died with the lock has at worst counted one failure for a
+ * wrong address. */
+static void
+take_lock(struct limit *l)
+{
+	if (pthread_mutex_lock(&l->lock) == EOWNERDEAD)
+		(void)pthread_mutex_consistent(&l->lock);
+}
+
 enum err
 limit_new(int64_t per_minute, struct limit **ret)
 {
@@ -41,9 +67,12 @@ limit_new(int64_t per_minute, struct limit **ret)
 		*ret = NULL;
 		return OK;
 	}
-	l = calloc(1, sizeof(*l));
-	if (l == NULL || pthread_mutex_init(&l->lock, NULL) != 0) {
-		free(l);
+	l = mmap(NULL, sizeof(*l), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (l == MAP_FAILED)
+		return ERR_NOMEM;
+	if (!init_lock(&l->lock)) {
+		limit_free(&l);
 		return ERR_NOMEM;
 	}
 	l->cost_us = MINUTE_US / per_minute;
@@ -55,10 +84,8 @@ limit_new(int64_t per_minute, struct limit **ret)
 void
 limit_free(struct limit **limit)
 {
-	if (*limit == NULL)
-		return;
-	(void)pthread_mutex_destroy(&(*limit)->lock);
-	free(*limit);
+	if (*limit != NULL)
+		(void)munmap(*limit, sizeof(**limit));
 	*limit = NULL;
 }
 
@@ -118,7 +145,7 @@ limit_wait_s(struct limit *limit, const char *address, int64_t now_us)
 
 	if (limit == NULL)
 		return 0;
-	(void)pthread_mutex_lock(&limit->lock);
+	take_lock(limit);
 	p = find_place(limit, key);
 	if (p->address == key)
 		over_us = p->forgiven_us + limit->cost_us - now_us - MINUTE_US;
@@ -134,7 +161,7 @@ limit_count(struct limit *limit, const char *address, int64_t now_us)
 
 	if (limit == NULL)
 		return;
-	(void)pthread_mutex_lock(&limit->lock);
+	take_lock(limit);
 	p = find_place(limit, key);
 	if (p->address != key || p->forgiven_us < now_us)
 		*p = (struct place){key, now_us};

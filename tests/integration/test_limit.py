@@ -8,6 +8,7 @@ from harness.metrics import read_metrics
 from harness.reading import get
 from harness.tokens import HS_SECRET, bearer, claims, token
 from harness.wait import patience
+from harness.workers import only_worker, wait_workers
 
 FAILURES = 20
 
@@ -125,3 +126,17 @@ def test_a_failure_costs_little(make_site):
     for _ in range(300):
         assert ask(site, "192.0.2.1", text).status == 401
     assert site.events.cpu_seconds() - before < patience(0.3)
+
+
+def test_workers_count_together(make_site):
+    """Whom one worker turns away, the other one does, too."""
+    site = make_site(
+        events_auth="ticket", jwt_key=HS_SECRET, auth_failures=str(FAILURES),
+        workers="2",
+    )
+    site.start("events")
+    workers = wait_workers(site.events, 2)
+    with only_worker(workers[0], workers):
+        exhaust(site, "192.0.2.1")
+    with only_worker(workers[1], workers):
+        assert exhaust(site, "192.0.2.1") < FAILURES / 2

@@ -2,12 +2,15 @@
 /* auth/limit.c */
 #include "auth/limit.h"
 
+#include <sys/wait.h>
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -42,6 +45,23 @@ fail_times(struct limit *l, const char *address, int n, int64_t now_us)
 {
 	while (n-- > 0)
 		limit_count(l, address, now_us);
+}
+
+/* A child's failures are its parent's. */
+static void
+test_processes_share_it(void **state)
+{
+	struct limit *l = *state;
+	pid_t pid = fork();
+	int status;
+
+	assert_int_not_equal(pid, -1);
+	if (pid == 0) {
+		fail_times(l, "192.0.2.1", PER_MINUTE, start_us);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(limit_wait_s(l, "192.0.2.1", start_us), 10);
 }
 
 /* Six at once, then one each ten seconds. */
@@ -136,6 +156,7 @@ main(void)
 	    LIMIT_TEST(test_bucket),
 	    LIMIT_TEST(test_addresses),
 	    LIMIT_TEST(test_many_addresses),
+	    LIMIT_TEST(test_processes_share_it),
 	    cmocka_unit_test(test_no_limit),
 	};
 
