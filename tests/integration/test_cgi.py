@@ -203,9 +203,7 @@ def test_job_health_metrics(cgi):
 
 def test_owner(make_site):
     cgi = CgiEndpoint(make_site(events_auth="server"))
-    cgi.site.writer.connection.execute(
-        "INSERT INTO jobs(job_id, owner) VALUES('mine', 'alice')"
-    )
+    cgi.site.writer.own("mine", "alice")
     answer = cgi.call("GET", "/api/v1/jobs/mine", extra={"REMOTE_USER": "alice"})
     assert answer.status == 200
     answer = cgi.call("GET", "/api/v1/jobs/mine", extra={"REMOTE_USER": "bob"})
@@ -216,9 +214,7 @@ def test_owner(make_site):
 def test_token(make_site):
     """Apache hands the field on under another name after a rewrite."""
     cgi = CgiEndpoint(make_site(events_auth="jwt", jwt_key=HS_SECRET))
-    cgi.site.writer.connection.execute(
-        "INSERT INTO jobs(job_id, owner) VALUES('mine', 'alice')"
-    )
+    cgi.site.writer.own("mine", "alice")
     target = "/api/v1/jobs/mine"
     alice = bearer(token(claims("alice")))
     assert cgi.call("GET", target, alice).status == 200
@@ -232,9 +228,7 @@ def test_ticket_is_used_up(make_site):
     """By the process that lets it in, for all others."""
     cgi = CgiEndpoint(make_site(events_auth="ticket", jwt_key=HS_SECRET))
     site = cgi.site
-    site.writer.connection.execute(
-        "INSERT INTO jobs(job_id, owner) VALUES('mine', 'alice')"
-    )
+    site.writer.own("mine", "alice")
     ticket = site.tool("ticket", "--sub", "alice").stdout.strip()
     with cgi_stream(cgi, "mine", f"ticket={ticket}") as stream:
         stream.wait_open()

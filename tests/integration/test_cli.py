@@ -10,24 +10,11 @@ import urllib.parse
 import pytest
 from harness.process import read_text
 from harness.publish import RUNPOD, fixture, sign
-from harness.site import BIN, SECRET, program, source_root
-from harness.wait import patience, until
+from harness.site import BIN, SECRET, run, source_root
+from harness.wait import until
 
 PROGRAMS = ["jobwire", "jobwire-events", "jobwire-webhook"]
 COMPLETED = fixture("runpod-completed.json")
-
-
-def run(name, *arguments):
-    """A program without any environment of ours, to its end."""
-    environment = {
-        key: value
-        for key, value in os.environ.items()
-        if not key.startswith("JOBWIRE_")
-    }
-    return subprocess.run(
-        [program(name), *arguments], capture_output=True, text=True,
-        timeout=patience(20), env=environment, stdin=subprocess.DEVNULL,
-    )
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

@@ -362,13 +362,18 @@ def open_stream(site, job):
     return connection, exchange
 
 
+def wait_freed(events, exchange):
+    """Until the only stream has ended and is gone."""
+    while not exchange.ended:
+        exchange.read_some()
+    until(lambda: events.events.sockets() == 1, "the stream to be freed")
+
+
 def test_abort_request_ends_a_stream(events):
     connection, exchange = open_stream(events, "abort")
     with connection:
         connection.send(record(wire.ABORT_REQUEST))
-        while not exchange.ended:
-            exchange.read_some()
-        until(lambda: events.events.sockets() == 1, "the stream to be freed")
+        wait_freed(events, exchange)
 
 
 def test_half_close_ends_a_stream(events):
@@ -376,9 +381,7 @@ def test_half_close_ends_a_stream(events):
     connection, exchange = open_stream(events, "half")
     with connection:
         connection.half_close()
-        while not exchange.ended:
-            exchange.read_some()
-        until(lambda: events.events.sockets() == 1, "the stream to be freed")
+        wait_freed(events, exchange)
 
 
 def test_garbage_on_an_open_stream(events):

@@ -22,9 +22,7 @@ def fixture_guarded(make_site):
         events_auth="jwt", jwt_key=HS_SECRET, heartbeat=f"{HEARTBEAT * 1000:.0f}ms",
         retry_min="10ms", retry_max="1h",
     )
-    site.writer.connection.execute(
-        "INSERT INTO jobs (job_id, owner) VALUES ('mine', 'alice')"
-    )
+    site.writer.own("mine", "alice")
     site.start("events")
     return site
 

@@ -16,19 +16,10 @@ def fixture_owned(make_site):
     """Alice has two jobs, Bob has one, nobody has the last."""
     site = make_site(events_auth="server")
     for job, owner in [("a1", "alice"), ("a2", "alice"), ("b1", "bob")]:
-        own(site, job, owner)
+        site.writer.own(job, owner)
     site.writer.publish("none", "step")
     site.start("events")
     return site
-
-
-def own(site, job, owner):
-    """Says whose job it is, as schema.sql tells publishers to."""
-    site.writer.connection.execute(
-        "INSERT INTO jobs (job_id, owner) VALUES (?, ?)"
-        " ON CONFLICT (job_id) DO UPDATE SET owner = excluded.owner",
-        (job, owner),
-    )
 
 
 def jobs_of(events):
@@ -75,7 +66,7 @@ def test_one_foreign_id_among_others(owned, place, foreign):
     """All or nothing, wherever it stands, and nothing of it is said."""
     jobs = [f"mine-{n}" for n in range(63 if place == 63 else 2)]
     for job in jobs:
-        own(owned, job, "alice")
+        owned.writer.own(job, "alice")
     jobs.insert(place, foreign)
     target = jobs_target(jobs).removeprefix("/api/v1")
     answer = get(owned, target, user="alice")
@@ -107,7 +98,7 @@ def test_state_of_an_own_job(owned):
 
 def test_a_job_given_away_is_closed_to_the_first_owner(owned):
     owned.writer.publish("a1", "step")
-    own(owned, "a1", "bob")
+    owned.writer.own("a1", "bob")
     answer = get(owned, "/events/a1", user="alice")
     assert answer.error() == "job_forbidden"
     assert get_json(owned, "/events/a1", user="bob")["events"]
@@ -131,7 +122,7 @@ def test_owner_stream_does_not_end(owned):
         for job in ("a1", "a2"):
             owned.writer.publish(job, "completed")
         stream.take(2)
-        own(owned, "a3", "alice")
+        owned.writer.own("a3", "alice")
         owned.writer.publish("a3", "queued")
         assert jobs_of([stream.next()]) == [("a3", "queued")]
         stream.reconnect()
@@ -152,7 +143,7 @@ def test_owner_without_jobs(owned):
     """Waits for the first one."""
     with stream_at(owned, ALL, user="carol") as stream:
         stream.wait_open()
-        own(owned, "c1", "carol")
+        owned.writer.own("c1", "carol")
         owned.writer.publish("c1", "processing")
         assert jobs_of([stream.next()]) == [("c1", "processing")]
 
@@ -166,7 +157,7 @@ def test_owner_stream_of_a_job_that_got_its_owner_late(owned):
             lambda: read_metrics(owned).value("rows_read_total") >= 1,
             "the row to be read",
         )
-        own(owned, "late", "alice")
+        owned.writer.own("late", "alice")
         second = owned.writer.publish("late", "processing")
         assert ids_of([stream.next()]) == [second]
     with stream_at(owned, ALL, user="alice") as stream:
@@ -222,7 +213,7 @@ def test_many_owners_at_once(owned):
     with contextlib.ExitStack() as stack:
         streams = {}
         for number in range(20):
-            own(owned, f"job-{number}", f"user-{number}")
+            owned.writer.own(f"job-{number}", f"user-{number}")
             streams[number] = stack.enter_context(
                 stream_at(owned, ALL, user=f"user-{number}")
             ).wait_open()

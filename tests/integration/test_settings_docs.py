@@ -3,12 +3,10 @@ the manuals and the example file."""
 
 import os
 import re
-import subprocess
 
 import pytest
 from harness.process import read_text
-from harness.site import program, source_root
-from harness.wait import patience
+from harness.site import run, source_root
 
 PROGRAMS = {"jobwire": 1, "jobwire-events": 8, "jobwire-webhook": 8}
 EXAMPLE = os.path.join(source_root(), "contrib", "jobwire.conf.example")
@@ -26,26 +24,12 @@ def manual(name, section):
     return read_text(os.path.join(source_root(), "man", f"{name}.{section}"))
 
 
-def run(name, *arguments):
-    """What a program prints, without any environment of ours."""
-    environment = {
-        key: value
-        for key, value in os.environ.items()
-        if not key.startswith("JOBWIRE_")
-    }
-    return subprocess.run(
-        [program(name), *arguments], capture_output=True, text=True,
-        timeout=patience(20), env=environment, stdin=subprocess.DEVNULL,
-        check=True,
-    ).stdout
-
-
 def flags(name):
     """Every flag of a program, as a setting is written in a file, with its
     default or None."""
     lines = [
         _HELP_LINE.fullmatch(line)
-        for line in run(name, "--help").splitlines()
+        for line in run(name, "--help", check=True).stdout.splitlines()
         if line.startswith("  --")
     ]
     assert lines and all(lines)
@@ -98,7 +82,8 @@ def test_cgi_programs_differ_as_their_manual_says(name, daemon):
 
 
 def test_every_command_is_in_the_manual():
-    usage = run("jobwire", "--help").split("Exit status:")[0]
+    text = run("jobwire", "--help", check=True).stdout
+    usage = text.split("Exit status:")[0]
     written = re.findall(r"(?m)^\.It Cm (\w+)", manual("jobwire", 1))
     assert written == re.findall(r"(?m)^  (\w+)", usage)
 
@@ -132,7 +117,9 @@ def check(name, config, database):
     if name == "jobwire-webhook":
         for flag in ("--publish-keys", "--standard-secret", "--fal-jwks"):
             more += [flag, ""]
-    lines = run(name, "--check", "--config", config, "--db", database, *more)
+    lines = run(
+        name, "--check", "--config", config, "--db", database, *more, check=True
+    ).stdout
     return dict(
         re.fullmatch(r"(\w+) = (.*)", line).groups()
         for line in lines.splitlines()
@@ -163,10 +150,9 @@ def test_check_reads_the_secret(make_site):
     """A secret that cannot be used is found before the start."""
     site = make_site()
     for value in ("@/nonexistent", "short"):
-        done = subprocess.run(
-            [program("jobwire-webhook"), "--check", "--db", site.db,
-             "--webhook-secret", value],
-            capture_output=True, text=True, check=False,
+        done = run(
+            "jobwire-webhook", "--check", "--db", site.db,
+            "--webhook-secret", value,
         )
         assert done.returncode == 1
         assert "event=bad_secret" in done.stderr
@@ -175,8 +161,6 @@ def test_check_reads_the_secret(make_site):
 
 def test_stray_arguments_are_refused():
     for name in ("jobwire-events", "jobwire-webhook"):
-        done = subprocess.run(
-            [program(name), "extra"], capture_output=True, text=True, check=False
-        )
+        done = run(name, "extra")
         assert done.returncode == 2
         assert "usage:" in done.stderr

@@ -25,9 +25,7 @@ def make(make_site, **settings):
     })
     for job, owner in [("mine", "alice"), ("mine-too", "alice"),
                        ("other", "bob")]:
-        site.writer.connection.execute(
-            "INSERT INTO jobs (job_id, owner) VALUES (?, ?)", (job, owner)
-        )
+        site.writer.own(job, owner)
         site.writer.publish(job, "step")
     return site.start_both()
 

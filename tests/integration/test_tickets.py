@@ -23,9 +23,7 @@ def fixture_guarded(make_site):
         heartbeat="300ms",
     )
     for job, owner in [("mine", "alice"), ("other", "bob")]:
-        site.writer.connection.execute(
-            "INSERT INTO jobs (job_id, owner) VALUES (?, ?)", (job, owner)
-        )
+        site.writer.own(job, owner)
         site.writer.publish(job, "step")
     site.start("events")
     return site

@@ -25,9 +25,7 @@ def start(make_site, **settings):
         **settings,
     })
     for job, owner in [("mine", "alice"), ("other", "bob")]:
-        site.writer.connection.execute(
-            "INSERT INTO jobs (job_id, owner) VALUES (?, ?)", (job, owner)
-        )
+        site.writer.own(job, owner)
         site.writer.publish(job, "step")
     site.start("events")
     return site

@@ -292,16 +292,19 @@ def copy_of(site, ballast):
     writer.close()
 
 
+def fill_up(site, ballast):
+    """Until a webhook is refused; what the janitor frees is filled, too."""
+    until(
+        lambda: ballast.fill() or
+        site.post(site.signed("first"), COMPLETED).status == 507,
+        "the disk to be full", 20,
+    )
+
+
 def test_database_full(small):
     site, ballast = small
     site.deliver("before", COMPLETED)
-
-    def is_full():
-        """What the janitor frees is filled, too."""
-        ballast.fill()
-        return site.post(site.signed("first"), COMPLETED).status == 507
-
-    until(is_full, "the disk to be full", 20)
+    fill_up(site, ballast)
     assert_refused_so(site, 507, "database_full")
     ballast.drop()
     assert_well_again(site)
@@ -314,12 +317,7 @@ def test_health_on_a_nearly_full_disk(small):
     be stored."""
     site, ballast = small
     site.deliver("before", COMPLETED)
-
-    def is_full():
-        ballast.fill()
-        return site.post(site.signed("first"), COMPLETED).status == 507
-
-    until(is_full, "the disk to be full", 20)
+    fill_up(site, ballast)
     while health(site) != 200:
         ballast.give_back(4096)
     for number in range(20):

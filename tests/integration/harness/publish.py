@@ -49,6 +49,14 @@ class ForeignWriter:
         )
         self.connection.execute("PRAGMA synchronous=FULL")
 
+    def own(self, job, owner):
+        """Says whose job it is, as schema.sql tells publishers to."""
+        self.connection.execute(
+            "INSERT INTO jobs (job_id, owner) VALUES (?, ?)"
+            " ON CONFLICT (job_id) DO UPDATE SET owner = excluded.owner",
+            (job, owner),
+        )
+
     def publish(self, job, kind, data=None):
         """Inserts and commits one row; its id."""
         if isinstance(data, (dict, list)):

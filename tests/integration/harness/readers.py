@@ -20,9 +20,7 @@ def fixture_reader(make_site):
 def fixture_guarded(make_site):
     """events_auth = server; alice has job `mine`."""
     site = make_site(events_auth="server")
-    site.writer.connection.execute(
-        "INSERT INTO jobs(job_id, owner) VALUES('mine', 'alice')"
-    )
+    site.writer.own("mine", "alice")
     site.start("events")
     return site
 

@@ -51,6 +51,24 @@ def program(name):
     return os.path.join(BIN, name)
 
 
+def _environment():
+    """Ours, without any of jobwire's variables."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("JOBWIRE_")
+    }
+
+
+def run(name, *arguments, check=False):
+    """A program without any environment of ours, to its end."""
+    return subprocess.run(
+        [program(name), *arguments], capture_output=True, text=True,
+        timeout=patience(20), env=_environment(), stdin=subprocess.DEVNULL,
+        check=check,
+    )
+
+
 def is_sanitized(path):
     """Was the program built with AddressSanitizer or ThreadSanitizer?"""
     with open(path, "rb") as file:
@@ -111,11 +129,7 @@ class Site:
         self.processes = []
         self._secrets = {SECRET}
         self._writer = None
-        self._environment = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith("JOBWIRE_")
-        }
+        self._environment = _environment()
         self.configure(**settings)
 
     # -- configuration and database -------------------------------------
