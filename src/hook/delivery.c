@@ -240,7 +240,6 @@ keep(struct hook_call *c, struct delivery *d, struct db *db)
 	enum err e = intake_keep_unclaimed(
 	    db, d->event.external_id.data, &d->row, &is_duplicate);
 
-	d->id = 0;
 	c->outcome = is_duplicate ? CALL_DUPLICATE : CALL_UNCLAIMED;
 	return e;
 }
@@ -270,6 +269,8 @@ delivery_write(struct hook_call *c, struct db *db)
 	struct delivery *d = c->state;
 	enum err e;
 
+	/* It may be the second attempt, in another database. */
+	d->id = 0;
 	buf_reset(&d->found_id);
 	e = find_job(c, d, db, &d->found_id);
 	if (e == ERR_NOENT)

@@ -272,6 +272,32 @@ test_publish_limits(void **state)
 	assert_int_equal(count_rows(s, "job_events"), 100);
 }
 
+/* --- delivery -------------------------------------------------------------- */
+
+/* A batch is written again when the database was replaced under it. */
+static void
+test_delivery_written_twice(void **state)
+{
+	struct hook_config open = cfg;
+	struct site *s = *state;
+
+	open.is_open = true;
+	(void)prepare("/webhooks/runpod-completion",
+	    "{\"id\":\"x\",\"status\":\"IN_PROGRESS\"}");
+	request.query = "job_id=a";
+	call_free(&call);
+	call = call_new(&request, &open);
+	assert_non_null(call);
+	assert_true(call_prepare(call, &keys, NOW));
+	commit_alone(s->db, &call->commit);
+	raw(s, "DELETE FROM jobs; INSERT INTO job_events (job_id, type) "
+	       "VALUES ('a', 'completed')");
+	commit_alone(s->db, &call->commit);
+	call_conclude(call);
+	assert_int_equal(call->outcome, CALL_IGNORED);
+	assert_true(says("\"event_id\":null"));
+}
+
 /* --- memory --------------------------------------------------------------- */
 
 /* Whatever allocation of a call fails: it is served whole, or refused with 503
@@ -319,6 +345,7 @@ main(void)
 	    TEST(test_publish_with_key),
 	    TEST(test_publish_written_twice),
 	    TEST(test_publish_limits),
+	    TEST(test_delivery_written_twice),
 	    TEST(test_no_memory),
 	};
 
