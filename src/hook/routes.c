@@ -51,18 +51,37 @@ has_method(const struct hook_route *route, const char *method)
 		   strcmp(route->method, "GET") == 0);
 }
 
+/* All that the path takes: RFC 9110, section 15.5.6. */
+static void
+add_allow(struct buf *headers, const char *pattern)
+{
+	const char *before = "Allow: ";
+
+	for (size_t i = 0; i < N_ROUTES; i++) {
+		const struct hook_route *route = &hook_routes[i];
+
+		if (strcmp(route->path, pattern) != 0)
+			continue;
+		buf_addf(headers, "%s%s", before, route->method);
+		before = ", ";
+		if (strcmp(route->method, "GET") == 0)
+			buf_add_str(headers, ", HEAD");
+	}
+	buf_add_str(headers, "\r\n");
+}
+
 const struct hook_route *
 hook_find_route(struct hook_call *c)
 {
-	const char *path = c->request->route, *allow = NULL;
+	const char *path = c->request->route, *pattern = NULL;
 	struct span segment;
 
 	for (size_t i = 0; i < N_ROUTES; i++) {
 		if (!fits(hook_routes[i].path, path, &segment))
 			continue;
 		/* The most particular path: they stand first. */
-		if (allow == NULL)
-			allow = hook_routes[i].method;
+		if (pattern == NULL)
+			pattern = hook_routes[i].path;
 		if (!has_method(&hook_routes[i], c->request->method))
 			continue;
 		buf_add_span(&c->segment, segment);
@@ -72,13 +91,13 @@ hook_find_route(struct hook_call *c)
 		(void)call_refuse_memory(c);
 		return NULL;
 	}
-	if (allow == NULL) {
+	if (pattern == NULL) {
 		(void)call_refuse(
 		    c, 404, "not_found", "There is nothing at this path.");
 		return NULL;
 	}
 	(void)call_refuse(c, 405, "method_not_allowed",
 	    "This path does not take this method.");
-	answer_header(&c->answer, "Allow", allow);
+	add_allow(&c->answer.headers, pattern);
 	return NULL;
 }

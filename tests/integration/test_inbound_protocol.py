@@ -463,8 +463,9 @@ def test_inbound_allow(inbound):
     for path, method, allowed in [
         ("/jobs", "GET", "POST"), ("/jobs/a/events", "PUT", "POST"),
         ("/webhooks/runpod-completion", "GET", "POST"),
-        ("/webhooks/healthz", "DELETE", "GET"),
-        ("/webhooks/metrics", "OPTIONS", "GET"),
+        ("/webhooks/healthz", "DELETE", "GET, HEAD"),
+        ("/webhooks/metrics", "OPTIONS", "GET, HEAD"),
+        ("/tickets", "GET", "POST, OPTIONS"),
     ]:
         answer = look(inbound, path, method)
         assert (answer.status, answer.headers["allow"]) == (405, allowed)
