@@ -77,6 +77,7 @@ const char *const call_outcome_names[CALL_OUTCOMES] = {
     [CALL_STORED] = "stored",
     [CALL_DUPLICATE] = "duplicate",
     [CALL_IGNORED] = "ignored",
+    [CALL_LOOKED] = "looked",
     [CALL_UNCLAIMED] = "unclaimed",
     [CALL_REFUSED] = "refused",
     [CALL_FAILED] = "failed",

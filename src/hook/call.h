@@ -58,6 +58,7 @@ enum call_outcome {
 	CALL_STORED,
 	CALL_DUPLICATE, /* it was stored already */
 	CALL_IGNORED,	/* understood, and nothing to be stored */
+	CALL_LOOKED,	/* there was nothing to be stored from the first */
 	CALL_UNCLAIMED, /* kept until its job is registered */
 	CALL_REFUSED,	/* the caller's fault: 4xx */
 	CALL_FAILED,	/* ours: 5xx */

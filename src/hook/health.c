@@ -28,7 +28,7 @@ health_conclude(struct hook_call *c)
 {
 	enum err e = c->commit.result;
 
-	c->outcome = CALL_IGNORED;
+	c->outcome = CALL_LOOKED;
 	answer_json(&c->answer, e == OK ? 200 : 503);
 	buf_addf(&c->answer.body, "{\"status\":\"%s\",\"database\":\"%s\"}\n",
 	    e == OK ? "ok" : "failing", e == OK ? "ok" : err_text(e));
@@ -37,7 +37,7 @@ health_conclude(struct hook_call *c)
 bool
 metrics_prepare(struct hook_call *c)
 {
-	c->outcome = CALL_IGNORED;
+	c->outcome = CALL_LOOKED;
 	answer_header(&c->answer, "Content-Type",
 	    "text/plain; version=0.0.4; charset=utf-8");
 	answer_header(&c->answer, "Cache-Control", "no-store");

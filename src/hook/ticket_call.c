@@ -205,6 +205,6 @@ ticket_preflight_prepare(struct hook_call *c)
 	answer_header(&c->answer, "Allow", methods);
 	cors_add_preflight(&c->answer.headers, c->cfg->cors_origins,
 	    c->request->origin, methods);
-	c->outcome = CALL_IGNORED;
+	c->outcome = CALL_LOOKED;
 	return false;
 }

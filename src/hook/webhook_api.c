@@ -136,6 +136,7 @@ webhook_api_request(void *arg, struct exchange *x)
 	struct hook_call *c = call_new(x->request, &api->hook);
 
 	if (c == NULL) {
+		api->outcomes[CALL_FAILED]++;
 		call_answer_full(x, "out_of_memory");
 		return;
 	}
@@ -145,6 +146,7 @@ webhook_api_request(void *arg, struct exchange *x)
 	call_set_id(c, api->run_id, ++api->n_calls);
 	if (!queue_push(&api->work, &c->link)) {
 		call_free(&c);
+		api->outcomes[CALL_FAILED]++;
 		call_answer_full(x, "overloaded");
 	}
 }
@@ -163,6 +165,19 @@ webhook_api_set_keys(struct webhook_api *api, struct hook_keys *keys)
 	api->said_secret = false;
 }
 
+/* With those whose body the transport did not let in. */
+static uint64_t
+count_calls(const struct webhook_api *api, size_t outcome)
+{
+	uint64_t n = api->outcomes[outcome];
+
+	if (outcome == CALL_REFUSED)
+		n += api->cfg.transport->bodies_refused;
+	if (outcome == CALL_FAILED)
+		n += api->cfg.transport->bodies_failed;
+	return n;
+}
+
 static void
 format_metrics(void *arg, struct buf *out)
 {
@@ -175,7 +190,7 @@ format_metrics(void *arg, struct buf *out)
 	for (size_t i = 0; i < CALL_OUTCOMES; i++)
 		buf_addf(out,
 		    "jobwire_calls_total{outcome=\"%s\"} %" PRIu64 "\n",
-		    call_outcome_names[i], (uint64_t)api->outcomes[i]);
+		    call_outcome_names[i], count_calls(api, i));
 	metric_add(
 	    out, "commits_total", "counter", "Transactions.", s->commits);
 	metric_add(out, "commit_items_total", "counter",

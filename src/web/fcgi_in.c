@@ -28,6 +28,10 @@ conn_hand_over(struct fcgi_conn *c)
 	e = body_finish(&c->in->body, &c->in->request.body);
 	if (e != OK) {
 		body_refuse(e, &refusal);
+		if (refusal.status < 500)
+			s->cfg.stats->bodies_refused++;
+		else
+			s->cfg.stats->bodies_failed++;
 		c->x.ops->answer(&c->x, &refusal);
 		answer_done(&refusal);
 		return;

@@ -2,12 +2,9 @@
 them: names that hold what no name has, a job that is registered late, bodies
 that are not let in, and the commands that the documents show."""
 
-import json
-import re
-
 import pytest
 from harness.inbound import (  # noqa: F401
-    KEY, as_bytes, count, fixture_inbound, fixture_pair, job_columns, look,
+    KEY, as_bytes, count, fixture_inbound, job_columns, look,
     nameless_target, publish, read_inbound_metrics, register, send,
 )
 from harness.publish import fixture, signed_query
@@ -111,3 +108,50 @@ def test_the_restore_id_of_what_waited(inbound, given, kept):
     assert inbound.post(webhook_target(query), body).status == 200
     register(inbound, job_id="a", external_id="x", restore_id=given)
     assert job_columns(inbound, "a", "restore_id") == (kept,)
+
+
+# -- the metrics -------------------------------------------------------------
+
+
+def outcomes(site):
+    """How many calls ended how."""
+    metrics = read_inbound_metrics(site)
+    return {
+        name: metrics.value("calls_total", outcome=name)
+        for name in ("stored", "duplicate", "ignored", "unclaimed", "refused",
+                     "failed", "looked")
+    }
+
+
+def test_every_call_is_counted_once(make_site):
+    """Also those whose body is not let in; and looking at the numbers does not
+    change those that speak of webhooks."""
+    site = make_site(publish_keys=KEY, max_body="500k", max_bodies="600k",
+                     spool="/nonexistent/folder")
+    site.start("webhook")
+    before = outcomes(site)
+    unknown = as_bytes({"id": "x", "status": "PURPLE"})
+    for body, status in [
+        (COMPLETED, 200), (COMPLETED, 200), (unknown, 200), (b"{", 400),
+        (b" " * 600_000, 507), (COMPLETED + b" " * 200_000, 200),
+    ]:
+        assert site.post(site.signed("a"), body).status == status
+    assert site.post(nameless_target(), COMPLETED).status == 200
+    assert publish(site, "b", {"type": "step"}).status == 201
+    for path in ("/webhooks/healthz", "/webhooks/metrics", "/nothing"):
+        look(site, path)
+    after = outcomes(site)
+    assert {name: after[name] - before[name] for name in after} == {
+        "stored": 2, "duplicate": 2, "ignored": 1, "unclaimed": 1,
+        "refused": 2, "failed": 1, "looked": 3,
+    }
+
+
+def test_a_body_that_is_too_large_is_counted(make_site):
+    site = make_site(max_body="10k")
+    site.start("webhook")
+    before = outcomes(site)
+    assert site.post(site.signed("a"), b" " * 20_000).status == 413
+    after = outcomes(site)
+    assert after["refused"] == before["refused"] + 1
+    assert after["failed"] == 0
