@@ -2,15 +2,22 @@
 them: names that hold what no name has, a job that is registered late, bodies
 that are not let in, and the commands that the documents show."""
 
+import os
+import re
+import subprocess
+
 import pytest
 from harness.inbound import (  # noqa: F401
-    KEY, as_bytes, count, fixture_inbound, job_columns, look,
-    nameless_target, publish, read_inbound_metrics, register, send,
+    KEY, as_bytes, count, fixture_inbound, fixture_pair, job_columns, look,
+    nameless_target, publish, read_inbound_metrics, register,
 )
+from harness.nginx import Nginx
 from harness.publish import fixture, signed_query
 from harness.readers import refusal
 from harness.site import SECRET, webhook_target
+from harness.wait import patience
 from test_inbound_protocol import STATUSES, lifecycle_table
+from test_protocol import read
 
 COMPLETED = fixture("runpod-completed.json")
 
@@ -155,3 +162,34 @@ def test_a_body_that_is_too_large_is_counted(make_site):
     after = outcomes(site)
     assert after["refused"] == before["refused"] + 1
     assert after["failed"] == 0
+
+
+# -- the documents -----------------------------------------------------------
+
+
+def shown_commands(*path):
+    """The curl commands of a document that use a publish key, whole."""
+    text = read(*path).replace("\\\n", " ")
+    return re.findall(r'^(?:\$ )?(curl .*\$KEY.*)$', text, re.MULTILINE)
+
+
+def test_commands_that_the_documents_show(pair):
+    """As they stand there, but for the host and the key."""
+    web = Nginx(pair).start()
+    protocol = shown_commands("docs", "protocol.md")
+    readme = shown_commands("README.md")
+    assert (len(protocol), len(readme)) == (2, 1)
+    for command in protocol + readme:
+        command = re.sub(
+            "https?://HOST", f"http://127.0.0.1:{web.endpoint.port}", command
+        )
+        done = subprocess.run(
+            ["sh", "-c", command.replace("curl ", "curl -qfsS --noproxy '*' ")],
+            env={**os.environ, "KEY": KEY}, capture_output=True,
+            timeout=patience(20),
+        )
+        assert done.returncode == 0, (command, done.stderr)
+    assert job_columns(pair, "a", "owner, external_id") == ("alice", "e46")
+    assert [row[1:3] for row in pair.writer.rows()] == [
+        ("a", "processing"), ("a", "progress"), ("job-1", "progress"),
+    ]
