@@ -30,9 +30,12 @@ fal_normalise(const struct request *r, struct span body, size_t inline_output,
 	e = members_begin(&m, ret, why);
 	if (e != OK || ret->type == NULL)
 		return e;
-	/* A request ends once, however often the call is repeated. */
+	/* A request ends once, however often the call is repeated. Without its
+	 * id the whole body has to tell. */
 	hook_event_identify(ret, buf_span(&ret->external_id));
 	hook_event_identify(ret, SPAN_LIT("\n"));
 	hook_event_identify(ret, m.status);
+	if (ret->external_id.len == 0)
+		hook_event_identify(ret, body);
 	return members_end(&m, inline_output, ret);
 }

@@ -193,3 +193,22 @@ def test_commands_that_the_documents_show(pair):
     assert [row[1:3] for row in pair.writer.rows()] == [
         ("a", "processing"), ("a", "progress"), ("job-1", "progress"),
     ]
+
+
+# -- the same call -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("provider", ["runpod-completion", "replicate", "fal",
+                                      "standard"])
+def test_calls_without_any_id(make_site, provider):
+    """The whole body tells them apart, so none is taken for another one and
+    lost."""
+    site = make_site(webhook_auth="none")
+    site.start("webhook")
+    body = {"status": "COMPLETED", "type": "job.completed"}
+    known = []
+    for number in (0, 1, 1, 0):
+        answer = site.post(webhook_target("job_id=a", provider),
+                           as_bytes({**body, "payload": number}))
+        known.append(answer.json()["duplicate"])
+    assert known == [False, False, True, True]
