@@ -319,6 +319,28 @@ test_upgrade(void **state)
 	assert_int_equal(append(s->db, &e), 2);
 }
 
+/* What waits in a database of version 3 still finds its job, once. */
+static void
+test_upgrade_with_unclaimed_events(void **state)
+{
+	struct site *s = *state;
+
+	db_close(&s->db);
+	sqlite3_close(s->raw);
+	assert_int_equal(unlink(s->path), 0);
+	site_open_raw(s);
+	for (int i = 0; i < 3; i++)
+		raw(s, schema_steps[i]);
+	raw(s, "INSERT INTO unclaimed_events (external_id, type, source, "
+	       "delivery_key, output) VALUES "
+	       "('x', 'completed', 'runpod', '1', '[1.10]')");
+	assert_int_equal(db_open(s->path, DB_WRITE, BUSY_MS, &s->db, NULL), OK);
+	raw(s, "INSERT INTO jobs (job_id, external_id) VALUES ('j', 'x')");
+	assert_string_equal(
+	    raw_text(s, "SELECT state || output FROM jobs"), "completed[1.10]");
+	assert_int_equal(raw_int(s, "SELECT count(*) FROM job_events"), 1);
+}
+
 /* What came early becomes the job's, in order, once. */
 static void
 test_unclaimed_events(void **state)
@@ -373,6 +395,7 @@ main(void)
 	    SITE_TEST(test_floors_by_foreign_delete),
 	    SITE_TEST(test_ids_are_never_reused),
 	    SITE_TEST(test_upgrade),
+	    SITE_TEST(test_upgrade_with_unclaimed_events),
 	    SITE_TEST(test_unclaimed_events),
 	};
 
