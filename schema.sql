@@ -17,6 +17,7 @@
 --   job_id  1 to 128 of A-Z a-z 0-9 . _ : ~ -
 --   type    queued processing progress completed failed cancelled timed_out,
 --           or a name of your own: a-z, then up to 63 of a-z 0-9 _ . -
+--           (resync, heartbeat and expiring are jobwire's: not streamed)
 --   data    NULL or a JSON object. Members with a meaning: "output" (any JSON,
 --           kept with the job), "restore_id" (text), "progress" (0 to 100),
 --           "error" (text). Over 1 MiB it is stored but not streamed.

@@ -45,7 +45,7 @@ take_type(struct hook_call *c, struct publication *p, struct span event)
 		buf_add_char(&p->text, '\0');
 		if (!buf_ok(&p->text))
 			return call_refuse_memory(c);
-		if (sse_type_ok(value) && !sse_type_is_reserved(value))
+		if (sse_type_ok(value))
 			return true;
 	}
 	return call_refuse(c, 400, "bad_type",

@@ -57,18 +57,20 @@ all_are(struct span s, bool (*is_good)(char c))
 	return true;
 }
 
+/* What streams send of themselves. A page that took a row for it would forget
+ * what it has. */
+static bool
+is_reserved(struct span type)
+{
+	return span_eq_str(type, "resync") || span_eq_str(type, "heartbeat") ||
+	       span_eq_str(type, "expiring");
+}
+
 bool
 sse_type_ok(struct span type)
 {
 	return type.n >= 1 && type.n <= TYPE_MAX && is_lower(*type.p) &&
-	       all_are(type, is_type_char);
-}
-
-bool
-sse_type_is_reserved(struct span type)
-{
-	return span_eq_str(type, "resync") || span_eq_str(type, "heartbeat") ||
-	       span_eq_str(type, "expiring");
+	       all_are(type, is_type_char) && !is_reserved(type);
 }
 
 bool

@@ -71,9 +71,9 @@ void sse_add_resync(struct buf *out, const char *epoch, const char *reason);
  * job `processing`); is that state an end? */
 bool sse_type_is_lifecycle(const char *type);
 bool sse_type_is_terminal(const char *type);
+/* May a row have it? resync, heartbeat and expiring are sent by streams of
+ * themselves only. */
 bool sse_type_ok(struct span type);
-/* Is it a type that streams send of themselves and no row may have? */
-bool sse_type_is_reserved(struct span type);
 /* 1-128 of [A-Za-z0-9._:~-] */
 bool sse_job_id_ok(struct span id);
 

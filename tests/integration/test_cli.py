@@ -204,6 +204,7 @@ def test_publish(site):
         (["job", "note", "{}", "more"], 2),
         (["a b", "note"], 2),
         (["job", "Bad Type"], 2),
+        (["job", "resync"], 2),
         (["job", "note", "not json"], 2),
         (["job", "note", "[1]"], 2),
     ],

@@ -216,7 +216,7 @@ test_event_golden(void **state)
 	e.id = 0;
 	e.epoch = NULL;
 	e.data = (struct span){NULL, 0};
-	e.type = "resync";
+	e.type = "note";
 	assert_int_equal(sse_add_event(&out, &e), OK);
 	assert_string_equal(out.data,
 	    "id: 7f3a09c1-42\n"
@@ -224,7 +224,7 @@ test_event_golden(void **state)
 	    "data: {\"job_id\":\"123\",\"restore_id\":\"456\","
 	    "\"status\":\"completed\",\"output\":{\"a\":1}}\n"
 	    "\n"
-	    "event: resync\n"
+	    "event: note\n"
 	    "data: {\"job_id\":\"123\",\"restore_id\":\"456\","
 	    "\"status\":\"completed\"}\n"
 	    "\n");
@@ -232,7 +232,7 @@ test_event_golden(void **state)
 	    SPAN_LIT("{completed|7f3a09c1-42|{\"job_id\":\"123\","
 		     "\"restore_id\":\"456\",\"status\":\"completed\","
 		     "\"output\":{\"a\":1}}}"
-		     "{resync|7f3a09c1-42|{\"job_id\":\"123\","
+		     "{note|7f3a09c1-42|{\"job_id\":\"123\","
 		     "\"restore_id\":\"456\",\"status\":\"completed\"}}"));
 	buf_done(&out);
 }
@@ -527,6 +527,10 @@ test_names(void **state)
 	assert_false(sse_type_ok(SPAN_LIT("a\0")));
 	assert_false(sse_type_ok(SPAN_LIT("a\n")));
 	assert_false(sse_type_ok(SPAN_LIT("\xc3\xa9")));
+	assert_false(sse_type_ok(SPAN_LIT("resync")));
+	assert_false(sse_type_ok(SPAN_LIT("heartbeat")));
+	assert_false(sse_type_ok(SPAN_LIT("expiring")));
+	assert_true(sse_type_ok(SPAN_LIT("resync.done")));
 
 	assert_true(sse_job_id_ok((struct span){x, 128}));
 	assert_false(sse_job_id_ok((struct span){x, 129}));
