@@ -80,7 +80,6 @@ on_look(void *arg, bool is_base)
 			    t->last_id, ROWS_PER_READ, print_row, t);
 		found = found || t->rows > 0;
 	} while (e == OK && t->rows == ROWS_PER_READ);
-	/* Whoever reads our output may be gone: head(1). */
 	if (fflush(stdout) != 0)
 		loop_stop(t->loop);
 	return found;
@@ -107,6 +106,9 @@ command_tail(const struct command_line *c)
 	struct watch *watch = NULL;
 	enum err e;
 
+	for (int i = 0; i < c->n; i++)
+		if (!sse_job_id_ok(span_of(c->args[i])))
+			return command_misuse("tail", "not a job id");
 	t.db = command_open(c, DB_READ);
 	if (t.db == NULL)
 		return EXIT_FAILED;
@@ -115,6 +117,8 @@ command_tail(const struct command_line *c)
 		e = loop_new(&t.loop);
 	if (e == OK)
 		e = loop_signals(t.loop, signals, on_signal, &t);
+	/* Whoever reads our output may be gone: head(1). */
+	(void)signal(SIGPIPE, SIG_DFL);
 	if (e == OK)
 		e = watch_start(t.loop, &cfg, &watch);
 	if (e == OK) {

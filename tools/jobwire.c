@@ -76,29 +76,29 @@ command_open(const struct command_line *c, enum db_mode mode)
 	return e == OK ? db : NULL;
 }
 
-/* Takes `--name VALUE` or `--name=VALUE` out of argv; NULL when it is not
- * there. */
-static const char *
-take_flag(int *argc, char **argv, const char *name)
+/* Takes each `--name VALUE` and `--name=VALUE` out of argv; the last one counts.
+ * False: one has no value. */
+static bool
+take_flag(int *argc, char **argv, const char *name, const char **ret_value)
 {
 	size_t n = strlen(name);
-	const char *value = NULL;
 	int used;
 
-	for (int i = 1; i < *argc && value == NULL; i++) {
-		if (strncmp(argv[i], name, n) != 0)
+	for (int i = 1; i < *argc;) {
+		if (strncmp(argv[i], name, n) != 0 ||
+		    (argv[i][n] != '=' && argv[i][n] != '\0')) {
+			i++;
 			continue;
-		if (argv[i][n] == '=')
-			value = argv[i] + n + 1, used = 1;
-		else if (argv[i][n] == '\0' && i + 1 < *argc)
-			value = argv[i + 1], used = 2;
-		else
-			continue;
+		}
+		used = argv[i][n] == '=' ? 1 : 2;
+		if (i + used > *argc)
+			return false;
+		*ret_value = used == 1 ? argv[i] + n + 1 : argv[i + 1];
 		memmove(argv + i, argv + i + used,
 		    (size_t)(*argc - i - used + 1) * sizeof(*argv));
 		*argc -= used;
 	}
-	return value;
+	return true;
 }
 
 /* The same for a flag without a value: was it there? */
@@ -158,7 +158,8 @@ main(int argc, char **argv)
 	int status;
 
 	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
-		*flags[i].value = take_flag(&argc, argv, flags[i].name);
+		if (!take_flag(&argc, argv, flags[i].name, flags[i].value))
+			return command_misuse(flags[i].name, "needs a value");
 	c.is_long = take_switch(&argc, argv, "--long");
 	status = settings_main(&s, PROGRAM_TOOL, usage, argc, argv, &c.n);
 	if (status < 0 && s.check)
@@ -173,5 +174,8 @@ main(int argc, char **argv)
 		status = run(&c, argv[1]);
 	}
 	settings_done(&s);
+	/* What asked for a token must not go on with half of one. */
+	if ((fflush(stdout) != 0 || ferror(stdout)) && status == EXIT_DONE)
+		status = command_fail("standard output", "not all was written");
 	return status;
 }

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import urllib.parse
 
@@ -226,6 +227,48 @@ def test_unknown_command(make_site):
     assert run("jobwire").returncode == 2
 
 
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["jobs", "--state"], "--state: needs a value"),
+        (["url", "a", "--expires"], "--expires: needs a value"),
+        (["jobs", "--stat=failed"], "--stat: unknown flag"),
+        (["tail", "a", "a b"], "tail: not a job id"),
+    ],
+    ids=repr,
+)
+def test_wrong_usage_is_named(make_site, arguments, said):
+    site = make_site()
+    done = run("jobwire", "--config", site.config, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
+def test_the_last_of_several_flags_counts(make_site):
+    site = make_site()
+    for job, state in (("a", "queued"), ("b", "failed")):
+        site.writer.publish(job, state)
+    lines = site.tool("jobs", "--state=queued", "--state", "failed").stdout
+    assert [line.split("\t")[2] for line in lines.splitlines()] == ["b"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["jobs"], ["url", "a"], ["stats", "--json"], ["tail", "a"]],
+    ids=repr,
+)
+def test_output_that_cannot_be_written(make_site, arguments):
+    site = make_site()
+    site.writer.publish("a", "note")
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [program("jobwire"), *arguments, "--config", site.config],
+            stdout=full, stderr=subprocess.PIPE, text=True,
+            timeout=patience(20),
+        )
+    assert done.returncode == 1
+    assert done.stderr == "jobwire: standard output: not all was written\n"
+
+
 @contextlib.contextmanager
 def tail(site, *arguments):
     """A running `jobwire tail`; yields its output, read line by line."""
@@ -259,3 +302,17 @@ def test_tail_as_json(site):
         assert event["id"] == f"{site.writer.epoch()}-{number}"
         assert event["event"] == "note"
         assert event["data"] == {"job_id": "watched", "status": "queued", "n": 1}
+
+
+def test_tail_ends_with_its_reader(site):
+    """As any filter does: without a word."""
+    site.writer.publish("a", "note")
+    with subprocess.Popen(
+        [program("jobwire"), "tail", "a", "--config", site.config],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as child:
+        child.stdout.readline()
+        child.stdout.close()
+        site.writer.publish("a", "note")
+        assert child.wait(patience(10)) == -signal.SIGPIPE
+        assert child.stderr.read() == ""
