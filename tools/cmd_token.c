@@ -174,7 +174,10 @@ revoke(const struct command_line *c)
 	struct db *db;
 	enum err e;
 
-	if ((c->jti == NULL) == (c->sub == NULL) || !is_text(value))
+	/* It takes back all that the token or the subject may do: --jobs would
+	 * promise less. */
+	if ((c->jti == NULL) == (c->sub == NULL) || !is_text(value) ||
+	    c->jobs != NULL || c->ttl != NULL || c->key != NULL)
 		return command_misuse("token", "revoke takes --jti or --sub");
 	db = command_open(c, DB_WRITE);
 	if (db == NULL)

@@ -3,6 +3,7 @@
  * jobwire: the command line. This file finds the command and its flags; the
  * commands are in the cmd_*.c beside it.
  */
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -47,6 +48,28 @@ static const struct {
     {"stats", 0, 0, command_stats},
     {"doctor", 0, 1, command_doctor},
 };
+
+/* These belong to commands, so they are not in the table of settings. */
+static const struct flag {
+	const char *name;
+	size_t offset; /* of its value in struct command_line */
+	const char *commands;
+} flags[] = {
+    {"--restore-id", offsetof(struct command_line, restore_id), "url"},
+    {"--expires", offsetof(struct command_line, expires), "url"},
+    {"--provider", offsetof(struct command_line, provider), "url"},
+    {"--state", offsetof(struct command_line, state), "jobs"},
+    {"--sub", offsetof(struct command_line, sub), "token ticket"},
+    {"--jti", offsetof(struct command_line, jti), "token"},
+    {"--jobs", offsetof(struct command_line, jobs), "token ticket"},
+    {"--ttl", offsetof(struct command_line, ttl), "token ticket"},
+    {"--key", offsetof(struct command_line, key), "token doctor"},
+    {"--gap", offsetof(struct command_line, gap), "doctor"},
+    {"--idle", offsetof(struct command_line, idle), "doctor"},
+    {"--origin", offsetof(struct command_line, origin), "doctor"},
+    {"--ca", offsetof(struct command_line, ca), "doctor"},
+};
+enum { N_FLAGS = sizeof(flags) / sizeof(flags[0]) };
 
 int
 command_fail(const char *what, const char *detail)
@@ -115,14 +138,35 @@ take_switch(int *argc, char **argv, const char *name)
 	return false;
 }
 
-static int
-run(const struct command_line *c, const char *name)
+static const char **
+flag_value(struct command_line *c, const struct flag *f)
 {
+	return (const char **)(void *)((char *)c + f->offset);
+}
+
+/* A flag that is given and does nothing would be taken for one that works. */
+static const struct flag *
+find_foreign_flag(struct command_line *c, const char *command)
+{
+	for (size_t i = 0; i < N_FLAGS; i++)
+		if (*flag_value(c, &flags[i]) != NULL &&
+		    strstr(flags[i].commands, command) == NULL)
+			return &flags[i];
+	return NULL;
+}
+
+static int
+run(struct command_line *c, const char *name)
+{
+	const struct flag *foreign = find_foreign_flag(c, name);
 	bool is_known = false;
 
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (strcmp(commands[i].name, name) == 0) {
 			is_known = true;
+			if (foreign != NULL)
+				return command_misuse(foreign->name,
+				    "not a flag of this command");
 			if (c->n >= commands[i].min && c->n <= commands[i].max)
 				return commands[i].run(c);
 		}
@@ -137,28 +181,11 @@ main(int argc, char **argv)
 {
 	struct settings s = {0};
 	struct command_line c = {.settings = &s};
-	/* These belong to commands, so they are not in the table of settings. */
-	const struct {
-		const char *name, **value;
-	} flags[] = {
-	    {"--restore-id", &c.restore_id},
-	    {"--expires", &c.expires},
-	    {"--provider", &c.provider},
-	    {"--state", &c.state},
-	    {"--sub", &c.sub},
-	    {"--jti", &c.jti},
-	    {"--jobs", &c.jobs},
-	    {"--ttl", &c.ttl},
-	    {"--key", &c.key},
-	    {"--gap", &c.gap},
-	    {"--idle", &c.idle},
-	    {"--origin", &c.origin},
-	    {"--ca", &c.ca},
-	};
 	int status;
 
-	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
-		if (!take_flag(&argc, argv, flags[i].name, flags[i].value))
+	for (size_t i = 0; i < N_FLAGS; i++)
+		if (!take_flag(
+			&argc, argv, flags[i].name, flag_value(&c, &flags[i])))
 			return command_misuse(flags[i].name, "needs a value");
 	c.is_long = take_switch(&argc, argv, "--long");
 	status = settings_main(&s, PROGRAM_TOOL, usage, argc, argv, &c.n);

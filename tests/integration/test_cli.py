@@ -233,6 +233,8 @@ def test_unknown_command(make_site):
         (["jobs", "--state"], "--state: needs a value"),
         (["url", "a", "--expires"], "--expires: needs a value"),
         (["jobs", "--stat=failed"], "--stat: unknown flag"),
+        (["jobs", "--sub", "alice"], "--sub: not a flag of this command"),
+        (["dance", "--sub", "alice"], "no such command: dance"),
         (["tail", "a", "a b"], "tail: not a job id"),
     ],
     ids=repr,

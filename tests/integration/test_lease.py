@@ -176,7 +176,10 @@ def test_revoked_subject_gets_new_tokens(guarded):
 
 
 def test_revoking_needs_one_thing_to_revoke(guarded):
-    for flags in ([], ["--jti", "a", "--sub", "b"], ["--jti", ""]):
+    for flags in (
+        [], ["--jti", "a", "--sub", "b"], ["--jti", ""],
+        ["--sub", "a", "--jobs", "b"],
+    ):
         done = guarded.tool("token", "revoke", *flags, check=False)
         assert done.returncode == 2, flags
     assert guarded.tool("token", "revoke", "--jti", "x", "--json").stdout == (
