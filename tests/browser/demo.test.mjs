@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { after, before, beforeEach, afterEach, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 
-import { Stack, startBrowser, until } from "./stack.mjs";
+import { Stack, newContext, startBrowser, until } from "./stack.mjs";
 
 // A client's pause before it reconnects: the shortest, to wait less.
 const SETTINGS = { JOBWIRE_RUN_RESPAWN: "1", JOBWIRE_RETRY_MIN: "1s", JOBWIRE_RETRY_MAX: "1s" };
@@ -20,7 +20,8 @@ after(() => browser.close());
 
 beforeEach(async () => {
   stack = await Stack.start(SETTINGS);
-  page = await browser.newPage();
+  const context = await newContext(browser);
+  page = await context.newPage();
   streams = [];
   messages = [];
   page.on("request", (request) => {
@@ -32,7 +33,7 @@ beforeEach(async () => {
   await until(() => messages.includes("connected"), "the page to connect");
 });
 afterEach(async () => {
-  await page.close();
+  await page.context().close();
   await stack.close();
 });
 
@@ -71,10 +72,11 @@ test("a killed responder costs the page no event and doubles none", async () => 
   await untilShown(2);
 
   const killed = await stack.pidOf("events");
-  process.kill(killed, "SIGKILL");
+  await stack.kill("events");
   await until(async () => (await text("connection")) !== "connected", "the page to notice");
   for (const progress of [20, 30, 40]) await stack.publish("progress", { progress });
   await stack.complete();
+  stack.revive();
 
   await untilShown(6);
   assert.notEqual(await stack.pidOf("events"), killed);

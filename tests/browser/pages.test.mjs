@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
-import { Stack, startBrowser, until } from "./stack.mjs";
+import { Stack, newContext, startBrowser, until } from "./stack.mjs";
 
 const require = createRequire(fileURLToPath(new URL("../../client/package.json", import.meta.url)));
 const axe = await readFile(require.resolve("axe-core"), "utf8");
@@ -30,7 +30,7 @@ after(async () => {
   await browser?.close();
 });
 beforeEach(async () => {
-  context = await browser.newContext({ viewport: PHONE });
+  context = await newContext(browser, { viewport: PHONE });
   photos = await open("");
 });
 afterEach(async () => {

@@ -18,9 +18,18 @@ const { chromium } = createRequire(join(root, "client/package.json"))("playwrigh
 const bin = process.env.JOBWIRE_BIN ?? join(root, "build/bin");
 const run = promisify(execFile);
 
-/** Looks again until condition() is true; fails with `what` when it never is. */
+/**
+ * So many milliseconds of an idle machine on this one. A deadline only ends a wait in vain, so each is
+ * a multiple of what is needed, of which JOBWIRE_SLOW is the factor.
+ */
+export const patience = (milliseconds) => milliseconds * Number(process.env.JOBWIRE_SLOW ?? 5);
+
+/**
+ * Looks again until condition() is true; fails with `what` when it never is. It must be one that stays
+ * true: what is true for a moment only can be missed.
+ */
 export async function until(condition, what, milliseconds = 20_000) {
-  const end = Date.now() + milliseconds;
+  const end = Date.now() + patience(milliseconds);
   for (;;) {
     const value = await condition();
     if (value) return value;
@@ -56,7 +65,7 @@ export class Stack {
     const message = await until(async () => {
       if (stack.process.exitCode !== null) throw new Error(stack.output);
       return readFile(ready, "utf8").catch(() => null);
-    }, "scripts/run to be ready", 40_000);
+    }, "scripts/run to be ready");
     stack.page = /^ *(http:\S+)$/m.exec(message)[1];
     stack.job = new URL(stack.page).searchParams.get("job");
     stack.curl = /^ *(curl .*)$/m.exec(message)[1];
@@ -83,13 +92,31 @@ export class Stack {
     return Number(await readFile(join(this.folder, "var/run", `${program}.pid`), "utf8"));
   }
 
+  /** Kills a responder, which is not started again before revive(). */
+  async kill(program) {
+    this.process.kill("SIGSTOP");
+    process.kill(await this.pidOf(program), "SIGKILL");
+  }
+
+  revive() {
+    this.process.kill("SIGCONT");
+  }
+
   async close() {
     if (this.process.exitCode === null) {
+      this.revive();
       this.process.kill("SIGTERM");
       await once(this.process, "exit");
     }
     await rm(this.folder, { recursive: true });
   }
+}
+
+/** As the browser's newContext(), but as patient as until(). */
+export async function newContext(browser, options) {
+  const context = await browser.newContext(options);
+  context.setDefaultTimeout(patience(20_000));
+  return context;
 }
 
 /** Chromium, headless, that asks nothing of the world outside. */
