@@ -451,6 +451,12 @@ hub_draw_retry_ms(const struct hub *h)
 	return random_between(h->cfg.retry_min_ms, h->cfg.retry_max_ms);
 }
 
+int64_t
+hub_place(const struct hub *h, int64_t id, int64_t gone_floor)
+{
+	return id > 0 && id <= gone_floor && h->last_id > id ? h->last_id : id;
+}
+
 /* --- Turns --------------------------------------------------------------------- */
 
 void

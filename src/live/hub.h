@@ -118,6 +118,11 @@ const char *topic_name(const struct topic *t);
  * bring everybody back in the same second. */
 int64_t hub_draw_retry_ms(const struct hub *h);
 
+/* The place for a client to come back with that has everything up to row `id`:
+ * this row, or, where it is no newer than what left with other jobs
+ * (gone_floor), the newest that was read. 0, no place, stays. */
+int64_t hub_place(const struct hub *h, int64_t id, int64_t gone_floor);
+
 /* Calls stream_advance() at the end of the turn; not any more. */
 void hub_queue(struct hub *h, struct stream *s);
 void hub_unqueue(struct hub *h, struct stream *s);

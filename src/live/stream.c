@@ -130,8 +130,9 @@ stream_answer_json(struct stream *s, bool is_over)
 	const char *job_ids[STREAM_JOBS_MAX];
 	struct selection sel = stream_selection(s, job_ids);
 	struct exchange *x = s->x;
-	struct json_form form = {
-	    .cursor = s->cursor, .resync = s->json->resync};
+	struct json_form form = {.cursor = s->cursor,
+	    .gone_floor = s->gone_floor,
+	    .resync = s->json->resync};
 	struct answer a = ANSWER_INIT;
 	enum err e = json_form_fill(&form, s->hub, &sel, &a);
 
@@ -449,6 +450,25 @@ stream_read(struct stream *s, const struct selection *sel, struct batch *b,
 	return e;
 }
 
+/* An old event must not be the place that the client comes back with: at its
+ * age, jobs that are gone would count as lost each time anew. */
+static void
+stream_move_on(struct stream *s)
+{
+	struct buf b = BUF_INIT;
+	struct frame *f = NULL;
+	int64_t id = hub_place(s->hub, s->cursor, s->gone_floor);
+
+	if (id == s->cursor || s->n_open == 0)
+		return;
+	sse_add_id(&b, s->hub->epoch, id);
+	if (frame_new(&b, id, FRAME_NEUTRAL, &f) != OK)
+		return;
+	stream_send(s, f);
+	s->cursor = id;
+	frame_unref(&f);
+}
+
 /* One batch from the table. True when there may be more and the client takes
  * it. Frames it does not take are read again later: the table is the queue. */
 static bool
@@ -486,6 +506,7 @@ stream_replay(struct stream *s)
 		return true;
 	s->is_current = true;
 	stream_set_lagging(s, false);
+	stream_move_on(s);
 	return false;
 }
 
@@ -620,6 +641,7 @@ stream_new(struct hub *h, const struct stream_request *req,
 	s->place = (uint32_t)place_n;
 	s->hub = h;
 	s->cursor = place->cursor;
+	s->gone_floor = place->gone_floor;
 	s->has_owner = req->sel.owner != NULL;
 	s->has_beat_event = req->wants_beat_event;
 	s->n_open = (uint8_t)place->n_open;

@@ -88,7 +88,7 @@ look_at_all(struct hub *h, const struct selection *sel, struct loss *loss,
 		place->n_open = 1; /* it never ends */
 		e = jobs_owner_floor(h->db, sel->owner, &floor);
 		place->floor[0] = floor;
-		if (e == OK && (floor > loss->n || loss->gone_floor >= loss->n))
+		if (e == OK && (floor > loss->n || loss->gone_floor > loss->n))
 			loss->is_lost = true;
 	}
 	return e;
@@ -116,6 +116,7 @@ stream_locate(
 	if (loss.n > 0 && loss.is_lost)
 		place.resync = "expired";
 	place.cursor = place.resync == NULL ? loss.n : 0;
+	place.gone_floor = loss.gone_floor;
 	place.is_finished =
 	    place.resync == NULL && !loss.has_news && place.n_open == 0;
 	if (place.resync != NULL)
@@ -192,8 +193,9 @@ static void
 open_json(struct hub *h, struct exchange *x, const struct stream_request *req,
     const struct stream_place *place)
 {
-	struct json_form form = {
-	    .cursor = place->cursor, .resync = place->resync};
+	struct json_form form = {.cursor = place->cursor,
+	    .gone_floor = place->gone_floor,
+	    .resync = place->resync};
 	struct answer a = ANSWER_INIT;
 	struct stream *s = NULL;
 	enum err e = json_form_fill(&form, h, &req->sel, &a);

@@ -188,6 +188,21 @@ def test_owner_stream_is_not_told_of_the_loss_of_others(owned):
         assert ids_of([stream.next()]) == ids[1:]
 
 
+def test_owner_is_not_told_of_jobs_of_others_that_are_gone(owned):
+    """Not again and again, that is: whose jobs they were is not known."""
+    owned.writer.publish("a1", "step")
+    with stream_at(owned, ALL, user="bob") as watcher:
+        watcher.wait_open()
+        owned.writer.publish("b1", "completed")
+        watcher.next()
+        owned.writer.connection.execute("DELETE FROM jobs WHERE job_id = 'b1'")
+    first = get_json(owned, "/events", "alice")
+    assert kinds(first["events"]) == ["step"]
+    place = first["last_event_id"]
+    assert get_json(owned, f"/events?last_event_id={place}", "alice")[
+        "events"] == []
+
+
 def test_owner_json(owned):
     owned.writer.publish("a1", "completed")
     owned.writer.publish("b1", "completed")

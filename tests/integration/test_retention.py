@@ -135,6 +135,44 @@ def test_wholly_deleted_job(reader, how):
     assert get(reader, "/jobs/gone").error() == "unknown_job"
 
 
+def outlived(site):
+    """A job with an event that is older than another one, which is gone. The
+    responder has read all of it."""
+    old = publish(site, "old", "step", 1)[0]
+    with site.stream("newest") as watcher:
+        watcher.wait_open()
+        publish(site, "gone", "completed", 1)
+        site.writer.connection.execute("DELETE FROM jobs WHERE job_id = 'gone'")
+        publish(site, "newest", "step", 1)
+        watcher.next()
+    return old
+
+
+def test_an_old_place_is_left_behind(make_site):
+    """Who waits for a job without a row, and else has old events only, is told
+    once that what is gone may have been that job, not at each reconnect."""
+    site = make_site(heartbeat="100ms")
+    site.start("events")
+    place = f"{site.writer.epoch()}-{outlived(site)}"
+    target = jobs_target(["old", "not-yet"])
+    with stream_at(site, target, last_id=place) as stream:
+        assert [reason_of(e) for e in stream.take(2)] == ["expired", None]
+        stream.wait_comments(2)  # what begins the stream, and a heartbeat
+        stream.reconnect().wait_open()
+        publish(site, "not-yet", "step", 1)
+        assert data_of(stream.next())["job_id"] == "not-yet"
+
+
+def test_an_old_place_is_left_behind_in_the_json_form(reader):
+    """Else a client that polls would be answered at once, for ever."""
+    outlived(reader)
+    target = jobs_target(["old", "not-yet"], "format=json")[len("/api/v1") :]
+    first = get_json(reader, target)
+    assert kinds(first["events"]) == ["step"]
+    again = get_json(reader, f"{target}&last_event_id={first['last_event_id']}")
+    assert again["events"] == []
+
+
 def test_finished_job_without_events_ends_for_good(reader):
     """Its row is there and says that it ended; there is nothing to send. A
     client that comes back with the id of the resync must be stopped."""
