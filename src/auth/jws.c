@@ -101,9 +101,10 @@ load_secret(struct jws_key *key, struct span text, struct buf *message)
 {
 	static const char pem[] = "-----BEGIN ";
 
-	/* A public key is no secret: with it anybody could sign. */
-	if (text.n >= sizeof(pem) - 1 &&
-	    memcmp(text.p, pem, sizeof(pem) - 1) == 0) {
+	/* A public key is no secret: with it anybody could sign. Text may stand
+	 * before it (RFC 7468 section 2). */
+	if (text.n > 0 &&
+	    memmem(text.p, text.n, pem, sizeof(pem) - 1) != NULL) {
 		buf_add_str(message, "HS256 takes a secret and not PEM");
 		return ERR_PROTO;
 	}

@@ -292,9 +292,15 @@ def test_public_key_as_a_secret(make_site):
     assert read(site, token(alg="RS256"), "/jobs/mine").status == 200
 
 
-def test_public_key_as_the_secret_is_no_configuration(make_site):
-    site = make_site(
-        events_auth="jwt", jwt_alg="HS256", jwt_key="@" + public_key("RS256")
+@pytest.mark.parametrize("before", ["", "RSA key of the issuer\n\n"])
+def test_public_key_as_the_secret_is_no_configuration(make_site, before):
+    site = make_site()
+    with open(public_key("RS256"), encoding="ascii") as pem:
+        text = before + pem.read()
+    with open(f"{site.root}/key", "w", encoding="ascii") as key:
+        key.write(text)
+    site.configure(
+        events_auth="jwt", jwt_alg="HS256", jwt_key=f"@{site.root}/key"
     )
     server = site.spawn("events")
     assert server.wait_exit() == 1
