@@ -21,8 +21,10 @@ rmSync(`${out}/types`, { recursive: true });
 
 // Names that one object says to another inside the client. What goes from tab to tab keeps its name:
 // another tab may have loaded another build.
-const inner =
-  "carried changed forget isAlone onEnd onRefused poke queue remove say server streamAgain tell tracks".split(" ");
+const inner = (
+  "carried changed delay forget isAlone job onEnd onRefused options poke queue remove say seen server stop stream " +
+  "streamAgain tell timer tracks want"
+).split(" ");
 
 const common = {
   absWorkingDir: here,

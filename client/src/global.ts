@@ -3,4 +3,4 @@
 
 import { subscribe } from "./jobwire.js";
 
-Object.assign(globalThis, { jobwire: { subscribe } });
+(globalThis as Record<string, unknown>).jobwire = { subscribe };

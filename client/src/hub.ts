@@ -12,7 +12,6 @@ import type { Subscriber } from "./subscriber.js";
 const ANSWER_MS = 5000;
 
 export interface Hub {
-  readonly tab: string;
   add(subscriber: Subscriber): void;
   remove(subscriber: Subscriber): void;
   /** A subscription wants less than before. */
@@ -46,7 +45,12 @@ function createHub(name: string, url: string, isShared: boolean): Hub {
   /** From the first subscription to the last, or to the page's being put away. */
   function join() {
     const { locks } = navigator;
-    const channel = isShared && locks && globalThis.BroadcastChannel ? new BroadcastChannel(name) : undefined;
+    let channel: BroadcastChannel | false | undefined;
+    try {
+      channel = isShared && locks && new BroadcastChannel(name);
+    } catch {
+      // Browsers that keep nothing for this page, or are old, have none.
+    }
     const left = new AbortController();
     const present = new Promise((resolve) => left.signal.addEventListener("abort", resolve));
     let leader: Leader | undefined;
@@ -58,11 +62,11 @@ function createHub(name: string, url: string, isShared: boolean): Hub {
       if (message.kind === "hello") {
         for (const subscriber of subscribers) subscriber.forget();
         announce();
-      } else for (const subscriber of subscribers) subscriber[message.kind](message as never);
+      } else for (const subscriber of subscribers) subscriber[message.kind]?.(message as never);
     }
 
     function say(message: Message) {
-      channel?.postMessage(message);
+      if (channel) channel.postMessage(message);
       hear(message);
     }
 
@@ -98,9 +102,9 @@ function createHub(name: string, url: string, isShared: boolean): Hub {
       locks.request(name, steal ? { steal } : { signal: left.signal }, takeOver).catch((error) => {
         giveUp();
         if (left.signal.aborted) return;
-        // Somebody else took the lead; or locks are not for pages like this one.
+        // Somebody else took the lead.
         if (error.name === "AbortError") queue();
-        else takeOver();
+        else goAlone();
       });
     }
 
@@ -122,7 +126,7 @@ function createHub(name: string, url: string, isShared: boolean): Hub {
       if (name !== tab)
         locks
           ?.request(name, { signal: left.signal }, () =>
-            leader?.want({ kind: "want", tab: name, jobs: [], need: [], types: [] }),
+            leader?.want({ tab: name, jobs: [], need: [], types: [] }),
           )
           .catch(() => {});
     }
@@ -132,6 +136,12 @@ function createHub(name: string, url: string, isShared: boolean): Hub {
       if (subscribers.size) join();
     }
 
+    /** Locks are not for pages like this one. */
+    function goAlone() {
+      isShared = false;
+      leaveAndReturn();
+    }
+
     leave = () => {
       leave = undefined;
       clearTimeout(timer);
@@ -139,7 +149,7 @@ function createHub(name: string, url: string, isShared: boolean): Hub {
       timer = undefined;
       giveUp();
       left.abort();
-      channel?.close();
+      if (channel) channel.close();
     };
 
     tab = `${name} ${Math.random()}`;
@@ -158,7 +168,7 @@ function createHub(name: string, url: string, isShared: boolean): Hub {
         changed();
         return present;
       })
-      .catch(takeOver);
+      .catch(goAlone);
   }
 
   // A page that is kept for the Back button must not keep others from the lead.
@@ -168,9 +178,6 @@ function createHub(name: string, url: string, isShared: boolean): Hub {
   });
 
   return {
-    get tab() {
-      return tab;
-    },
     add(subscriber) {
       options = subscriber.options;
       subscribers.add(subscriber);

@@ -52,37 +52,37 @@ export type ResyncReason = "epoch" | "expired" | "future" | "unknown";
 /** Where and how to connect. Of subscriptions to the same `url`, the newest decides for all. */
 export interface ConnectionOptions {
   /** The server's prefix; default `/api/v1` of the page's own origin. */
-  url?: string;
+  url?: string | undefined;
   /** Gives a new ticket for these jobs; called for each request, because a ticket opens one only. */
-  ticket?: (jobIds: string[]) => Promise<string> | string;
+  ticket?: ((jobIds: string[]) => Promise<string> | string) | undefined;
   /** Send cookies to another origin. */
-  withCredentials?: boolean;
+  withCredentials?: boolean | undefined;
   /**
    * Use one connection together with the browser's other tabs of this origin (default true). A text
    * shares only with tabs that give the same: the user's name, where several may be signed in.
    */
-  share?: boolean | string;
+  share?: boolean | string | undefined;
   /** The server's `heartbeat` in milliseconds, if it is not 15000: silence beyond it is a fault. */
-  heartbeat?: number;
+  heartbeat?: number | undefined;
   /** Event types of your own; only these and jobwire's are delivered. */
-  types?: string[];
+  types?: string[] | undefined;
 }
 
 type Handler = (event: JobEvent) => void;
 
 export interface SubscribeOptions extends ConnectionOptions {
   /** Every event, before the callback of its type. */
-  onEvent?: Handler;
-  onQueued?: Handler;
-  onProcessing?: Handler;
-  onProgress?: Handler;
-  onCompleted?: Handler;
-  onFailed?: Handler;
-  onCancelled?: Handler;
-  onTimedOut?: Handler;
-  onState?: (state: ConnectionState, error?: ConnectionError) => void;
+  onEvent?: Handler | undefined;
+  onQueued?: Handler | undefined;
+  onProcessing?: Handler | undefined;
+  onProgress?: Handler | undefined;
+  onCompleted?: Handler | undefined;
+  onFailed?: Handler | undefined;
+  onCancelled?: Handler | undefined;
+  onTimedOut?: Handler | undefined;
+  onState?: ((state: ConnectionState, error?: ConnectionError) => void) | undefined;
   /** Events may be missing before this; what the server still has, and was not delivered, follows. */
-  onResync?: (reason: ResyncReason) => void;
+  onResync?: ((reason: ResyncReason) => void) | undefined;
 }
 
 export interface Subscription {
@@ -96,8 +96,8 @@ export interface Subscription {
  * order. Ends by itself when every job has ended. Throws TypeError for what cannot be a job id.
  */
 export function subscribe(jobIds: string | readonly string[], options: SubscribeOptions = {}): Subscription {
-  const ids = new Set(typeof jobIds === "string" ? [jobIds] : jobIds);
+  const ids = new Set([jobIds].flat());
   for (const id of ids)
-    if (!/^[\w.:~-]{1,128}$/.test(id)) throw new TypeError(`not a job id: ${id}`);
+    if (typeof id !== "string" || !/^[\w.:~-]{1,128}$/.test(id)) throw new TypeError(`not a job id: ${id}`);
   return createSubscriber([...ids], options, hubFor(options));
 }

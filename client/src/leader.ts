@@ -17,7 +17,7 @@ const JOBS_MAX = 64;
 const QUERY_MAX = 6000;
 
 export interface Leader {
-  want(message: Of<"want">): void;
+  want(message: Omit<Of<"want">, "kind">): void;
   stop(): void;
 }
 
@@ -31,6 +31,8 @@ export function lead(
 ): Leader {
   const wants = new Map<string, string[]>();
   const lines = new Set<Line>();
+  /** The needs that are being met: a tab repeats them whenever it says what it wants. */
+  const served = new Set<number>();
   const server = createServer(url, options);
   let isStopped = false;
 
@@ -82,15 +84,21 @@ export function lead(
     }
   }
 
-  async function serve(job: string, from: string, key: string) {
+  async function serve(job: string, from: string, key: number) {
     const line = lineFor(job, from);
+    if (served.has(key)) return;
+    served.add(key);
     const events = from === line.place ? [] : await history(job, from);
+    served.delete(key);
     if (events) context.say({ kind: "past", key, events, place: (lineWith(job) ?? line).place });
   }
 
-  function want({ tab, jobs, need, types }: Of<"want">) {
-    if (!wants.has(tab)) onTab(tab);
-    wants.set(tab, jobs);
+  const want: Leader["want"] = ({ tab, jobs, need, types }) => {
+    if (!jobs.length) wants.delete(tab);
+    else {
+      if (!wants.has(tab)) onTab(tab);
+      wants.set(tab, jobs);
+    }
     for (const type of types)
       if (!context.types.has(type)) {
         context.types.add(type);
@@ -104,7 +112,7 @@ export function lead(
     for (const [job, place, key] of need) serve(job, place, key);
     for (const line of lines) line.tell();
     if (!all.length) onIdle();
-  }
+  };
 
   const onOnline = () => lines.forEach((line) => line.streamAgain());
   addEventListener("online", onOnline);

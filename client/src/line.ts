@@ -21,7 +21,12 @@ const LATE_MS = 5000;
 const FRESH_MS = 1000;
 
 /** How a stream ended: reopen it at once, reopen it after a pause, or first ask for the reason. */
-type End = "again" | "pause" | "refused" | "silent";
+const enum End {
+  again,
+  pause,
+  refused,
+  silent,
+}
 
 export interface Line {
   /** What is wanted now; poke() after adding what is not carried. */
@@ -107,7 +112,7 @@ export function createLine(context: LineContext, place: string, isAlone: boolean
   async function stream(): Promise<End> {
     const address = await server.stream(carried, place);
     // Not the jobs that this address, and its ticket, were for.
-    if (isPoked) return "again";
+    if (isPoked) return End.again;
     tell("connecting");
     let opened = 0;
     const source = new EventSource(address, { withCredentials: !!options().withCredentials });
@@ -123,7 +128,7 @@ export function createLine(context: LineContext, place: string, isAlone: boolean
       function expect(milliseconds: number) {
         const due = Date.now() + milliseconds;
         clearTimeout(timer);
-        timer = setTimeout(() => end(hasHeard || Date.now() > due + LATE_MS ? "again" : "silent"), milliseconds);
+        timer = setTimeout(() => end(hasHeard || Date.now() > due + LATE_MS ? End.again : End.silent), milliseconds);
       }
 
       function heard() {
@@ -136,12 +141,12 @@ export function createLine(context: LineContext, place: string, isAlone: boolean
         live(event.lastEventId, event.type, JSON.parse(event.data));
       }
 
-      wake = () => end("again");
+      wake = () => end(End.again);
       for (const type of context.types) source.addEventListener(type, on);
       source.addEventListener("heartbeat", heard);
       source.addEventListener("expiring", () => {
         // Said at once, it says that the page's token is an old one: another ticket would be no better.
-        if (options().ticket && Date.now() > opened + FRESH_MS) end("again");
+        if (options().ticket && Date.now() > opened + FRESH_MS) end(End.again);
       });
       source.onopen = () => {
         opened = Date.now();
@@ -150,10 +155,10 @@ export function createLine(context: LineContext, place: string, isAlone: boolean
       source.onerror = () => {
         if ([...jobs].every((job) => isTerminal(status.get(job)))) {
           over([...jobs]);
-          end("again");
-        } else if (source.readyState === 2) end("refused");
+          end(End.again);
+        } else if (source.readyState === 2) end(End.refused);
         // The browser would come back with the ticket that is used up.
-        else if (options().ticket) end("pause");
+        else if (options().ticket) end(End.pause);
         else {
           tell("connecting");
           expect(beats(SILENT_BEATS));
@@ -201,10 +206,10 @@ export function createLine(context: LineContext, place: string, isAlone: boolean
     }
     const how = await stream();
     if (hasHeard) tries = strikes = 0;
-    if (how === "again") return 0;
-    if (how !== "pause") {
+    if (how === End.again) return 0;
+    if (how !== End.pause) {
       if (await take(await askEvents())) return 0;
-      strikes += how === "silent" ? STRIKES / 2 : 1;
+      strikes += how === End.silent ? STRIKES / 2 : 1;
       isPolling = strikes >= STRIKES;
       if (isPolling) return 0;
     }
@@ -216,6 +221,8 @@ export function createLine(context: LineContext, place: string, isAlone: boolean
     while ((await pause(GATHER_MS), jobs.size)) {
       isPoked = hasHeard = false;
       carried = [...jobs];
+      // What became of a job while it was not carried was not seen.
+      status.clear();
       try {
         await rest(await attempt());
       } catch (error) {

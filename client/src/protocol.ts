@@ -25,9 +25,9 @@ export type Message =
   /** There is a new leader: say what you want. */
   | { kind: "hello" }
   /** All that a tab wants. `need`: a job, the place after which everything is lacking, and whose need it is. */
-  | { kind: "want"; tab: string; jobs: string[]; need: [string, string, string][]; types: string[] }
+  | { kind: "want"; tab: string; jobs: string[]; need: [string, string, number][]; types: string[] }
   /** To whoever has this need: what was lacking, up to `place`. */
-  | { kind: "past"; key: string; events: Live[]; place: string }
+  | { kind: "past"; key: number; events: Live[]; place: string }
   | Live
   | { kind: "told"; jobs: string[]; state: ConnectionState; error?: ConnectionError }
   /** The server says that these jobs have ended. */

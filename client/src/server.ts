@@ -3,10 +3,13 @@
 // tickets. Repeats nothing: who asks decides what a failure means.
 
 import type { ConnectionError, ConnectionOptions, JobData, JobStatus } from "./jobwire.js";
+import { pause } from "./protocol.js";
 
 export const WAIT_S = 25;
 /** What takes so much longer than it was asked to is lost. */
 const TIMEOUT_MS = 15_000;
+/** A timer that is set to more than 24 days rings at once. */
+const DELAY_MAX_S = 1e6;
 
 export interface Answer {
   events: { id: string; event: string; data: JobData }[];
@@ -38,7 +41,10 @@ export const isRefusal = (status?: number) => [400, 403, 404].includes(status!);
 export function createServer(url: string, options: () => ConnectionOptions): Server {
   /** `path` has a query already. */
   async function address(path: string, jobs: string[]) {
-    const ticket = await options().ticket?.(jobs);
+    const ticket = await Promise.race([
+      options().ticket?.(jobs),
+      pause(TIMEOUT_MS).then(() => Promise.reject({ message: "no ticket" })),
+    ]);
     return url + path + (ticket ? "&ticket=" + encodeURIComponent(ticket) : "");
   }
 
@@ -52,12 +58,12 @@ export function createServer(url: string, options: () => ConnectionOptions): Ser
       const response = await fetch(await address(path, jobs), {
         signal: abort.signal,
         cache: "no-store",
-        credentials: options().withCredentials ? "include" : "same-origin",
+        credentials: options().withCredentials ? "include" : undefined,
       });
       const { ok, status } = response;
       if (ok) return await response.json();
       const { error } = await response.json().catch(() => ({}));
-      const delay = +response.headers.get("Retry-After")! * 1000;
+      const delay = Math.min(+response.headers.get("Retry-After")!, DELAY_MAX_S) * 1000;
       throw { message: `HTTP ${status}`, ...error, status, delay };
     } finally {
       clearTimeout(timer);

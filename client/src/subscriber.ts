@@ -20,9 +20,11 @@ const SETTLED_MS = 2000;
 const SEEN_MAX = 5000;
 
 interface Track {
-  /** Names what this track lacks at the moment; undefined when it lacks nothing. */
-  key?: string;
+  /** Names what this track lacks at the moment, to all tabs; undefined when it lacks nothing. */
+  key?: number;
   place: string;
+  /** The ids of what was let through. */
+  seen: Set<string>;
   /** What came live while the past was still missing. */
   queue: Live[];
   status?: string;
@@ -37,11 +39,8 @@ export interface Subscriber extends Subscription, Hearing {
   forget(): void;
 }
 
-let keys = 0;
-
 export function createSubscriber(jobs: string[], options: SubscribeOptions, hub: Hub): Subscriber {
   const tracks = new Map<string, Track>();
-  const seen = new Set<string>();
   let state: ConnectionState = "connecting";
 
   function setState(next: ConnectionState, error?: ConnectionError) {
@@ -49,6 +48,8 @@ export function createSubscriber(jobs: string[], options: SubscribeOptions, hub:
     state = next;
     call(options.onState, next, error);
   }
+
+  const isOurs = (jobs: string[]) => jobs.some((job) => tracks.has(job));
 
   function close() {
     if (state === "closed") return;
@@ -69,34 +70,34 @@ export function createSubscriber(jobs: string[], options: SubscribeOptions, hub:
   }
 
   function take(job: string, track: Track, { id, type, data, isMade }: Live) {
+    const { seen } = track;
     if (seen.has(id) || (isMade && isTerminal(track.status))) return;
     seen.add(id);
     if (seen.size > SEEN_MAX) seen.delete(seen.values().next().value!);
     track.status = data.status;
     clearTimeout(track.timer);
     if (isTerminal(data.status)) track.timer = setTimeout(finish, SETTLED_MS, job);
-    const isOurs = TYPES.includes(type);
-    if (!isOurs && !options.types?.includes(type)) return;
+    const isKnown = TYPES.includes(type);
+    if (!isKnown && !options.types?.includes(type)) return;
     const event: JobEvent = { id, type, jobId: job, data };
     call(options.onEvent, event);
     // timed_out is onTimedOut; a callback may have closed us.
     const name = "on" + type.replace(/(?:^|_)(.)/g, (_, letter) => letter.toUpperCase());
-    if (isOurs && state !== "closed") call((options as Record<string, any>)[name], event);
+    if (isKnown && state !== "closed") call((options as Record<string, any>)[name], event);
   }
 
   function resync({ data }: Live) {
     // Ids are given out again.
-    if (data.reason === "future") seen.clear();
+    if (data.reason === "future") for (const { seen } of tracks.values()) seen.clear();
     call(options.onResync, data.reason as ResyncReason);
   }
 
   function live(message: Live) {
     const { id, type, data, jobs } = message;
-    const ours = jobs.filter((job) => tracks.has(job));
-    if (type === "resync" && ours[0]) resync(message);
-    for (const job of ours) {
+    if (type === "resync" && isOurs(jobs)) resync(message);
+    for (const job of jobs) {
       const track = tracks.get(job);
-      if (!track) continue; // closed by a callback
+      if (!track) continue; // another's, or closed by a callback
       if (track.key) track.queue.push(message);
       else {
         track.place = id;
@@ -128,19 +129,19 @@ export function createSubscriber(jobs: string[], options: SubscribeOptions, hub:
       return state;
     },
     forget() {
-      for (const track of tracks.values()) track.key = `${hub.tab}-${++keys}`;
+      for (const track of tracks.values()) track.key = Math.random();
     },
     live,
     past,
     told(message) {
-      if (message.jobs.some((job) => tracks.has(job))) setState(message.state, message.error);
+      if (isOurs(message.jobs)) setState(message.state, message.error);
     },
     over({ jobs }) {
       for (const job of jobs) if (isTerminal(tracks.get(job)?.status)) finish(job);
     },
   };
 
-  for (const job of jobs) tracks.set(job, { place: "", queue: [] });
+  for (const job of jobs) tracks.set(job, { place: "", seen: new Set(), queue: [] });
   if (jobs.length) hub.add(self);
   else state = "closed";
   return self;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 // The React hook: a subscription for as long as a component shows a job.
 
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useInsertionEffect, useRef, useState } from "react";
 
 import {
   type ConnectionError,
@@ -24,7 +24,9 @@ export interface JobEvents {
   error: ConnectionError | null;
 }
 
-const NOTHING: JobEvents = { status: null, progress: null, lastEvent: null, connection: "closed", error: null };
+/** What is shown, and of which job. */
+type Shown = JobEvents & { of?: string };
+const NOTHING: Shown = { status: null, progress: null, lastEvent: null, connection: "closed", error: null };
 
 /**
  * Follows the job and calls back, always the callbacks of the latest rendering. Null for the id
@@ -33,9 +35,10 @@ const NOTHING: JobEvents = { status: null, progress: null, lastEvent: null, conn
 export function useJobEvents(jobId: string | null | undefined, options: SubscribeOptions = {}): JobEvents {
   const { url, share, withCredentials } = options;
   const latest = useRef(options);
-  const [shown, show] = useState({ of: jobId, ...NOTHING });
+  const [shown, show] = useState(NOTHING);
 
-  useEffect(() => {
+  // Before any other effect, and before the page can hear of an event: no callback is out of date.
+  useInsertionEffect(() => {
     latest.current = options;
   });
 
@@ -60,7 +63,11 @@ export function useJobEvents(jobId: string | null | undefined, options: Subscrib
     });
     update({ ...NOTHING, connection: "connecting" });
     try {
-      return subscribe(jobId, current).close;
+      const { close } = subscribe(jobId, current);
+      return () => {
+        close();
+        show(NOTHING); // not to be seen when the same id comes back
+      };
     } catch (error) {
       update({ connection: "closed", error: { message: (error as Error).message } });
     }

@@ -5,6 +5,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 import { subscribe } from "../src/jobwire.js";
+import { lead } from "../src/leader.js";
 import { backoff } from "../src/protocol.js";
 import { FakeSource, answerWith, asked, data, events, newWorld, pass } from "./world.js";
 
@@ -134,7 +135,26 @@ describe("a subscription", () => {
 
   test("needs job ids", () => {
     for (const id of ["", "a b", "ä", "a/b", "a".repeat(129)]) expect(() => subscribe(id)).toThrow(TypeError);
+    for (const id of [null, undefined, 7, [7], ["a", null]]) expect(() => subscribe(id as never)).toThrow(TypeError);
     expect(subscribe([]).state).toBe("closed");
+  });
+
+  test("works where the browser has no channels, or forbids them", async () => {
+    vi.stubGlobal("navigator", { locks: {} });
+    for (const channel of [
+      undefined,
+      class {
+        constructor() {
+          throw new Error("the operation is insecure");
+        }
+      },
+    ]) {
+      vi.stubGlobal("BroadcastChannel", channel);
+      const { ids } = world.follow("a", { share: `with ${channel}` });
+      await pass();
+      FakeSource.last.send("queued", "e-1", data("a", "queued"));
+      expect(ids()).toEqual(["e-1"]);
+    }
   });
 });
 
@@ -195,6 +215,49 @@ describe("jobs that join", () => {
     answerWith(() => events([["e-1", "completed", data("a", "completed")]], "e-1", true));
     await pass(30_000);
     expect(second.ids()).toEqual(["e-1"]);
+  });
+
+  test("ask for their history once, however often they say that they need it", async () => {
+    world.follow("a");
+    await pass();
+    FakeSource.last.send("queued", "e-1", data("a", "queued"));
+    const { ids } = world.follow("a");
+    await pass();
+    // The server is away; others come and go meanwhile.
+    for (let i = 0; i < 20; i++) {
+      world.follow("a").subscription.close();
+      await pass();
+    }
+    asked.length = 0;
+    answerWith(() => events([["e-1", "queued", data("a", "queued")]], "e-1", true));
+    await pass(10_000);
+    expect(ids()).toEqual(["e-1"]);
+    expect(asked.length).toBe(1);
+  });
+
+  test("a second time have not ended because they had ended before", async () => {
+    world.follow("b");
+    const first = world.follow("a");
+    await pass();
+    FakeSource.last.send("failed", "e-1", data("a", "failed"));
+    await pass(2100);
+    expect(first.subscription.state).toBe("closed");
+    world.follow("c");
+    answerWith(() => events([], "e-1"));
+    await pass();
+    // While nobody follows it, a is taken up again.
+    FakeSource.last.send("queued", "e-3", data("b", "queued"));
+    answerWith(({ query }) =>
+      events(query.has("last_event_id") ? [] : [["e-2", "queued", data("a", "queued")]], "e-2"),
+    );
+    const second = world.follow("a");
+    await pass();
+    expect(second.ids()).toEqual(["e-2"]);
+    for (const [id, job] of [["e-4", "b"], ["e-5", "c"]]) FakeSource.last.send("completed", id, data(job, "completed"));
+    FakeSource.last.cut();
+    expect(FakeSource.last.readyState).not.toBe(2);
+    FakeSource.last.send("completed", "e-6", data("a", "completed"));
+    expect(second.ids()).toEqual(["e-2", "e-6"]);
   });
 
   test("use further streams when one is full", async () => {
@@ -290,6 +353,15 @@ describe("a stream that the browser gives up", () => {
     expect(FakeSource.all.length).toBe(1);
     await pass(1100);
     expect(FakeSource.all.length).toBe(2);
+  });
+
+  test("is not tried without end when the server says that it is away for months", async () => {
+    world.follow("a");
+    await pass();
+    answerWith(() => ({ status: 503, retryAfter: 10_000_000, body: {} }));
+    FakeSource.last.refuse();
+    await pass(60_000);
+    expect([FakeSource.all.length, asked.length]).toEqual([1, 1]);
   });
 
   test("is tried at once when the network is back", async () => {
@@ -422,6 +494,16 @@ describe("tickets", () => {
     expect(FakeSource.all.length).toBe(1);
   });
 
+  test("that never come are asked for again", async () => {
+    const ticket = vi.fn().mockReturnValueOnce(new Promise(() => {})).mockResolvedValue("t");
+    const { states } = world.follow("a", { ticket });
+    await pass(14_000);
+    expect(FakeSource.all).toEqual([]);
+    await pass(5000);
+    expect(states).toEqual(["waiting: no ticket", "connecting"]);
+    expect(FakeSource.last.query.get("ticket")).toBe("t");
+  });
+
   test("may fail in any way", async () => {
     const ticket = vi.fn().mockImplementationOnce(() => Promise.reject()).mockResolvedValue("t");
     const { states } = world.follow(["a", "b"], { ticket });
@@ -477,6 +559,16 @@ describe("a resync", () => {
     expect(ids()).toEqual(["e-1", "e-9"]);
   });
 
+  test("doubles nothing of a job, however much came of another", async () => {
+    const { got } = world.follow(["a", "b"]);
+    await pass();
+    FakeSource.last.send("queued", "e-1", data("a", "queued"));
+    for (let i = 2; i < 6000; i++) FakeSource.last.send("progress", `e-${i}`, data("b", "processing"));
+    FakeSource.last.send("resync", "e-0", { reason: "expired" });
+    FakeSource.last.send("queued", "e-1", data("a", "queued"));
+    expect(got.filter(({ jobId }) => jobId === "a").length).toBe(1);
+  });
+
   test("to an older database gives ids a new meaning", async () => {
     const { ids } = world.follow("a");
     await pass();
@@ -485,6 +577,21 @@ describe("a resync", () => {
     FakeSource.last.send("failed", "e-1", data("a", "failed"));
     expect(ids()).toEqual(["e-1", "e-1"]);
   });
+});
+
+test("a leader forgets a tab that wants nothing any more", () => {
+  const onTab = vi.fn();
+  const onIdle = vi.fn();
+  const leader = lead(world.url, () => ({}), () => {}, onTab, onIdle);
+  const want = (jobs: string[]) => leader.want({ tab: "tab", jobs, need: [], types: [] });
+  want(["a"]);
+  want(["b"]);
+  expect(onTab).toHaveBeenCalledTimes(1);
+  want([]);
+  expect(onTab).toHaveBeenCalledTimes(1);
+  expect(onIdle).toHaveBeenCalledTimes(1);
+  want(["a"]);
+  expect(onTab).toHaveBeenCalledTimes(2);
 });
 
 test("pauses grow to half a minute, and no two clients' are the same", () => {

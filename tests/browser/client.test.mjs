@@ -84,6 +84,42 @@ describe("the hook", () => {
     assert.deepEqual(tab.lines.filter((line) => line !== "connected"), ["completed"]);
   });
 
+  test("shows nothing of an earlier time when an id comes back", async () => {
+    const tab = await openTab("react.html");
+    const [a, b] = [newJob(), newJob()];
+    for (const job of [a, b]) await publish(job, "completed");
+    const statuses = () => tab.evaluate("window.shown");
+    const run = async (job) => {
+      await tab.evaluate((job) => window.start(job), job);
+      await until(async () => (await tab.textContent("#connection")) === "closed", "the end");
+    };
+    await run(a);
+    await tab.evaluate(() => void (window.shown = []));
+    await tab.evaluate(() => window.start(null));
+    await run(a);
+    const seen = (await statuses()).filter(([job]) => job === a).map(([, status]) => status);
+    assert.equal(seen[0], null);
+    assert.equal(seen.at(-1), "completed");
+
+    // Back and forth in one turn: each job's own end, and only of the last.
+    tab.lines.length = 0;
+    await tab.evaluate(([a, b]) => void [a, b, a, b].forEach((job) => window.flush(() => window.start(job))), [a, b]);
+    await until(() => tab.lines.includes("completed"), "the completion");
+    await until(async () => (await tab.textContent("#connection")) === "closed", "the end");
+    assert.deepEqual(tab.lines.filter((line) => line === "completed"), ["completed"]);
+    assert.match(await tab.textContent("li:last-child"), new RegExp(`${b} completed$`));
+  });
+
+  test("calls back into the latest rendering, also when the id goes", async () => {
+    const tab = await openTab("react.html");
+    const job = newJob();
+    await tab.evaluate((job) => window.start(job), job);
+    await until(() => tab.lines.includes("connected"), "the page to connect");
+    await tab.evaluate(() => window.start(null));
+    await until(() => tab.evaluate("window.closedIn !== undefined"), "the end");
+    assert.equal(await tab.evaluate("window.closedIn"), "null");
+  });
+
   test("says why an id cannot be followed", async () => {
     const tab = await openTab("react.html");
     await tab.evaluate(() => window.start("not a job id"));
@@ -137,6 +173,40 @@ describe("several tabs", () => {
     other.goto("chrome://crash").catch(() => {});
     await leader.evaluate("subscription.close()");
     await untilStreams(0);
+  });
+
+  test("lead for themselves where locks are refused", async () => {
+    const job = newJob();
+    await scene.context.addInitScript(() => {
+      LockManager.prototype.request = () => Promise.reject(new DOMException("not here", "SecurityError"));
+    });
+    const tabs = [await follow(job), await follow(job)];
+    for (const tab of tabs) await untilState(tab, "open");
+    await untilStreams(2);
+    await publish(job, "processing", { n: 1 });
+    for (const tab of tabs) await untilGot(tab, 1);
+    // Nobody misses the other.
+    await tabs[1].close();
+    await publish(job, "completed");
+    await untilState(tabs[0], "closed");
+    assert.deepEqual(numbers(await got(tabs[0]), job), [1, "completed"]);
+    assert.equal(tabs[0].requests.length, 1);
+  });
+
+  test("bear what later versions may say", async () => {
+    const job = newJob();
+    const tabs = [await follow(job), await follow(job)];
+    for (const tab of tabs) await untilState(tab, "open");
+    await tabs[0].evaluate(() => {
+      const channel = new BroadcastChannel(`jobwire 1,${location.origin}/api/v1,false,true`);
+      for (const message of [{}, { kind: "later" }]) channel.postMessage(message);
+    });
+    await publish(job, "completed");
+    for (const tab of tabs) {
+      await untilState(tab, "closed");
+      assert.deepEqual(numbers(await got(tab), job), ["completed"]);
+      assert.deepEqual(tab.lines, []);
+    }
   });
 
   test("a tab whose leader hangs takes over", async () => {

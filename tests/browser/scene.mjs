@@ -75,7 +75,7 @@ export class Scene {
   follow = (...ids) =>
     this.openTab(`plain.html?heartbeat=${HEARTBEAT_MS}${this.query}${ids.map((id) => `&job=${id}`).join("")}`);
 
-  /** Two tabs that follow a new job through a fault: what comes meanwhile, the completion too, arrives once and in order. */
+  /** Two tabs follow a new job through a fault: what comes meanwhile, and its end, arrives once and in order. */
   async survives(breakIt, mendIt) {
     const job = this.newJob();
     const tabs = [await this.follow(job), await this.follow(job)];

@@ -3,8 +3,13 @@
 // is up to date without a reload. The test gives the ids of jobs to start.
 
 import { StrictMode, useState } from "react";
+import { flushSync } from "react-dom";
 import { createRoot } from "react-dom/client";
 import { useJobEvents } from "jobwire/react";
+
+// What was shown of which job, each time.
+window.shown = [];
+window.flush = flushSync;
 
 function Follower({ job, onDone }) {
   const { status, progress, connection, error } = useJobEvents(job, {
@@ -13,8 +18,12 @@ function Follower({ job, onDone }) {
       console.log("completed");
       onDone();
     },
-    onState: (state) => state === "open" && console.log("connected"),
+    onState(state) {
+      if (state === "open") console.log("connected");
+      if (state === "closed") window.closedIn = String(job);
+    },
   });
+  window.shown.push([job, status]);
   return (
     <p>
       <span id="status">{status}</span> <span id="progress">{progress}</span> <span id="connection">{connection}</span>
