@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * One stream from its beginning to its end. Where it begins, and what is
- * answered instead, is stream_open.c's business; who gets which event, the
- * hub's; how bytes reach the client, the exchange's. Runs on the loop; blocks
+ * answered instead, is stream_open.c's business; how it is ended, stream_end.c's;
+ * who gets which event, the hub's; how bytes reach the client, the exchange's. Runs on the loop; blocks
  * only as far as hub_fetch() does.
  *
  *   open ──▶ behind ◀──▶ current ──▶ ended
@@ -15,7 +15,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "live/json_form.h"
 #include "live/lease.h"
 #include "store/jobs.h"
 #include "web/sse.h"
@@ -26,150 +25,6 @@ enum {
 	TICK_US = 128 * 1000,
 	BATCHES_PER_ADVANCE = 4,
 };
-
-/* --- Ends --------------------------------------------------------------------- */
-
-/* The memory alone. */
-static void
-stream_free(struct stream *s)
-{
-	free(s->json);
-	free(s->lease);
-	free(s);
-}
-
-/* Everything of the stream but its exchange. */
-static void
-stream_release(struct stream *s, enum stream_end why)
-{
-	struct hub *h = s->hub;
-
-	for (uint32_t i = 0; i < s->n_subs; i++)
-		hub_unsubscribe(h, &s->subs[i]);
-	hub_unqueue(h, s);
-	timer_cancel(h->loop, &s->timer);
-	frame_unref(&s->pending);
-	if (h->cfg.places != NULL)
-		places_give(h->cfg.places, s->place);
-	LIST_REMOVE(s, link);
-	if (s->lag_since_us != 0)
-		h->stats->lagging--;
-	if (s->json != NULL) {
-		h->stats->waiting--;
-	} else {
-		h->stats->open--;
-		h->stats->closed[why]++;
-	}
-	stream_free(s);
-}
-
-static void
-stream_drop(struct stream *s, enum stream_end why)
-{
-	struct exchange *x = s->x;
-
-	stream_release(s, why);
-	x->ops->drop(x);
-}
-
-void
-stream_abandon(struct stream *s)
-{
-	stream_drop(s, STREAM_DRAINED);
-}
-
-static void
-on_gone(struct exchange *x)
-{
-	stream_release(x->owner, STREAM_LEFT);
-}
-
-/* Ends the response whole, so that proxies see no error. In the middle of a
- * record that cannot be: then the connection is cut, and the client drops the
- * incomplete event and resumes at the one before. */
-static void
-stream_finish(struct stream *s, enum stream_end why)
-{
-	struct exchange *x = s->x;
-	struct buf retry = BUF_INIT;
-	size_t progress = 0;
-	enum sent sent = s->pending == NULL ? SENT_ALL : SENT_PART;
-
-	if (sent == SENT_ALL && why != STREAM_COMPLETED) {
-		buf_addf(&retry, "retry: %lld\n\n",
-		    (long long)hub_draw_retry_ms(s->hub));
-		if (buf_ok(&retry))
-			sent = x->ops->send(x, buf_span(&retry), &progress);
-		buf_done(&retry);
-	}
-	stream_release(s, why);
-	if (sent == SENT_ALL)
-		x->ops->end(x);
-	else
-		x->ops->drop(x);
-}
-
-/* --- JSON ----------------------------------------------------------------------- */
-
-/* The topics' names as a selection; job_ids has room for all of them. */
-static struct selection
-stream_selection(const struct stream *s, const char **job_ids)
-{
-	if (s->has_owner)
-		return (struct selection){
-		    .owner = topic_name(s->subs[0].topic)};
-	for (uint32_t i = 0; i < s->n_subs; i++)
-		job_ids[i] = topic_name(s->subs[i].topic);
-	return (struct selection){.job_ids = job_ids, .n_jobs = s->n_subs};
-}
-
-/* Answers when there is something to say, or when the time is over. */
-static void
-stream_answer_json(struct stream *s, bool is_over)
-{
-	const char *job_ids[STREAM_JOBS_MAX];
-	struct selection sel = stream_selection(s, job_ids);
-	struct exchange *x = s->x;
-	struct json_form form = {.cursor = s->cursor,
-	    .gone_floor = s->gone_floor,
-	    .resync = s->json->resync};
-	struct answer a = ANSWER_INIT;
-	enum err e = json_form_fill(&form, s->hub, &sel, &a);
-
-	s->is_current = true;
-	is_over = is_over || s->json->resync != NULL;
-	if (e == OK && form.n_events == 0 && !form.is_terminal && !is_over) {
-		answer_done(&a);
-		return;
-	}
-	if (e != OK)
-		answer_trouble(&a, e);
-	buf_add_str(&a.headers, s->json->headers);
-	stream_release(s, STREAM_COMPLETED);
-	x->ops->answer(x, &a);
-	answer_done(&a);
-}
-
-/* The client may read no longer: ERR_EXPIRED or ERR_AUTH says why. */
-static void
-stream_dismiss(struct stream *s, enum err e)
-{
-	struct exchange *x = s->x;
-	struct answer a = ANSWER_INIT;
-	struct refusal why;
-
-	if (s->json == NULL) {
-		stream_finish(
-		    s, e == ERR_EXPIRED ? STREAM_EXPIRED : STREAM_REVOKED);
-		return;
-	}
-	access_explain(e, &why);
-	access_refuse(&a, &why);
-	buf_add_str(&a.headers, s->json->headers);
-	stream_release(s, STREAM_COMPLETED);
-	x->ops->answer(x, &a);
-	answer_done(&a);
-}
 
 /* --- Time ----------------------------------------------------------------------- */
 
@@ -529,6 +384,12 @@ stream_advance(struct stream *s)
 		stream_drop(s, STREAM_LEFT);
 	else if (s->is_current && s->n_open == 0)
 		stream_finish(s, STREAM_COMPLETED);
+}
+
+static void
+on_gone(struct exchange *x)
+{
+	stream_release(x->owner, STREAM_LEFT);
 }
 
 static void

@@ -101,6 +101,31 @@ CHECK_RESULT enum err stream_new(struct hub *h,
  * request (prelude NULL) waits. */
 void stream_begin(struct stream *s, struct exchange *x, struct frame *prelude);
 
+/* --- Of stream_end.c, for stream.c -------------------------------------------- */
+
+/* The memory alone. */
+void stream_free(struct stream *s);
+
+/* Everything of the stream but its exchange. */
+void stream_release(struct stream *s, enum stream_end why);
+
+/* With its exchange: the client sees a broken answer. */
+void stream_drop(struct stream *s, enum stream_end why);
+
+/* Ends the response whole, so that proxies see no error. In the middle of a
+ * record that cannot be: then the connection is cut, and the client drops the
+ * incomplete event and resumes at the one before. */
+void stream_finish(struct stream *s, enum stream_end why);
+
+/* The topics' names as a selection; job_ids has room for all of them. */
+struct selection stream_selection(const struct stream *s, const char **job_ids);
+
+/* Answers JSON when there is something to say, or when the time is over. */
+void stream_answer_json(struct stream *s, bool is_over);
+
+/* The client may read no longer: ERR_EXPIRED or ERR_AUTH says why. */
+void stream_dismiss(struct stream *s, enum err e);
+
 /* --- For hub.c --------------------------------------------------------------- */
 
 /* A new row of one of the stream's topics. Never ends the stream, so that the hub
