@@ -356,6 +356,7 @@ hub_open(struct hub *h, struct db_fault *fault)
 	}
 	h->db = db;
 	h->last_id = last_id;
+	h->gone_floor = 0;
 	memset(h->skipped, 0, sizeof(h->skipped));
 	memcpy(h->epoch, db_epoch(db), sizeof(h->epoch));
 	return OK;
@@ -452,9 +453,10 @@ hub_draw_retry_ms(const struct hub *h)
 }
 
 int64_t
-hub_place(const struct hub *h, int64_t id, int64_t gone_floor)
+hub_place(const struct hub *h, int64_t id)
 {
-	return id > 0 && id <= gone_floor && h->last_id > id ? h->last_id : id;
+	return id > 0 && id <= h->gone_floor && id < h->last_id ? h->last_id
+								: id;
 }
 
 /* --- Turns --------------------------------------------------------------------- */

@@ -71,7 +71,8 @@ struct hub {
 	size_t n_ready;
 	struct deferred work;
 	struct frame *beat_comment, *beat_event;
-	int64_t last_id;		  /* newest row handed out */
+	int64_t last_id;    /* newest row handed out */
+	int64_t gone_floor; /* newest row that left with a whole job */
 	int64_t skipped[HUB_SKIPPED_MAX]; /* rows that were logged, a ring */
 	bool has_unread;  /* a read failed or stopped at its limit */
 	bool has_stalled; /* a stream could not read: try again */
@@ -119,9 +120,9 @@ const char *topic_name(const struct topic *t);
 int64_t hub_draw_retry_ms(const struct hub *h);
 
 /* The place for a client to come back with that has everything up to row `id`:
- * this row, or, where it is no newer than what left with other jobs
- * (gone_floor), the newest that was read. 0, no place, stays. */
-int64_t hub_place(const struct hub *h, int64_t id, int64_t gone_floor);
+ * this row, or, where it is no newer than what left with whole jobs, the newest
+ * that was read. 0, no place, stays. */
+int64_t hub_place(const struct hub *h, int64_t id);
 
 /* Calls stream_advance() at the end of the turn; not any more. */
 void hub_queue(struct hub *h, struct stream *s);

@@ -104,9 +104,9 @@ json_form_fill(struct json_form *f, struct hub *h, const struct selection *sel,
 		return e;
 	f->n_events = r.n_read;
 	f->is_terminal = n_open == 0 && !r.is_short;
-	sse_id_format(h->epoch,
-	    r.is_short ? r.last_id : hub_place(h, r.last_id, f->gone_floor),
-	    id);
+	if (!r.is_short)
+		r.last_id = hub_place(h, r.last_id);
+	sse_id_format(h->epoch, r.last_id, id);
 	buf_addf(r.out, "],\"last_event_id\":\"%s\",\"terminal\":%s}\n", id,
 	    f->is_terminal ? "true" : "false");
 	return buf_ok(r.out) ? OK : ERR_NOMEM;

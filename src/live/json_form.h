@@ -18,7 +18,6 @@
 struct json_form {
 	/* Before: */
 	int64_t cursor;	    /* events after this row */
-	int64_t gone_floor; /* of all jobs that left altogether */
 	const char *resync; /* reason, NULL when nothing was lost */
 	/* After: */
 	size_t n_events;  /* without the resync */

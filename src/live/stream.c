@@ -312,7 +312,7 @@ stream_move_on(struct stream *s)
 {
 	struct buf b = BUF_INIT;
 	struct frame *f = NULL;
-	int64_t id = hub_place(s->hub, s->cursor, s->gone_floor);
+	int64_t id = hub_place(s->hub, s->cursor);
 
 	if (id == s->cursor || s->n_open == 0)
 		return;
@@ -502,7 +502,6 @@ stream_new(struct hub *h, const struct stream_request *req,
 	s->place = (uint32_t)place_n;
 	s->hub = h;
 	s->cursor = place->cursor;
-	s->gone_floor = place->gone_floor;
 	s->has_owner = req->sel.owner != NULL;
 	s->has_beat_event = req->wants_beat_event;
 	s->n_open = (uint8_t)place->n_open;

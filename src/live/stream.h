@@ -41,7 +41,6 @@ struct stream {
 	struct frame *pending; /* owned: begun, not sent whole */
 	size_t progress;       /* within pending */
 	int64_t cursor;	       /* newest event sent */
-	int64_t gone_floor;    /* as in stream_place */
 	uint32_t place;	       /* of hub->cfg.places, where there are places */
 	uint8_t n_subs;	       /* topics, STREAM_JOBS_MAX at most */
 	uint8_t n_open;	       /* of these, not at their end */
@@ -83,7 +82,6 @@ void stream_refuse(struct hub *h, struct exchange *x,
 /* Where a stream begins, and what the client must be told first. */
 struct stream_place {
 	int64_t cursor;
-	int64_t gone_floor; /* newest row that left with a whole job */
 	const char *resync; /* NULL: nothing was lost */
 	bool is_finished;   /* nothing is left to say, ever */
 	size_t n_open;	    /* topics that are not at their end */

@@ -101,9 +101,8 @@ stream_answer_json(struct stream *s, bool is_over)
 	const char *job_ids[STREAM_JOBS_MAX];
 	struct selection sel = stream_selection(s, job_ids);
 	struct exchange *x = s->x;
-	struct json_form form = {.cursor = s->cursor,
-	    .gone_floor = s->gone_floor,
-	    .resync = s->json->resync};
+	struct json_form form = {
+	    .cursor = s->cursor, .resync = s->json->resync};
 	struct answer a = ANSWER_INIT;
 	enum err e = json_form_fill(&form, s->hub, &sel, &a);
 

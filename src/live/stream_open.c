@@ -50,7 +50,6 @@ read_last_event_id(
 /* What retention took, as far as a client at row n could miss it. */
 struct loss {
 	int64_t n;
-	int64_t gone_floor; /* of all jobs that left altogether */
 	bool is_lost;
 	bool has_news; /* there are events after n */
 };
@@ -64,7 +63,7 @@ look_at_job(struct hub *h, const char *job_id, struct loss *loss,
 
 	if (e != OK)
 		return e;
-	if (job.is_known ? job.floor > loss->n : loss->gone_floor >= loss->n)
+	if (job.is_known ? job.floor > loss->n : h->gone_floor >= loss->n)
 		loss->is_lost = true;
 	if (job.last_id > loss->n)
 		loss->has_news = true;
@@ -78,7 +77,7 @@ look_at_all(struct hub *h, const struct selection *sel, struct loss *loss,
     struct stream_place *place)
 {
 	int64_t floor = 0;
-	enum err e = jobs_gone_floor(h->db, &loss->gone_floor);
+	enum err e = jobs_gone_floor(h->db, &h->gone_floor);
 
 	for (size_t i = 0; i < sel->n_jobs && e == OK; i++) {
 		e = look_at_job(h, sel->job_ids[i], loss, place, i);
@@ -88,7 +87,7 @@ look_at_all(struct hub *h, const struct selection *sel, struct loss *loss,
 		place->n_open = 1; /* it never ends */
 		e = jobs_owner_floor(h->db, sel->owner, &floor);
 		place->floor[0] = floor;
-		if (e == OK && (floor > loss->n || loss->gone_floor > loss->n))
+		if (e == OK && (floor > loss->n || h->gone_floor > loss->n))
 			loss->is_lost = true;
 	}
 	return e;
@@ -116,7 +115,6 @@ stream_locate(
 	if (loss.n > 0 && loss.is_lost)
 		place.resync = "expired";
 	place.cursor = place.resync == NULL ? loss.n : 0;
-	place.gone_floor = loss.gone_floor;
 	place.is_finished =
 	    place.resync == NULL && !loss.has_news && place.n_open == 0;
 	if (place.resync != NULL)
@@ -193,9 +191,8 @@ static void
 open_json(struct hub *h, struct exchange *x, const struct stream_request *req,
     const struct stream_place *place)
 {
-	struct json_form form = {.cursor = place->cursor,
-	    .gone_floor = place->gone_floor,
-	    .resync = place->resync};
+	struct json_form form = {
+	    .cursor = place->cursor, .resync = place->resync};
 	struct answer a = ANSWER_INIT;
 	struct stream *s = NULL;
 	enum err e = json_form_fill(&form, h, &req->sel, &a);
