@@ -35,7 +35,8 @@ cors_add(struct buf *headers, const char *allowed, const char *origin)
 	if (is_allowed(allowed, origin))
 		buf_addf(headers,
 		    "Access-Control-Allow-Origin: %s\r\n"
-		    "Access-Control-Allow-Credentials: true\r\n",
+		    "Access-Control-Allow-Credentials: true\r\n"
+		    "Access-Control-Expose-Headers: Retry-After\r\n",
 		    origin);
 }
 

@@ -236,6 +236,7 @@ def test_preflight(crossed):
     } == {
         "access-control-allow-origin": ORIGIN,
         "access-control-allow-credentials": "true",
+        "access-control-expose-headers": "Retry-After",
         "access-control-allow-methods": "GET, HEAD, OPTIONS",
         "access-control-allow-headers":
             "Authorization, Cache-Control, Content-Type, Last-Event-ID",

@@ -81,6 +81,12 @@ def test_cors_allowed_origin(crossed):
         assert answer.headers["access-control-allow-credentials"] == "true"
 
 
+def test_cors_retry_after(crossed):
+    """Without it a script of another origin finds the field empty."""
+    for answer in cors_answers(crossed, ORIGIN):
+        assert answer.headers["access-control-expose-headers"] == "Retry-After"
+
+
 def test_cors_other_origin(crossed):
     for answer in cors_answers(crossed, "https://evil.example"):
         assert not [n for n in answer.headers if n.startswith("access-")]
