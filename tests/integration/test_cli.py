@@ -11,8 +11,8 @@ import urllib.parse
 import pytest
 from harness.process import read_text
 from harness.publish import RUNPOD, fixture, sign
-from harness.site import BIN, SECRET, run, source_root
-from harness.wait import until
+from harness.site import BIN, SECRET, program, run, source_root
+from harness.wait import patience, until
 
 PROGRAMS = ["jobwire", "jobwire-events", "jobwire-webhook"]
 COMPLETED = fixture("runpod-completed.json")
