@@ -159,6 +159,8 @@ finish_batch(struct committer *c, struct queue_list *batch, enum err e)
 		c->stats.items += e == OK;
 		item->on_done(item);
 	}
+	if (c->cfg.on_batch != NULL)
+		c->cfg.on_batch(c->cfg.arg);
 }
 
 /* Moves items to the empty batch as long as they do not weigh too much. */

@@ -56,9 +56,20 @@ on_committed(struct commit_item *item)
 	struct hook_call *c =
 	    (struct hook_call *)(void *)((char *)item -
 					 offsetof(struct hook_call, commit));
+	struct webhook_api *api = c->carrier;
 
 	call_conclude(c);
-	hand_back(c);
+	(void)queue_push(&api->done, &c->link);
+}
+
+/* Not at each call: the loop would begin to answer the first one, in the
+ * writer's place. */
+static void
+on_batch(void *arg)
+{
+	struct webhook_api *api = arg;
+
+	loop_wake(api->loop);
 }
 
 static void
@@ -77,7 +88,8 @@ work_on(struct webhook_api *api, struct hook_call *c)
 	c->commit.on_done = on_committed;
 	if (!committer_push(api->committer, &c->commit)) {
 		c->commit.result = ERR_BUSY;
-		on_committed(&c->commit);
+		call_conclude(c);
+		hand_back(c);
 	}
 }
 
@@ -224,7 +236,12 @@ static enum err
 start_threads(struct webhook_api *api, struct db_fault *fault)
 {
 	struct committer_config commit = {
-	    api->cfg.db_path, api->cfg.busy_ms, QUEUE_MAX};
+	    .db_path = api->cfg.db_path,
+	    .busy_ms = api->cfg.busy_ms,
+	    .queue_max = QUEUE_MAX,
+	    .on_batch = on_batch,
+	    .arg = api,
+	};
 	enum err e = committer_start(&commit, &api->committer, fault);
 
 	if (e != OK)

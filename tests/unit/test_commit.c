@@ -84,7 +84,8 @@ set_up(void **state)
 static struct committer *
 start(const struct site *s, size_t queue_max)
 {
-	const struct committer_config cfg = {s->path, BUSY_MS, queue_max};
+	const struct committer_config cfg = {
+	    .db_path = s->path, .busy_ms = BUSY_MS, .queue_max = queue_max};
 	struct committer *c = NULL;
 
 	assert_int_equal(committer_start(&cfg, &c, NULL), OK);
