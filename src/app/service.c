@@ -21,8 +21,8 @@
 
 enum {
 	JANITOR_INTERVAL_MS = 1000,
-	WAL_LIMIT_BYTES = 8 << 20, /* a checkpoint of this size takes about
-				      10 ms, and writers wait for it */
+	WAL_LIMIT_BYTES = 40 << 20, /* more than the webhook writer's own, or
+				       both would want the lock at once */
 	/* Without another connection open, whoever opens the database reads
 	 * the WAL whole: so does each CGI process. */
 	CGI_WAL_LIMIT_BYTES = 1 << 20,

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "io/bell.h"
+#include "store/janitor.h"
 
 /* Items per transaction: some ms of work. The benchmark compares it with 1. */
 #ifndef COMMIT_BATCH_MAX
@@ -20,7 +21,9 @@
 #endif
 
 enum {
-	BATCH_WEIGHT = 8 << 20, /* bytes, so that no reader waits for long */
+	BATCH_WEIGHT = 8 << 20,	 /* bytes, so that no reader waits for long */
+	CHECKPOINT_BUSY_MS = 50, /* for readers; deliveries wait meanwhile */
+	CHECKPOINT_PAUSE_US = 1000000, /* after one that failed */
 };
 
 struct committer {
@@ -29,6 +32,7 @@ struct committer {
 	pthread_t thread;
 	struct db *db; /* the thread's; NULL while the database is missing */
 	struct bell bell;
+	int64_t next_checkpoint_us; /* not before */
 	struct commit_stats stats;
 };
 
@@ -163,6 +167,27 @@ finish_batch(struct committer *c, struct queue_list *batch, enum err e)
 		c->cfg.on_batch(c->cfg.arg);
 }
 
+/*
+ * By the one who fills the WAL: a janitor hardly gets the lock of a writer that
+ * never rests, and meanwhile the WAL grows. Why it fails is for the janitor to
+ * say, which meets the same.
+ */
+static void
+checkpoint(struct committer *c)
+{
+	struct janitor_stats stats = {0};
+	int64_t now_us = clock_mono_us();
+	enum err e;
+
+	if (c->db == NULL || now_us < c->next_checkpoint_us)
+		return;
+	db_set_busy(c->db, CHECKPOINT_BUSY_MS);
+	e = janitor_checkpoint(c->db, c->cfg.wal_limit_bytes, false, &stats);
+	db_set_busy(c->db, c->cfg.busy_ms);
+	if (e != OK)
+		c->next_checkpoint_us = now_us + CHECKPOINT_PAUSE_US;
+}
+
 /* Moves items to the empty batch as long as they do not weigh too much. */
 static void
 cut_batch(struct queue_list *waiting, struct queue_list *batch)
@@ -198,6 +223,7 @@ run(void *arg)
 		if (e == OK)
 			bell_ring(&c->bell);
 		finish_batch(c, &batch, e);
+		checkpoint(c);
 	}
 	return NULL;
 }

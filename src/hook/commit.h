@@ -56,6 +56,8 @@ struct committer_config {
 	const char *db_path; /* borrowed for its life */
 	int busy_ms;	     /* how long to wait for other writers */
 	size_t queue_max;    /* items that may wait */
+	/* Checkpoints when the WAL is filled beyond it. */
+	int64_t wal_limit_bytes;
 	/* After the on_done of all items of a batch, on the writer's thread;
 	 * may be NULL. */
 	void (*on_batch)(void *arg);

@@ -21,6 +21,9 @@
 
 enum {
 	QUEUE_MAX = 4096, /* calls in flight; more are answered 503 */
+	/* A checkpoint holds up who waits then. After so much, of 32
+	 * connections, it is less than one call in a hundred. */
+	WAL_LIMIT_BYTES = 32 << 20,
 };
 
 struct webhook_api {
@@ -239,6 +242,7 @@ start_threads(struct webhook_api *api, struct db_fault *fault)
 	    .db_path = api->cfg.db_path,
 	    .busy_ms = api->cfg.busy_ms,
 	    .queue_max = QUEUE_MAX,
+	    .wal_limit_bytes = WAL_LIMIT_BYTES,
 	    .on_batch = on_batch,
 	    .arg = api,
 	};

@@ -284,6 +284,12 @@ db_be_lazy(struct db *db)
 }
 
 void
+db_set_busy(struct db *db, int busy_ms)
+{
+	db->busy_ms = busy_ms;
+}
+
+void
 db_limit_memory(int64_t bytes)
 {
 	(void)sqlite3_soft_heap_limit64(bytes);

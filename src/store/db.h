@@ -57,6 +57,9 @@ CHECK_RESULT enum err db_be_lazy(struct db *db);
  * pages; each keeps up to 2 MiB otherwise. Call once, before db_open(). */
 void db_limit_memory(int64_t bytes);
 
+/* From now on this connection waits up to busy_ms for locks. */
+void db_set_busy(struct db *db, int busy_ms);
+
 /* Accepts NULL and half-opened ones. */
 void db_close(struct db **db);
 

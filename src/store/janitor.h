@@ -10,8 +10,9 @@
  * All jobwire connections have autocheckpoint off and do not checkpoint on
  * close: SQLite before 3.51.3 can lose a WAL reset that races with a PASSIVE
  * checkpoint (facts: https://sqlite.org/wal.html, section 11), and only
- * PASSIVE reads the WAL header without the write lock. The janitor checkpoints
- * with RESTART (TRUNCATE when all is quiet), which take the lock first.
+ * PASSIVE reads the WAL header without the write lock. The janitor, and a writer
+ * of many events itself, checkpoint with RESTART (the janitor with TRUNCATE when
+ * all is quiet), which take the lock first.
  */
 #ifndef JOBWIRE_JANITOR_H
 #define JOBWIRE_JANITOR_H

@@ -2,6 +2,7 @@
 /* hook/commit.c: what is in a transaction, and what becomes of who. */
 #include "hook/commit.h"
 
+#include <sys/stat.h>
 #include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,7 +16,12 @@
 
 #include "store_site.h"
 
-enum { ITEMS = 300, WAIT_S = 20 };
+enum {
+	ITEMS = 300,
+	FEW = 20,
+	WAIT_S = 20,
+	ENDLESS_MS = 10 * WAIT_S * 1000,
+};
 
 /* Writes an event of its name, then says what it was told to. */
 struct thing {
@@ -82,14 +88,23 @@ set_up(void **state)
 }
 
 static struct committer *
-start(const struct site *s, size_t queue_max)
+start_patient(const struct site *s, size_t queue_max, int busy_ms)
 {
-	const struct committer_config cfg = {
-	    .db_path = s->path, .busy_ms = BUSY_MS, .queue_max = queue_max};
+	/* Checkpoints after each batch. */
+	const struct committer_config cfg = {.db_path = s->path,
+	    .busy_ms = busy_ms,
+	    .queue_max = queue_max,
+	    .wal_limit_bytes = 0};
 	struct committer *c = NULL;
 
 	assert_int_equal(committer_start(&cfg, &c, NULL), OK);
 	return c;
+}
+
+static struct committer *
+start(const struct site *s, size_t queue_max)
+{
+	return start_patient(s, queue_max, BUSY_MS);
 }
 
 static void
@@ -336,6 +351,55 @@ test_stop_commits_what_is_queued(void **state)
 	assert_int_equal(raw_int(s, "SELECT count(*) FROM job_events"), ITEMS);
 }
 
+static off_t
+wal_size(const struct site *s)
+{
+	struct stat file;
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s-wal", s->path);
+	assert_int_equal(stat(path, &file), 0);
+	return file.st_size;
+}
+
+static void
+push_one_by_one(struct committer *c)
+{
+	for (size_t i = 0; i < FEW; i++) {
+		push(c, &things[i]);
+		wait_done(1);
+	}
+}
+
+static void
+test_wal_is_begun_anew(void **state)
+{
+	struct site *s = *state;
+	struct committer *c = start(s, 1);
+	off_t size;
+
+	push(c, &things[FEW]);
+	wait_done(1);
+	size = wal_size(s);
+	push_one_by_one(c);
+	assert_true(wal_size(s) < 2 * size);
+	committer_stop(&c);
+}
+
+/* Deliveries do not wait for it as long as for a writer. */
+static void
+test_reader_that_stays(void **state)
+{
+	struct site *s = *state;
+	struct committer *c = start_patient(s, 1, ENDLESS_MS);
+
+	raw(s, "BEGIN; SELECT count(*) FROM jobs");
+	push_one_by_one(c);
+	assert_results(FEW - 1, OK);
+	raw(s, "COMMIT");
+	committer_stop(&c);
+}
+
 static void
 test_alone(void **state)
 {
@@ -369,6 +433,8 @@ main(void)
 	    TEST(test_replaced),
 	    TEST(test_full_queue),
 	    TEST(test_stop_commits_what_is_queued),
+	    TEST(test_wal_is_begun_anew),
+	    TEST(test_reader_that_stays),
 	    TEST(test_alone),
 	};
 
