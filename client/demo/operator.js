@@ -174,7 +174,7 @@ function watch(job) {
     onEvent({ type, jobId, data }) {
       const said = SAID.filter((key) => data[key] !== undefined).map((key) => `${key}: ${data[key]}`);
       const time = new Date().toLocaleTimeString([], { hour12: false });
-      const id = make("code", { textContent: jobId.length > 12 ? `${jobId.slice(0, 8)}…` : jobId, title: jobId });
+      const id = make("code", { textContent: jobId, title: jobId });
       const what = make("td", {}, make("strong", {}, type), " ", make("span", {}, said.join(", ")));
       element("events").prepend(make("tr", {}, cell(time), make("td", {}, id), what));
       if (element("events").childElementCount > SHOWN_EVENTS) element("events").lastElementChild.remove();

@@ -148,6 +148,8 @@ test("both pages are fit for assistive technology, phones and the dark", async (
           await page.screenshot({ path: join(process.env.JOBWIRE_SHOTS, `${what}.png`), fullPage: true });
         const width = await page.evaluate(() => document.documentElement.scrollWidth);
         assert.ok(width <= size.width, `${what} is ${width} wide`);
+        const cut = await page.$$eval(".scrolls", (all) => all.filter((one) => one.scrollWidth > one.clientWidth).length);
+        assert.equal(cut, 0, `${what} has tables that are wider than it`);
       }
       const { violations } = await page.evaluate(() => window.axe.run());
       const found = violations.map(({ impact, id, nodes }) => `${impact} ${id}: ${nodes.map(({ html }) => html)}`);
