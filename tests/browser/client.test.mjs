@@ -208,21 +208,6 @@ describe("several tabs", () => {
       assert.deepEqual(tab.lines, []);
     }
   });
-
-  test("a tab whose leader hangs takes over", async () => {
-    const job = newJob();
-    const leader = await follow(job);
-    await untilState(leader, "open");
-    const other = await follow(job);
-    await untilState(other, "open");
-    assert.equal(other.requests.length, 0);
-    // Longer than anybody waits; the close of the context ends it.
-    leader.evaluate("for (const end = Date.now() + 60000; Date.now() < end; );").catch(() => {});
-    await until(() => other.requests.length > 0, "the other tab to ask");
-    await publish(job, "completed");
-    await untilState(other, "closed");
-    assert.deepEqual(numbers(await got(other), job), ["completed"]);
-  });
 });
 
 describe("subscriptions", () => {

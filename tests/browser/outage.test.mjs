@@ -6,12 +6,14 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 
-import { Scene, got, stateOf, states, untilCut } from "./scene.mjs";
+import { Scene, got, numbers, stateOf, states, untilCut, untilGot, untilState } from "./scene.mjs";
 import { startBrowser, until } from "./stack.mjs";
 
 const OFFLINE_MS = 40_000;
 const UNAVAILABLE_MS = 10_000;
 const TICKET_MS = 30_000;
+/** Longer than a leader may be silent. */
+const HANG_MS = 30_000;
 
 let browser;
 before(async () => {
@@ -92,6 +94,28 @@ describe("each event arrives once, and the completion too,", { concurrency: true
       },
     );
     assert.ok((await states(tabs[1])).includes("waiting 503"), "the other tab was told, too");
+  });
+
+  scene("in both tabs, when the leader hangs and comes back", async (scene) => {
+    const job = scene.newJob();
+    const leader = await scene.follow(job);
+    await untilState(leader, "open");
+    const other = await scene.follow(job);
+    await untilState(other, "open");
+    assert.equal(other.requests.length, 0);
+    const hang = leader.evaluate((end) => {
+      while (Date.now() < end);
+    }, Date.now() + HANG_MS);
+    await until(() => other.requests.length > 0, "the other tab to ask");
+    await scene.publish(job, "processing", { n: 1 });
+    await untilGot(other, 1);
+    await hang;
+    await scene.publish(job, "completed");
+    for (const tab of [leader, other]) {
+      await untilState(tab, "closed");
+      assert.deepEqual(numbers(await got(tab), job), [1, "completed"]);
+      assert.deepEqual(tab.lines, []);
+    }
   });
 
   scene(
