@@ -12,6 +12,7 @@ class Lighttpd(WebServer):
 
     name = "lighttpd"
     user = ordinary_user()
+    good_statuses = {0, 1}  # 1 where a connection was not closed yet
 
     def __init__(self, site, *options):
         super().__init__(site, *options)

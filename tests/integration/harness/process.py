@@ -44,6 +44,7 @@ class Process:
             )
         self.pid = self.child.pid
         self.is_expected_dead = False
+        self.good_statuses = {0}  # with which it may end on SIGTERM
 
     def is_alive(self):
         """False once it has ended."""

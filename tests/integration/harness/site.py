@@ -315,7 +315,7 @@ class Site:
             if isinstance(process, Server):
                 process.check_idle()
             status = process.terminate()
-            if status != 0:
+            if status not in process.good_statuses:
                 faults.append(f"{process.name} ended with {status} on SIGTERM")
         except AssertionError as fault:
             faults.append(str(fault))
