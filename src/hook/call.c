@@ -15,6 +15,7 @@
 #include "auth/publish.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "web/body.h"
 #include "web/jtext.h"
 #include "web/sse.h"
 
@@ -57,12 +58,22 @@ write_call(struct commit_item *item, struct db *db)
 	return c->route->write(c, db);
 }
 
+static bool
+refuse_body(struct hook_call *c)
+{
+	body_refuse(c->request->body_error, &c->answer);
+	c->outcome = c->answer.status < 500 ? CALL_REFUSED : CALL_FAILED;
+	return false;
+}
+
 bool
 call_prepare(struct hook_call *c, const struct hook_keys *keys, int64_t now_s)
 {
 	c->keys = keys;
 	c->now_s = now_s;
 	c->commit.write = write_call;
+	if (c->request->body_error != OK)
+		return refuse_body(c);
 	c->route = hook_find_route(c);
 	return c->route != NULL && c->route->prepare(c);
 }
@@ -130,12 +141,11 @@ call_answer(struct hook_call **call)
 }
 
 void
-call_answer_full(struct exchange *x, const char *code)
+call_answer_memory(struct exchange *x)
 {
 	struct answer a = ANSWER_INIT;
 
-	answer_error(&a, 503, code, "The server is overloaded; send it again.");
-	answer_header(&a, "Retry-After", "2");
+	body_refuse(ERR_NOMEM, &a);
 	x->ops->answer(x, &a);
 	answer_done(&a);
 }

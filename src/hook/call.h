@@ -116,8 +116,8 @@ void call_set_id(struct hook_call *c, uint32_t run_id, uint64_t number);
  * fields, and frees it. */
 void call_answer(struct hook_call **c);
 
-/* Answers a request for which no call can be made now. */
-void call_answer_full(struct exchange *x, const char *code);
+/* Answers a request for which there is no memory to make a call. */
+void call_answer_memory(struct exchange *x);
 
 /* --- for the routes ------------------------------------------------------- */
 

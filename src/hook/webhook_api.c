@@ -152,7 +152,7 @@ webhook_api_request(void *arg, struct exchange *x)
 
 	if (c == NULL) {
 		api->outcomes[CALL_FAILED]++;
-		call_answer_full(x, "out_of_memory");
+		call_answer_memory(x);
 		return;
 	}
 	c->carrier = api;
@@ -160,9 +160,10 @@ webhook_api_request(void *arg, struct exchange *x)
 	c->began_us = clock_mono_us();
 	call_set_id(c, api->run_id, ++api->n_calls);
 	if (!queue_push(&api->work, &c->link)) {
-		call_free(&c);
+		(void)call_refuse(c, 503, "overloaded",
+		    "The server is overloaded; send it again.");
 		api->outcomes[CALL_FAILED]++;
-		call_answer_full(x, "overloaded");
+		call_answer(&c);
 	}
 }
 
@@ -180,19 +181,6 @@ webhook_api_set_keys(struct webhook_api *api, struct hook_keys *keys)
 	api->said_secret = false;
 }
 
-/* With those whose body the transport did not let in. */
-static uint64_t
-count_calls(const struct webhook_api *api, size_t outcome)
-{
-	uint64_t n = api->outcomes[outcome];
-
-	if (outcome == CALL_REFUSED)
-		n += api->cfg.transport->bodies_refused;
-	if (outcome == CALL_FAILED)
-		n += api->cfg.transport->bodies_failed;
-	return n;
-}
-
 static void
 format_metrics(void *arg, struct buf *out)
 {
@@ -205,7 +193,7 @@ format_metrics(void *arg, struct buf *out)
 	for (size_t i = 0; i < CALL_OUTCOMES; i++)
 		buf_addf(out,
 		    "jobwire_calls_total{outcome=\"%s\"} %" PRIu64 "\n",
-		    call_outcome_names[i], count_calls(api, i));
+		    call_outcome_names[i], (uint64_t)api->outcomes[i]);
 	metric_add(
 	    out, "commits_total", "counter", "Transactions.", s->commits);
 	metric_add(out, "commit_items_total", "counter",

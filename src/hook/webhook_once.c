@@ -58,7 +58,7 @@ webhook_once_request(void *once, struct exchange *x)
 	struct hook_call *c = call_new(x->request, &hook);
 
 	if (c == NULL) {
-		call_answer_full(x, "out_of_memory");
+		call_answer_memory(x);
 		return;
 	}
 	c->x = x;

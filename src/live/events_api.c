@@ -15,6 +15,7 @@
 #include "live/stream.h"
 #include "store/jobs.h"
 #include "web/accept.h"
+#include "web/body.h"
 #include "web/cors.h"
 #include "web/jtext.h"
 #include "web/query.h"
@@ -51,6 +52,15 @@ refuse(struct call *c, int status, const char *code, const char *message)
 	answer_error(&a, status, code, message);
 	if (status == 405)
 		answer_header(&a, "Allow", METHODS);
+	reply(c, &a);
+}
+
+static void
+refuse_body(struct call *c)
+{
+	struct answer a = ANSWER_INIT;
+
+	body_refuse(c->r->body_error, &a);
 	reply(c, &a);
 }
 
@@ -454,6 +464,10 @@ events_api_request(struct events_api *api, struct exchange *x)
 	const struct route *route = find_route(c.r->route, &path_id);
 	bool wants_json;
 
+	if (c.r->body_error != OK) {
+		refuse_body(&c);
+		return;
+	}
 	if (route == NULL) {
 		refuse(&c, 404, "not_found", "There is nothing at this path.");
 		return;

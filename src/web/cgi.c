@@ -214,19 +214,10 @@ on_out_ready(struct io *io, unsigned ready)
 static void
 cgi_hand_over(struct cgi *c)
 {
-	struct answer refusal = ANSWER_INIT;
-	enum err e;
-
 	io_remove(c->loop, &c->in);
 	timer_cancel(c->loop, &c->deadline);
 	c->state = HELD;
-	e = body_finish(&c->body, &c->request.body);
-	if (e != OK) {
-		body_refuse(e, &refusal);
-		op_answer(&c->x, &refusal);
-		answer_done(&refusal);
-		return;
-	}
+	c->request.body_error = body_finish(&c->body, &c->request.body);
 	c->request.is_body_mapped = body_is_mapped(&c->body);
 	c->x.request = &c->request;
 	c->cfg.stats->requests++;

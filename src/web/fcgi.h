@@ -29,9 +29,7 @@ struct fcgi_stats {
 	_Atomic uint64_t
 	    timed_out;	       /* what took too long: heads, bodies, answers */
 	_Atomic uint64_t open; /* connections now */
-	_Atomic uint64_t body_bytes;	 /* of all bodies that are held now */
-	_Atomic uint64_t bodies_refused; /* too long, answered 413 */
-	_Atomic uint64_t bodies_failed;	 /* no room for them, answered 5xx */
+	_Atomic uint64_t body_bytes; /* of all bodies that are held now */
 };
 
 struct fcgi_config {

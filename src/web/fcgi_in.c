@@ -20,22 +20,11 @@ static void
 conn_hand_over(struct fcgi_conn *c)
 {
 	struct fcgi_server *s = c->server;
-	struct answer refusal = ANSWER_INIT;
-	enum err e;
 
 	timer_cancel(s->loop, &c->deadline);
 	c->state = HELD;
-	e = body_finish(&c->in->body, &c->in->request.body);
-	if (e != OK) {
-		body_refuse(e, &refusal);
-		if (refusal.status < 500)
-			s->cfg.stats->bodies_refused++;
-		else
-			s->cfg.stats->bodies_failed++;
-		c->x.ops->answer(&c->x, &refusal);
-		answer_done(&refusal);
-		return;
-	}
+	c->in->request.body_error =
+	    body_finish(&c->in->body, &c->in->request.body);
 	c->in->request.is_body_mapped = body_is_mapped(&c->in->body);
 	c->x.request = &c->in->request;
 	s->cfg.stats->requests++;

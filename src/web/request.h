@@ -30,9 +30,12 @@ struct request {
 	const char *remote_user;
 	const char *remote_addr;
 	struct span variables; /* all of them: NAME=value, each terminated */
-	struct span body;      /* set by the transport; borrowed from it */
-	bool is_body_mapped;   /* for body_rest() */
-	char *block;	       /* owned: all the strings */
+	/* Set by the transport; borrowed from it. Empty with body_error, which
+	 * body_refuse() puts into words. */
+	struct span body;
+	enum err body_error; /* OK, or why the body was not let in */
+	bool is_body_mapped; /* for body_rest() */
+	char *block;	     /* owned: all the strings */
 };
 
 /*
