@@ -21,9 +21,11 @@
 #endif
 
 enum {
-	BATCH_WEIGHT = 8 << 20,	 /* bytes, so that no reader waits for long */
-	CHECKPOINT_BUSY_MS = 50, /* for readers; deliveries wait meanwhile */
-	CHECKPOINT_PAUSE_US = 1000000, /* after one that failed */
+	BATCH_WEIGHT = 8 << 20, /* bytes, so that no reader waits for long */
+	/* As the janitor: without the lock in this time SQLite would do a
+	 * PASSIVE one. A reader that stays costs as much; so, not soon again. */
+	CHECKPOINT_BUSY_MS = 500,
+	CHECKPOINT_PAUSE_US = 10000000,
 };
 
 struct committer {
