@@ -165,8 +165,6 @@ finish_batch(struct committer *c, struct queue_list *batch, enum err e)
 		c->stats.items += e == OK;
 		item->on_done(item);
 	}
-	if (c->cfg.on_batch != NULL)
-		c->cfg.on_batch(c->cfg.arg);
 }
 
 /*

@@ -58,10 +58,6 @@ struct committer_config {
 	size_t queue_max;    /* items that may wait */
 	/* Checkpoints when the WAL is filled beyond it. */
 	int64_t wal_limit_bytes;
-	/* After the on_done of all items of a batch, on the writer's thread;
-	 * may be NULL. */
-	void (*on_batch)(void *arg);
-	void *arg;
 };
 
 /* Opens the database and starts the thread. Returns owned (committer_stop).

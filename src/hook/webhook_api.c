@@ -59,20 +59,9 @@ on_committed(struct commit_item *item)
 	struct hook_call *c =
 	    (struct hook_call *)(void *)((char *)item -
 					 offsetof(struct hook_call, commit));
-	struct webhook_api *api = c->carrier;
 
 	call_conclude(c);
-	(void)queue_push(&api->done, &c->link);
-}
-
-/* Not at each call: the loop would begin to answer the first one, in the
- * writer's place. */
-static void
-on_batch(void *arg)
-{
-	struct webhook_api *api = arg;
-
-	loop_wake(api->loop);
+	hand_back(c);
 }
 
 static void
@@ -91,8 +80,7 @@ work_on(struct webhook_api *api, struct hook_call *c)
 	c->commit.on_done = on_committed;
 	if (!committer_push(api->committer, &c->commit)) {
 		c->commit.result = ERR_BUSY;
-		call_conclude(c);
-		hand_back(c);
+		on_committed(&c->commit);
 	}
 }
 
@@ -231,8 +219,6 @@ start_threads(struct webhook_api *api, struct db_fault *fault)
 	    .busy_ms = api->cfg.busy_ms,
 	    .queue_max = QUEUE_MAX,
 	    .wal_limit_bytes = WAL_LIMIT_BYTES,
-	    .on_batch = on_batch,
-	    .arg = api,
 	};
 	enum err e = committer_start(&commit, &api->committer, fault);
 
