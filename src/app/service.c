@@ -21,7 +21,7 @@
 
 enum {
 	JANITOR_INTERVAL_MS = 1000,
-	WAL_LIMIT_BYTES = 40 << 20, /* more than the webhook writer's own, or
+	WAL_LIMIT_BYTES = 10 << 20, /* more than the webhook writer's own, or
 				       both would want the lock at once */
 	/* Without another connection open, whoever opens the database reads
 	 * the WAL whole: so does each CGI process. */

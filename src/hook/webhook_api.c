@@ -21,9 +21,9 @@
 
 enum {
 	QUEUE_MAX = 4096, /* calls in flight; more are answered 503 */
-	/* A checkpoint holds up who waits then. After so much, of 32
-	 * connections, it is less than one call in a hundred. */
-	WAL_LIMIT_BYTES = 32 << 20,
+	/* A checkpoint of this size takes some ms, which deliveries wait. A
+	 * larger WAL is what a nearly full disk has no room for. */
+	WAL_LIMIT_BYTES = 8 << 20,
 };
 
 struct webhook_api {
