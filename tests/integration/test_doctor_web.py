@@ -14,7 +14,7 @@ from harness.wait import free_port, patience
 
 JWT_KEY = "jwt-key-0123456789abcdef0123456789abcdef"
 
-GAP = f"{patience(500):.0f}ms"
+GAP = f"{patience(200):.0f}ms"
 
 
 def ask(front, *arguments):
