@@ -22,10 +22,12 @@
 
 /* Written and read by any thread. */
 struct access_stats {
-	_Atomic uint64_t tickets_refused; /* for having max_tickets already */
-	_Atomic uint64_t failures;	  /* credentials that were no good */
-	_Atomic uint64_t
-	    limited; /* requests turned away unread, after too many */
+	/* For having max_tickets already. */
+	_Atomic uint64_t tickets_refused;
+	/* Credentials that were no good. */
+	_Atomic uint64_t failures;
+	/* Requests turned away unread, after too many of these. */
+	_Atomic uint64_t limited;
 };
 
 /* What decisions need; one per process. Several threads may share it, but only
@@ -42,8 +44,8 @@ struct guard {
 
 /*
  * Takes what it needs from the settings, whose strings it borrows for its
- * life, as it does limit (NULL: none) and stats, and loads keys. Errors as jwt_new(), with *message. guard_done() in any
- * case. Blocks on key files.
+ * life, as it does limit (NULL: none) and stats, and loads keys. Errors as
+ * jwt_new(), with *message. guard_done() in any case. Blocks on key files.
  */
 CHECK_RESULT enum err guard_init(struct guard *g, const struct settings *s,
     struct limit *limit, struct access_stats *stats, struct buf *message);

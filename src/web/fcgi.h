@@ -26,9 +26,9 @@ struct fcgi_stats {
 	_Atomic uint64_t accepted; /* connections */
 	_Atomic uint64_t requests; /* whole requests handed to on_request */
 	_Atomic uint64_t refused;  /* heads that were not let in */
-	_Atomic uint64_t
-	    timed_out;	       /* what took too long: heads, bodies, answers */
-	_Atomic uint64_t open; /* connections now */
+	/* Heads, bodies and answers that took too long. */
+	_Atomic uint64_t timed_out;
+	_Atomic uint64_t open;	     /* connections now */
 	_Atomic uint64_t body_bytes; /* of all bodies that are held now */
 };
 

@@ -7,6 +7,7 @@
 #ifndef JOBWIRE_STORE_SITE_H
 #define JOBWIRE_STORE_SITE_H
 
+#include <sys/stat.h>
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -127,6 +128,17 @@ static inline long long
 raw_int(struct site *s, const char *sql)
 {
 	return atoll(raw_text(s, sql));
+}
+
+static inline off_t
+wal_size(const struct site *s)
+{
+	struct stat file;
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s-wal", s->path);
+	assert_int_equal(stat(path, &file), 0);
+	return file.st_size;
 }
 
 /* n events of that type for the job, in one transaction. */

@@ -2,7 +2,6 @@
 /* hook/commit.c: what is in a transaction, and what becomes of who. */
 #include "hook/commit.h"
 
-#include <sys/stat.h>
 #include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -349,17 +348,6 @@ test_stop_commits_what_is_queued(void **state)
 	committer_stop(&c);
 	assert_results(ITEMS - 1, OK);
 	assert_int_equal(raw_int(s, "SELECT count(*) FROM job_events"), ITEMS);
-}
-
-static off_t
-wal_size(const struct site *s)
-{
-	struct stat file;
-	char path[256];
-
-	snprintf(path, sizeof(path), "%s-wal", s->path);
-	assert_int_equal(stat(path, &file), 0);
-	return file.st_size;
 }
 
 static void

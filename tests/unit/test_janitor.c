@@ -3,7 +3,6 @@
 #include "store/janitor.h"
 
 #include <sys/file.h>
-#include <sys/stat.h>
 
 #include <fcntl.h>
 #include <semaphore.h>
@@ -242,17 +241,6 @@ test_prune_while_locked(void **state)
 }
 
 /* --- checkpoints ---------------------------------------------------------- */
-
-static off_t
-wal_size(const struct site *s)
-{
-	struct stat file;
-	char path[256];
-
-	snprintf(path, sizeof(path), "%s-wal", s->path);
-	assert_int_equal(stat(path, &file), 0);
-	return file.st_size;
-}
 
 static void
 test_checkpoint_restarts_the_wal(void **state)
