@@ -166,7 +166,7 @@ open_file(struct db *db, enum db_mode mode)
 static enum err
 read_identity(struct db *db, enum db_mode mode)
 {
-	const char *epoch;
+	const char *epoch = NULL;
 	sqlite3_stmt *st = NULL;
 	struct stat file;
 	bool has_row = false;
@@ -180,9 +180,9 @@ read_identity(struct db *db, enum db_mode mode)
 		return e;
 	stmt_bind_text(db, st, 1, "epoch");
 	e = stmt_step(db, st, &has_row);
+	if (e == OK && has_row)
+		e = stmt_column_text(db, st, 0, &epoch);
 	if (e == OK) {
-		epoch =
-		    has_row ? (const char *)sqlite3_column_text(st, 0) : NULL;
 		if (epoch != NULL && strlen(epoch) == DB_EPOCH_SIZE - 1)
 			memcpy(db->epoch, epoch, DB_EPOCH_SIZE);
 		else

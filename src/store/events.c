@@ -42,18 +42,12 @@ cursor_start(struct db *db, struct cursor *c, unsigned id, const char *name,
 	return cursor_step(db, c);
 }
 
+/* A foreign writer that switches the checks off can store a NUL. A name must not
+ * be read as the part before it: then it is nobody's. */
 static const char *
-column(sqlite3_stmt *st, int i)
+whole_name(sqlite3_stmt *st, int i, const char *name)
 {
-	return (const char *)sqlite3_column_text(st, i);
-}
-
-static bool
-has_nul(sqlite3_stmt *st, int i)
-{
-	const char *s = column(st, i);
-
-	return s != NULL && strlen(s) != (size_t)sqlite3_column_bytes(st, i);
+	return strlen(name) == (size_t)sqlite3_column_bytes(st, i) ? name : "";
 }
 
 static enum err
@@ -62,27 +56,22 @@ emit(struct db *db, const struct cursor *c, event_row_fn *on_row, void *arg,
 {
 	struct event_row row = {
 	    .id = c->id,
-	    .job_id = column(c->st, 1),
-	    .type = column(c->st, 2),
-	    .data.p = column(c->st, 3),
-	    .status = column(c->st, 4),
-	    .restore_id = column(c->st, 5),
-	    .owner = column(c->st, 6),
-	    .created_at = column(c->st, 7),
 	    .floor = sqlite3_column_int64(c->st, 8),
 	};
+	const char **const texts[] = {&row.job_id, &row.type, &row.data.p,
+	    &row.status, &row.restore_id, &row.owner, &row.created_at};
+	enum err e = OK;
 
-	/* The schema has these as NOT NULL; of the others only the code tells
-	 * NULL from no memory. */
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if ((e = stmt_column_text(db, c->st, 1 + (int)i, texts[i])) !=
+		    OK)
+			return e;
+	/* The schema has these as NOT NULL. */
 	if (row.job_id == NULL || row.type == NULL || row.status == NULL ||
-	    row.created_at == NULL || sqlite3_errcode(db->h) == SQLITE_NOMEM)
-		return stmt_failed(db, SQLITE_NOMEM);
-	/* A foreign writer that switches the checks off can store a NUL. A name
-	 * must not be read as the part before it: then it is nobody's. */
-	if (has_nul(c->st, 1))
-		row.job_id = "";
-	if (has_nul(c->st, 2))
-		row.type = "";
+	    row.created_at == NULL)
+		return stmt_failed(db, SQLITE_CORRUPT);
+	row.job_id = whole_name(c->st, 1, row.job_id);
+	row.type = whole_name(c->st, 2, row.type);
 	row.data.n = (size_t)sqlite3_column_bytes(c->st, 3);
 	*ret_go_on = on_row(arg, &row);
 	return OK;

@@ -47,8 +47,9 @@ intake_find_key(struct db *db, const char *key, struct intake_key *ret)
 	e = stmt_step(db, st, &has_row);
 	if (e == OK && !has_row)
 		e = ERR_NOENT;
+	if (e == OK)
+		e = stmt_column_text(db, st, 0, &request);
 	if (e == OK) {
-		request = (const char *)sqlite3_column_text(st, 0);
 		snprintf(ret->request, sizeof(ret->request), "%s",
 		    request != NULL ? request : "");
 		ret->first_id = sqlite3_column_int64(st, 1);

@@ -78,7 +78,7 @@ enum err
 jobs_state(struct db *db, const char *job_id, char ret[JOB_STATE_SIZE])
 {
 	sqlite3_stmt *st = NULL;
-	const char *state = "";
+	const char *state = NULL;
 	bool has_row = false;
 	enum err e;
 
@@ -87,11 +87,9 @@ jobs_state(struct db *db, const char *job_id, char ret[JOB_STATE_SIZE])
 	stmt_bind_text(db, st, 1, job_id);
 	e = stmt_step(db, st, &has_row);
 	if (e == OK && has_row)
-		state = (const char *)sqlite3_column_text(st, 0);
-	if (state == NULL)
-		e = stmt_failed(db, SQLITE_NOMEM);
-	else if (e == OK)
-		snprintf(ret, JOB_STATE_SIZE, "%s", state);
+		e = stmt_column_text(db, st, 0, &state);
+	if (e == OK)
+		snprintf(ret, JOB_STATE_SIZE, "%s", state != NULL ? state : "");
 	stmt_close(st);
 	return e;
 }
@@ -100,6 +98,7 @@ enum err
 jobs_find_external(struct db *db, const char *external_id, struct buf *ret)
 {
 	sqlite3_stmt *st = NULL;
+	const char *job_id = NULL;
 	bool has_row = false;
 	enum err e;
 
@@ -110,7 +109,9 @@ jobs_find_external(struct db *db, const char *external_id, struct buf *ret)
 	if (e == OK && !has_row)
 		e = ERR_NOENT;
 	if (e == OK)
-		buf_add_str(ret, (const char *)sqlite3_column_text(st, 0));
+		e = stmt_column_text(db, st, 0, &job_id);
+	if (e == OK)
+		buf_add_span(ret, span_of(job_id));
 	stmt_close(st);
 	return e == OK && !buf_ok(ret) ? ERR_NOMEM : e;
 }
@@ -139,15 +140,14 @@ jobs_register(struct db *db, const struct job_new *j, bool *ret_new)
 
 /* The column's text to *ret, owned; NULL stays NULL. */
 static bool
-load_text(sqlite3_stmt *st, int i, char **ret)
+load_text(struct db *db, sqlite3_stmt *st, int i, char **ret)
 {
 	const char *s;
 
-	if (sqlite3_column_type(st, i) == SQLITE_NULL)
-		return true;
-	s = (const char *)sqlite3_column_text(st, i);
+	if (stmt_column_text(db, st, i, &s) != OK)
+		return false;
 	*ret = s != NULL ? strdup(s) : NULL;
-	return *ret != NULL;
+	return s == NULL || *ret != NULL;
 }
 
 /* The present row of st. On failure *j is left empty. */
@@ -156,12 +156,15 @@ jobs_load(struct db *db, sqlite3_stmt *st, struct job *ret)
 {
 	struct job j = {.last_event_id = sqlite3_column_int64(st, 8)};
 
-	if (!load_text(st, 0, &j.job_id) || !load_text(st, 1, &j.owner) ||
-	    !load_text(st, 2, &j.external_id) ||
-	    !load_text(st, 3, &j.restore_id) || !load_text(st, 4, &j.state) ||
-	    !load_text(st, 5, &j.progress) ||
-	    !load_text(st, 6, &j.created_at) ||
-	    !load_text(st, 7, &j.updated_at) || !load_text(st, 9, &j.output)) {
+	if (!load_text(db, st, 0, &j.job_id) ||
+	    !load_text(db, st, 1, &j.owner) ||
+	    !load_text(db, st, 2, &j.external_id) ||
+	    !load_text(db, st, 3, &j.restore_id) ||
+	    !load_text(db, st, 4, &j.state) ||
+	    !load_text(db, st, 5, &j.progress) ||
+	    !load_text(db, st, 6, &j.created_at) ||
+	    !load_text(db, st, 7, &j.updated_at) ||
+	    !load_text(db, st, 9, &j.output)) {
 		job_done(&j);
 		return stmt_failed(db, SQLITE_NOMEM);
 	}

@@ -69,23 +69,22 @@ static enum err
 try_wal(struct db *db)
 {
 	sqlite3_stmt *st = NULL;
-	const char *mode;
+	const char *mode = NULL;
 	bool has_row = false;
 	enum err e;
 
 	if ((e = stmt_open(db, STMT_JOURNAL_WAL, &st)) != OK)
 		return e;
 	e = stmt_step(db, st, &has_row);
-	if (e == OK) {
-		mode = (const char *)sqlite3_column_text(st, 0);
-		if (mode == NULL || strcmp(mode, "wal") != 0) {
-			db->fault = (struct db_fault){0};
-			snprintf(db->fault.text, sizeof(db->fault.text),
-			    "%.100s cannot use a write-ahead log; "
-			    "move it to a local file system",
-			    db->path);
-			e = ERR_IO;
-		}
+	if (e == OK && has_row)
+		e = stmt_column_text(db, st, 0, &mode);
+	if (e == OK && (mode == NULL || strcmp(mode, "wal") != 0)) {
+		db->fault = (struct db_fault){0};
+		snprintf(db->fault.text, sizeof(db->fault.text),
+		    "%.100s cannot use a write-ahead log; "
+		    "move it to a local file system",
+		    db->path);
+		e = ERR_IO;
 	}
 	stmt_close(st);
 	return e;

@@ -327,6 +327,21 @@ stmt_run_int(struct db *db, sqlite3_stmt *st, int64_t fallback, int64_t *ret)
 	return e;
 }
 
+/* For SQLite a NULL may be a NULL, or that it has no memory for the text. */
+enum err
+stmt_column_text(struct db *db, sqlite3_stmt *st, int i, const char **ret)
+{
+	const char *text = NULL;
+
+	if (sqlite3_column_type(st, i) != SQLITE_NULL) {
+		text = (const char *)sqlite3_column_text(st, i);
+		if (text == NULL)
+			return stmt_failed(db, SQLITE_NOMEM);
+	}
+	*ret = text;
+	return OK;
+}
+
 enum err
 stmt_do(struct db *db, unsigned id)
 {

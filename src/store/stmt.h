@@ -125,6 +125,11 @@ CHECK_RESULT enum err stmt_run(struct db *db, sqlite3_stmt *st);
 CHECK_RESULT enum err stmt_run_int(
     struct db *db, sqlite3_stmt *st, int64_t fallback, int64_t *ret);
 
+/* Column i, from 0, of the present row as text; NULL where it is NULL. Borrowed
+ * until the next step or stmt_close(). ERR_NOMEM. */
+CHECK_RESULT enum err stmt_column_text(
+    struct db *db, sqlite3_stmt *st, int i, const char **ret);
+
 /* stmt_open() and stmt_run() of a statement without parameters. */
 CHECK_RESULT enum err stmt_do(struct db *db, unsigned id);
 

@@ -17,12 +17,17 @@
 const char *const survey_states[SURVEY_STATES] = {
     "queued", "processing", "completed", "failed", "cancelled", "timed_out"};
 
-static void
-copy_time(sqlite3_stmt *st, int column, char ret[SURVEY_TIME_SIZE])
+static enum err
+copy_time(
+    struct db *db, sqlite3_stmt *st, int column, char ret[SURVEY_TIME_SIZE])
 {
-	const char *text = (const char *)sqlite3_column_text(st, column);
+	const char *text;
+	enum err e = stmt_column_text(db, st, column, &text);
 
-	(void)snprintf(ret, SURVEY_TIME_SIZE, "%s", text != NULL ? text : "");
+	if (e == OK)
+		(void)snprintf(
+		    ret, SURVEY_TIME_SIZE, "%s", text != NULL ? text : "");
+	return e;
 }
 
 enum err
@@ -42,10 +47,12 @@ survey_count(struct db *db, struct survey *ret)
 			s.jobs[i] = sqlite3_column_int64(st, i);
 		s.events = sqlite3_column_int64(st, i++);
 		s.unclaimed = sqlite3_column_int64(st, i++);
-		copy_time(st, i++, s.oldest);
-		copy_time(st, i, s.newest);
-		*ret = s;
+		e = copy_time(db, st, i++, s.oldest);
+		if (e == OK)
+			e = copy_time(db, st, i, s.newest);
 	}
+	if (e == OK && has_row)
+		*ret = s;
 	stmt_close(st);
 	return e;
 }
@@ -107,12 +114,13 @@ static enum err
 take_finding(struct db *db, sqlite3_stmt *st)
 {
 	bool has_row = false;
-	const char *text;
+	const char *text = NULL;
 	enum err e = stmt_step(db, st, &has_row);
 
+	if (e == OK && has_row)
+		e = stmt_column_text(db, st, 0, &text);
 	if (e != OK)
 		return e;
-	text = has_row ? (const char *)sqlite3_column_text(st, 0) : NULL;
 	if (text == NULL || strcmp(text, "ok") == 0)
 		return OK;
 	e = stmt_failed(db, SQLITE_CORRUPT);
@@ -149,18 +157,17 @@ enum err
 survey_is_wal(struct db *db, bool *ret)
 {
 	sqlite3_stmt *st = NULL;
-	const char *mode;
+	const char *mode = NULL;
 	bool has_row = false;
 	enum err e = stmt_open(db, STMT_JOURNAL, &st);
 
 	if (e != OK)
 		return e;
 	e = stmt_step(db, st, &has_row);
-	if (e == OK) {
-		mode =
-		    has_row ? (const char *)sqlite3_column_text(st, 0) : NULL;
+	if (e == OK && has_row)
+		e = stmt_column_text(db, st, 0, &mode);
+	if (e == OK)
 		*ret = mode != NULL && strcmp(mode, "wal") == 0;
-	}
 	stmt_close(st);
 	return e;
 }

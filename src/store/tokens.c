@@ -90,6 +90,7 @@ delete_ticket(
     struct db *db, const char *digest, int64_t now_s, struct buf *claims)
 {
 	sqlite3_stmt *st = NULL;
+	const char *text = NULL;
 	bool has_row = false;
 	enum err e = stmt_open(db, STMT_TAKE_TICKET, &st);
 
@@ -100,8 +101,10 @@ delete_ticket(
 	e = stmt_step(db, st, &has_row);
 	if (e == OK && !has_row)
 		e = ERR_NOENT;
+	if (e == OK)
+		e = stmt_column_text(db, st, 0, &text);
 	if (e == OK) {
-		buf_add_str(claims, (const char *)sqlite3_column_text(st, 0));
+		buf_add_span(claims, span_of(text));
 		e = buf_ok(claims) ? stmt_step(db, st, &has_row) : ERR_NOMEM;
 	}
 	stmt_close(st);
@@ -119,14 +122,16 @@ tokens_take_ticket(
 	    (e = db_begin(db)) != OK)
 		return e;
 	e = delete_ticket(db, digest, now_s, &claims);
+	/* Before the commit: a ticket that is used up must be of use. */
+	buf_reserve(ret_claims, claims.len);
+	if (e == OK && !buf_ok(ret_claims))
+		e = ERR_NOMEM;
 	if (e == OK)
 		e = db_commit(db);
 	else
 		db_rollback(db);
-	if (e == OK) {
+	if (e == OK)
 		buf_add_span(ret_claims, buf_span(&claims));
-		e = buf_ok(ret_claims) ? OK : ERR_NOMEM;
-	}
 	buf_done(&claims);
 	return e;
 }
