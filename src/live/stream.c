@@ -265,26 +265,23 @@ stream_resync(struct stream *s, const char *reason)
 static enum err
 stream_check_loss(struct stream *s, const char **ret_reason)
 {
-	struct job_place job;
-	int64_t floor;
-	enum err e = OK;
+	for (uint32_t i = 0; i < s->n_subs; i++) {
+		struct sub *sub = &s->subs[i];
+		const char *name = topic_name(sub->topic);
+		struct job_place job;
+		enum err e = s->has_owner ? jobs_owner_floor(
+						s->hub->db, name, &job.floor)
+					  : jobs_place(s->hub->db, name, &job);
 
-	for (uint32_t i = 0; i < s->n_subs && e == OK; i++) {
-		if (s->has_owner) {
-			e = jobs_owner_floor(
-			    s->hub->db, topic_name(s->subs[i].topic), &floor);
-		} else {
-			e = jobs_place(
-			    s->hub->db, topic_name(s->subs[i].topic), &job);
-			floor = job.floor;
-		}
-		if (e != OK || floor <= s->subs[i].floor)
+		if (e != OK)
+			return e;
+		if (job.floor <= sub->floor)
 			continue;
-		s->subs[i].floor = floor;
-		if (floor > s->cursor)
+		sub->floor = job.floor;
+		if (job.floor > s->cursor)
 			*ret_reason = "expired";
 	}
-	return e;
+	return OK;
 }
 
 /* What the table has after the cursor, and whether it still has all of it: one
