@@ -34,9 +34,13 @@ print_row(void *arg, const struct event_row *row)
 	struct sse_event e = {db_epoch(t->db), row->id, row->type, row->job_id,
 	    row->restore_id, row->status, row->data,
 	    (size_t)t->c->settings->inline_output};
+	enum err err = sse_add_data(&data, &e);
+	bool is_whole;
 
 	sse_id_format(e.epoch, row->id, id);
-	if (sse_add_data(&data, &e) != OK)
+	if (err == ERR_NOMEM)
+		out.failed = true;
+	else if (err != OK)
 		buf_add_str(&data, "null");
 	if (t->c->settings->json) {
 		buf_addf(&out, "{\"id\":\"%s\",\"event\":", id);
@@ -48,15 +52,18 @@ print_row(void *arg, const struct event_row *row)
 		buf_add_str(&out, "}\n");
 	} else {
 		buf_addf(&out, "%s\t%s\t%s\t%s\t%s\n", row->created_at, id,
-		    row->job_id, row->type, buf_ok(&data) ? data.data : "");
+		    row->job_id, row->type, buf_span(&data).p);
 	}
-	if (buf_ok(&out))
+	/* Without memory the row is read again. */
+	is_whole = buf_ok(&out) && buf_ok(&data);
+	if (is_whole) {
 		(void)fwrite(out.data, 1, out.len, stdout);
+		t->last_id = row->id;
+		t->rows++;
+	}
 	buf_done(&out);
 	buf_done(&data);
-	t->last_id = row->id;
-	t->rows++;
-	return true;
+	return is_whole;
 }
 
 static bool

@@ -37,23 +37,30 @@ static bool
 on_row(void *arg, const struct event_row *row)
 {
 	struct rows *r = arg;
-	struct sse_event e = {r->hub->epoch, row->id, row->type, row->job_id,
-	    row->restore_id, row->status, row->data,
+	struct sse_event event = {r->hub->epoch, row->id, row->type,
+	    row->job_id, row->restore_id, row->status, row->data,
 	    (size_t)r->hub->cfg.inline_output};
 	struct buf data = BUF_INIT;
 	char id[SSE_ID_SIZE];
+	enum err e = sse_type_ok(span_of(row->type))
+			 ? sse_add_data(&data, &event)
+			 : ERR_PROTO;
 
 	r->n_read++;
 	r->last_id = row->id;
-	/* What cannot be sent is passed over, as in a stream. */
-	if (sse_type_ok(span_of(row->type)) && sse_add_data(&data, &e) == OK) {
+	/* What cannot be sent is passed over, as in a stream; what only lacks
+	 * memory is not: then there is no answer. */
+	if (e == ERR_NOMEM)
+		r->out->failed = true;
+	if (e == OK) {
 		sse_id_format(r->hub->epoch, row->id, id);
 		begin_event(r, id, row->type);
 		buf_add_span(r->out, buf_span(&data));
 		buf_add_char(r->out, '}');
 	}
 	buf_done(&data);
-	r->is_short = r->n_read == EVENTS_MAX || r->out->len > BYTES_MAX;
+	r->is_short = r->n_read == EVENTS_MAX || r->out->len > BYTES_MAX ||
+		      !buf_ok(r->out);
 	return !r->is_short;
 }
 
@@ -82,6 +89,7 @@ json_form_fill(struct json_form *f, struct hub *h, const struct selection *sel,
 	struct rows r = {.hub = h, .out = &a->body, .last_id = f->cursor};
 	char id[SSE_ID_SIZE];
 	size_t n_open = 0;
+	bool is_terminal;
 	enum err e;
 
 	if (h->db == NULL)
@@ -102,14 +110,17 @@ json_form_fill(struct json_form *f, struct hub *h, const struct selection *sel,
 	db_rollback(h->db);
 	if (e != OK)
 		return e;
-	f->n_events = r.n_read;
-	f->is_terminal = n_open == 0 && !r.is_short;
+	is_terminal = n_open == 0 && !r.is_short;
 	if (!r.is_short)
 		r.last_id = hub_place(h, r.last_id);
 	sse_id_format(h->epoch, r.last_id, id);
 	buf_addf(r.out, "],\"last_event_id\":\"%s\",\"terminal\":%s}\n", id,
-	    f->is_terminal ? "true" : "false");
-	return buf_ok(r.out) ? OK : ERR_NOMEM;
+	    is_terminal ? "true" : "false");
+	if (!buf_ok(r.out))
+		return ERR_NOMEM;
+	f->n_events = r.n_read;
+	f->is_terminal = is_terminal;
+	return OK;
 }
 
 void
