@@ -447,6 +447,45 @@ jtext_key_is(struct span raw_key, const char *name)
 
 /* The writers. */
 
+/* Length of the code point at the front of s if some readers of streams take
+ * it for the end of a line (Python's str.splitlines()), else 0: U+0085, U+2028,
+ * U+2029. */
+static size_t
+line_end(struct span s)
+{
+	if (s.n >= 2 && memcmp(s.p, "\xc2\x85", 2) == 0)
+		return 2;
+	if (s.n >= 3 && (memcmp(s.p, "\xe2\x80\xa8", 3) == 0 ||
+			    memcmp(s.p, "\xe2\x80\xa9", 3) == 0))
+		return 3;
+	return 0;
+}
+
+/* A part of a string in which no escape stands. */
+static void
+add_plain(struct buf *out, struct span text)
+{
+	size_t n = 0;
+
+	while (n < text.n) {
+		struct span rest = {text.p + n, text.n - n};
+		size_t size = line_end(rest);
+
+		if (size == 0) {
+			n++;
+			continue;
+		}
+		utf8_add(out, cut(&text, n));
+		if (size == 2)
+			buf_add_str(out, "\\u0085");
+		else
+			buf_addf(out, "\\u202%d", rest.p[2] == '\xa8' ? 8 : 9);
+		cut(&text, size);
+		n = 0;
+	}
+	utf8_add(out, text);
+}
+
 void
 jtext_add_string_value(struct buf *out, struct span value)
 {
@@ -479,7 +518,7 @@ add_line_string(struct buf *out, struct span string)
 
 	buf_add_char(out, '"');
 	while (body.n > 0) {
-		utf8_add(out, cut_unescaped(&body));
+		add_plain(out, cut_unescaped(&body));
 		if (body.n > 0)
 			add_line_escape(out, &body);
 	}
@@ -512,7 +551,7 @@ jtext_add_quoted(struct buf *out, struct span bytes)
 		const char *at;
 		char c;
 
-		utf8_add(out, cut(&bytes, plain_run(bytes)));
+		add_plain(out, cut(&bytes, plain_run(bytes)));
 		if (bytes.n == 0)
 			break;
 		c = *cut(&bytes, 1).p;

@@ -67,12 +67,13 @@ void jtext_add_string_value(struct buf *out, struct span value);
 /*
  * Appends a checked value on one line and as valid UTF-8: white space between
  * tokens dropped, invalid UTF-8 and lone surrogates (raw, or escaped as
- * \ud800) replaced by U+FFFD, all else byte for byte.
+ * \ud800) replaced by U+FFFD, U+0085, U+2028 and U+2029 in strings escaped (not
+ * all readers of lines know only CR and LF), all else byte for byte.
  */
 void jtext_add_line(struct buf *out, struct span value);
 
 /* Appends any bytes as a JSON string with its quotes; invalid UTF-8 becomes
- * U+FFFD; U+2028, U+2029 and DEL pass. */
+ * U+FFFD; U+0085, U+2028 and U+2029 are escaped; DEL passes. */
 void jtext_add_quoted(struct buf *out, struct span bytes);
 
 #endif

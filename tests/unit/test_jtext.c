@@ -353,8 +353,12 @@ test_add_line(void **state)
 	    PAIR("\"\\\\ud800\"", "\"\\\\ud800\""),
 	    PAIR("\"\xed\xa0\x80\"", "\"" FFFD FFFD FFFD "\""),
 	    PAIR("{\"\xff\\udfff\":1}", "{\"" FFFD FFFD "\":1}"),
-	    PAIR("\"\xe2\x80\xa8\xe2\x80\xa9\x7f\"",
-		"\"\xe2\x80\xa8\xe2\x80\xa9\x7f\""),
+	    PAIR("{\"\xe2\x80\xa8\":\"\xe2\x80\xa9 \xc2\x85\x7f\"}",
+		"{\"\\u2028\":\"\\u2029 \\u0085\x7f\"}"),
+	    PAIR("\"\xe2\x80\xa7\xe2\x80\xaa\xc2\x84\xc2\xe2\x80\"",
+		"\"\xe2\x80\xa7\xe2\x80\xaa\xc2\x84" FFFD FFFD "\""),
+	    PAIR("\"\xe2\xc2\x85\xf0\xe2\x80\xa8\"",
+		"\"" FFFD "\\u0085" FFFD "\\u2028\""),
 	    PAIR("\"\xe2\x82\\n\"", "\"" FFFD "\\n\""),
 	};
 
@@ -390,8 +394,8 @@ test_add_quoted(void **state)
 	    PAIR("a\"b\\c/", "\"a\\\"b\\\\c/\""),
 	    PAIR("\b\f\n\r\t", "\"\\b\\f\\n\\r\\t\""),
 	    PAIR("\0\x01\x1f\x7f", "\"\\u0000\\u0001\\u001f\x7f\""),
-	    PAIR("\xc3\xa9\xe2\x80\xa8\xff\xc3",
-		"\"\xc3\xa9\xe2\x80\xa8" FFFD FFFD "\""),
+	    PAIR("\xc3\xa9\xe2\x80\xa8\xe2\x80\xa9\xc2\x85\xff\xc3",
+		"\"\xc3\xa9\\u2028\\u2029\\u0085" FFFD FFFD "\""),
 	    PAIR("\n\ndata: x\r\n", "\"\\n\\ndata: x\\r\\n\""),
 	};
 

@@ -387,7 +387,7 @@ test_error(void **state)
 	answer_error(&a, 400, "a\"b", "c\\d\"}\r\n\x01\xff<\xe2\x80\xa8>");
 	assert_string_equal(a.body.data,
 	    "{\"error\":{\"code\":\"a\\\"b\",\"message\":\"c\\\\d\\\"}\\r\\n"
-	    "\\u0001\xef\xbf\xbd<\xe2\x80\xa8>\"}}\n");
+	    "\\u0001\xef\xbf\xbd<\\u2028>\"}}\n");
 	assert_int_equal(jtext_check(buf_span(&a.body), &body), OK);
 	assert_int_equal(a.status, 400);
 	answer_done(&a);
