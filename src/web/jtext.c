@@ -308,6 +308,24 @@ cut_scalar(struct span *s)
 	return cut(s, n);
 }
 
+size_t
+jtext_fit(struct span text, size_t max)
+{
+	struct span rest = text;
+	size_t n = 0;
+
+	while (rest.n > 0) {
+		if (*rest.p == '"')
+			cut_string(&rest);
+		else if (cut_scalar(&rest).n == 0)
+			cut(&rest, 1);
+		if (n > 0 && text.n - rest.n > max)
+			break;
+		n = text.n - rest.n;
+	}
+	return n;
+}
+
 /* One value; empty where none begins. */
 static struct span
 cut_value(struct span *s)

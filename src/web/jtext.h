@@ -72,6 +72,10 @@ void jtext_add_string_value(struct buf *out, struct span value);
  */
 void jtext_add_line(struct buf *out, struct span value);
 
+/* The size of the front part of a checked text that is as many whole tokens as
+ * fit in max bytes; the first one counts also where it alone does not fit. */
+size_t jtext_fit(struct span text, size_t max);
+
 /* Appends any bytes as a JSON string with its quotes; invalid UTF-8 becomes
  * U+FFFD; U+0085, U+2028 and U+2029 are escaped; DEL passes. */
 void jtext_add_quoted(struct buf *out, struct span bytes);

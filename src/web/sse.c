@@ -242,12 +242,28 @@ sse_add_data(struct buf *out, const struct sse_event *e)
 	return buf_ok(out) ? OK : ERR_NOMEM;
 }
 
+/* Between tokens JSON allows the line ends that a reader puts between the
+ * lines of an event's data. */
+static void
+add_data_lines(struct buf *out, struct span json)
+{
+	size_t n;
+
+	for (; json.n > 0; json.p += n, json.n -= n) {
+		n = json.n <= SSE_LINE_MAX ? json.n
+					   : jtext_fit(json, SSE_LINE_MAX);
+		buf_add_str(out, "data: ");
+		buf_add(out, json.p, n);
+		buf_add_char(out, '\n');
+	}
+}
+
 enum err
 sse_add_event(struct buf *out, const struct sse_event *e)
 {
 	char id[SSE_ID_SIZE] = "";
+	struct buf json = BUF_INIT;
 	struct sse_id parsed;
-	struct row row;
 	enum err err;
 
 	if (!sse_type_ok(span_of(e->type)))
@@ -257,15 +273,17 @@ sse_add_event(struct buf *out, const struct sse_event *e)
 		if (!sse_id_parse(span_of(id), &parsed))
 			return ERR_PROTO;
 	}
-	err = check_row(e, &row);
-	if (err != OK)
-		return err;
-	if (e->id != 0)
-		buf_addf(out, "id: %s\n", id);
-	buf_addf(out, "event: %s\ndata: ", e->type);
-	add_row(out, e, &row);
-	buf_add_str(out, "\n\n");
-	return buf_ok(out) ? OK : ERR_NOMEM;
+	err = sse_add_data(&json, e);
+	if (err == OK) {
+		if (e->id != 0)
+			buf_addf(out, "id: %s\n", id);
+		buf_addf(out, "event: %s\n", e->type);
+		add_data_lines(out, buf_span(&json));
+		buf_add_char(out, '\n');
+		err = buf_ok(out) ? OK : ERR_NOMEM;
+	}
+	buf_done(&json);
+	return err;
 }
 
 void

@@ -16,6 +16,9 @@ enum {
 	SSE_EPOCH_LEN = 8, /* hex digits */
 	SSE_ID_SIZE = 8 + 1 + 19 + 1,
 	SSE_DATA_MAX = 1 << 20, /* bytes of a row's data that we pass on */
+	/* Bytes of data in a line, but for longer tokens: there are clients that
+	 * read lines of 64 KiB at most (Go's bufio.Scanner). */
+	SSE_LINE_MAX = 32000,
 };
 
 /* A place in the table, as clients hand it back. */
@@ -53,7 +56,8 @@ struct sse_event {
  */
 CHECK_RESULT enum err sse_add_data(struct buf *out, const struct sse_event *e);
 
-/* Appends `id:`, `event:`, `data:` and the empty line. Errors as above, and
+/* Appends `id:`, `event:`, `data:` and the empty line; data above SSE_LINE_MAX
+ * as several lines, cut between tokens. Errors as above, and
  * ERR_PROTO for a type outside [a-z][a-z0-9_.-]{0,63} or an epoch and id that
  * sse_id_parse() would refuse (either could break the line). */
 CHECK_RESULT enum err sse_add_event(struct buf *out, const struct sse_event *e);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * web/jtext.c on any bytes: nothing reads outside them; what was checked comes
- * out as one valid line that stays as it is; what was quoted is valid and means
- * the same.
+ * out as one valid line that stays as it is, also when it is cut into several;
+ * what was quoted is valid and means the same.
  */
 #undef NDEBUG
 #include "web/jtext.h"
@@ -41,6 +41,29 @@ assert_clean(const struct buf *text)
 	buf_done(&again);
 }
 
+/* Cuts a line wherever that may be, and puts it together again. */
+static void
+try_cuts(struct span line)
+{
+	struct buf cut = BUF_INIT, again = BUF_INIT;
+	struct span rest = line;
+
+	while (rest.n > 0) {
+		size_t n = jtext_fit(rest, 7);
+
+		assert(n > 0 && n <= rest.n);
+		buf_add(&cut, rest.p, n);
+		buf_add_char(&cut, '\n');
+		rest.p += n;
+		rest.n -= n;
+	}
+	assert(jtext_check(buf_span(&cut), NULL) == OK);
+	jtext_add_line(&again, buf_span(&cut));
+	assert(span_eq(buf_span(&again), line));
+	buf_done(&cut);
+	buf_done(&again);
+}
+
 static void
 try_line(struct span value)
 {
@@ -55,6 +78,7 @@ try_line(struct span value)
 		assert((unsigned char)line.data[i] >= 0x20);
 	jtext_add_line(&again, same);
 	assert(span_eq(buf_span(&again), same));
+	try_cuts(same);
 	buf_done(&line);
 	buf_done(&again);
 }
@@ -87,6 +111,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	walk(text, 0);
 	(void)jtext_get(text, "a", &value);
 	jtext_add_line(&out, text);
+	assert(jtext_fit(text, 3) <= text.n);
 	buf_reset(&out);
 	jtext_add_string_value(&out, text);
 	assert_clean(&out);

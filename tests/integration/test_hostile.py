@@ -115,6 +115,43 @@ def test_golden_in_pieces(reader, size):
     assert parser.dropped == 0
 
 
+LONG = {
+    "numbers-70-kb": "[" + ",".join(["12345.50"] * 8000) + "]",
+    "spaces-70-kb": json.dumps([{"n": n, "t": "é, \\"} for n in range(2400)], indent=1),
+    "texts-600-kb": json.dumps(["],[\"{" * 2000] * 30),
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_long_data_is_cut_between_tokens(reader, name):
+    """Into lines that every reader takes; put together again it is the same
+    JSON, numbers to the letter. In the JSON form nothing is cut."""
+    with reader.stream("long") as live:
+        live.wait_open()
+        reader.writer.publish("long", "step", '{"x":%s}' % LONG[name])
+        reader.writer.publish("long", "completed")
+        seen = live.wait_end()
+    body = whole_stream(reader, "long")
+    assert [e[:3] for e in Parser().feed(body)] == [e[:3] for e in seen]
+    lines = [n for n in body.split(b"\n") if n.startswith(b"data: ")]
+    assert len(lines) > 3 and max(map(len, lines)) <= len("data: ") + 32000
+    assert data_of(seen[0])["x"] == json.loads(LONG[name])
+    text = seen[0].data.replace("\n", "")
+    assert text.count("12345.50") == LONG[name].count("12345.50")
+    value = get_json(reader, "/events/long")
+    assert value["events"][0]["data"] == data_of(seen[0])
+
+
+def test_data_that_fits_stays_on_one_line(reader):
+    """And so does a text that is longer by itself."""
+    reader.writer.publish("one", "fits", {"t": "x" * 31000, "n": [1, 2]})
+    reader.writer.publish("one", "token", {"t": "y" * 100_000, "n": [1, 2]})
+    reader.writer.publish("one", "completed")
+    lines = whole_stream(reader, "one").decode().split("\n")
+    assert any(f'"{"x" * 31000}","n":[1,2]}}' in line for line in lines)
+    assert f'data: "{"y" * 100_000}"' in lines
+
+
 def test_emitter_needs_no_odd_form(reader):
     """No BOM, no CR, no NUL, no event without data, no empty id, no field but
     the five, one data line each, every id short and of safe characters."""

@@ -367,6 +367,30 @@ test_add_line(void **state)
 }
 
 static void
+test_fit(void **state)
+{
+	const struct {
+		struct span text;
+		size_t max, n;
+	} cases[] = {
+	    {SPAN_LIT(""), 5, 0}, {SPAN_LIT("{\"a\":[12,true]}"), 100, 15},
+	    {SPAN_LIT("{\"a\":[12,true]}"), 14, 14},
+	    {SPAN_LIT("{\"a\":[12,true]}"), 12, 9}, /* before true */
+	    {SPAN_LIT("{\"a\":[12,true]}"), 7, 6},  /* before 12 */
+	    {SPAN_LIT("{\"a\":[12,true]}"), 3, 1},
+	    {SPAN_LIT("\"a,\\\",b\",1"), 8, 8}, /* no token in a string */
+	    {SPAN_LIT("\"a,\\\",b\",1"), 2, 8}, /* too long by itself */
+	    {SPAN_LIT("-1.5e10]"), 4, 7},
+	    {SPAN_LIT(" \0"), 0, 1}, /* never nothing, checked or not */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++)
+		assert_int_equal(
+		    jtext_fit(cases[i].text, cases[i].max), cases[i].n);
+}
+
+static void
 test_add_string_value(void **state)
 {
 	static const struct pair pairs[] = {
@@ -508,6 +532,7 @@ main(void)
 	    cmocka_unit_test(test_get),
 	    cmocka_unit_test(test_key_is),
 	    cmocka_unit_test(test_add_line),
+	    cmocka_unit_test(test_fit),
 	    cmocka_unit_test(test_add_string_value),
 	    cmocka_unit_test(test_add_quoted),
 	    cmocka_unit_test(test_quoted_round_trip),

@@ -322,6 +322,80 @@ test_output_repeated(void **state)
 	    "{\"output_omitted\":true}", 4, HEAD ",\"output_omitted\":true}");
 }
 
+/* Data of so many numbers and a text, as they are sent. */
+static void
+add_long(struct buf *out, size_t n_numbers, size_t n_text)
+{
+	struct buf data = BUF_INIT;
+	struct sse_event e;
+
+	buf_add_str(&data, "{\"x\":[0");
+	for (size_t i = 0; i < n_numbers; i++)
+		buf_add_str(&data, ",1");
+	buf_add_str(&data, "],\"t\":\"");
+	for (size_t i = 0; i < n_text; i++)
+		buf_add_char(&data, 't');
+	buf_add_str(&data, "\"}");
+	assert_true(buf_ok(&data));
+	e = event(data.data);
+	assert_int_equal(sse_add_event(out, &e), OK);
+	buf_done(&data);
+}
+
+/* The lengths of the lines' data, up to `max` lines; returns how many. */
+static size_t
+data_lines(const struct buf *event, size_t *lengths, size_t max)
+{
+	static const char mark[] = "\ndata: ";
+	const char *at = event->data;
+	size_t n = 0;
+
+	while ((at = strstr(at, mark)) != NULL && n < max) {
+		at += sizeof(mark) - 1;
+		lengths[n++] = strcspn(at, "\n");
+	}
+	return n;
+}
+
+/* Up to the limit one line, above it as few as hold it; what a parser makes of
+ * them is the JSON that one line would be. */
+static void
+test_long_data(void **state)
+{
+	struct buf one = BUF_INIT, out = BUF_INIT, line = BUF_INIT;
+	struct buf parsed = BUF_INIT;
+	size_t lengths[8], n, head;
+	const char *json;
+
+	(void)state;
+	add_long(&one, 0, 0);
+	assert_int_equal(data_lines(&one, lengths, 8), 1);
+	head = lengths[0];
+	add_long(&out, 0, SSE_LINE_MAX - head);
+	assert_int_equal(data_lines(&out, lengths, 8), 1);
+	assert_int_equal(lengths[0], SSE_LINE_MAX);
+	buf_reset(&out);
+	add_long(&out, 0, SSE_LINE_MAX - head + 1);
+	assert_int_equal(data_lines(&out, lengths, 8), 2);
+	buf_reset(&out);
+
+	add_long(&out, 60000, 2 * SSE_LINE_MAX);
+	n = data_lines(&out, lengths, 8);
+	assert_int_equal(n, 6); /* four, the text, and what is behind it */
+	for (size_t i = 0; i < n; i++)
+		assert_true((lengths[i] <= SSE_LINE_MAX) != (i == 4));
+	assert_int_equal(lengths[4], 2 * SSE_LINE_MAX + 2);
+	parse(buf_span(&out), &parsed);
+	json = strchr(parsed.data + 1, '{');
+	n = (size_t)(json - parsed.data);
+	jtext_add_line(&line, (struct span){json, parsed.len - 1 - n});
+	assert_int_equal(line.len, head + 2 * 60000 + 2 * SSE_LINE_MAX);
+	buf_done(&one);
+	buf_done(&out);
+	buf_done(&line);
+	buf_done(&parsed);
+}
+
 static void
 assert_refused(const struct sse_event *e, enum err expected)
 {
@@ -584,6 +658,7 @@ main(void)
 	    cmocka_unit_test(test_data_cannot_override),
 	    cmocka_unit_test(test_output_limit),
 	    cmocka_unit_test(test_output_repeated),
+	    cmocka_unit_test(test_long_data),
 	    cmocka_unit_test(test_bad_data),
 	    cmocka_unit_test(test_data_limits),
 	    cmocka_unit_test(test_injection),
