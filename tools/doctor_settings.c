@@ -56,7 +56,7 @@ check_keys(struct doctor *d)
 
 	if (e == OK) {
 		setting = "jwt_key: ";
-		e = guard_init(&guard, &d->events, NULL, &stats, &message);
+		e = guard_init(&guard, &d->events, &stats, &message);
 	}
 	guard_done(&guard);
 	if (e != OK) {

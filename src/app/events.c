@@ -35,7 +35,6 @@ struct start {
 	enum program program;
 	struct settings settings;
 	struct metrics *slots; /* one per worker */
-	struct limit *limit;   /* one for all */
 	int listen_fd;
 };
 
@@ -75,11 +74,11 @@ on_reload(void *arg)
 }
 
 static enum err
-load_guard(struct guard *g, const struct settings *s, struct limit *limit,
-    struct access_stats *stats)
+load_guard(
+    struct guard *g, const struct settings *s, struct access_stats *stats)
 {
 	struct buf message = BUF_INIT;
-	enum err e = guard_init(g, s, limit, stats, &message);
+	enum err e = guard_init(g, s, stats, &message);
 
 	if (e != OK)
 		log_error("bad_jwt_key", "detail",
@@ -94,7 +93,7 @@ check_keys(const struct settings *s)
 {
 	struct access_stats stats = {0};
 	struct guard g;
-	enum err e = load_guard(&g, s, NULL, &stats);
+	enum err e = load_guard(&g, s, &stats);
 
 	guard_done(&g);
 	return e;
@@ -177,7 +176,7 @@ work(void *arg, size_t index)
 	};
 	int status = EXIT_FAILURE;
 
-	if (load_guard(&ev.guard, s, p->limit, &slot->access) == OK &&
+	if (load_guard(&ev.guard, s, &slot->access) == OK &&
 	    service_start(&ev.service, p->listen_fd) == OK &&
 	    start_hub(&ev, p, slot) == OK)
 		status = service_run(&ev.service, "jobwire-events");
@@ -220,11 +219,9 @@ run(struct start *p)
 	if ((p->program != PROGRAM_EVENTS ||
 		check_database(&p->settings) == OK) &&
 	    service_listen(&p->settings, p->program, &p->listen_fd) == OK &&
-	    metrics_new(n, &p->slots) == OK &&
-	    limit_new(p->settings.auth_failures, &p->limit) == OK)
+	    metrics_new(n, &p->slots) == OK)
 		status = workers_run(n, p->slots, work, close_socket, p);
 	metrics_free(&p->slots, n);
-	limit_free(&p->limit);
 	return status;
 }
 

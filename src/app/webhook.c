@@ -21,7 +21,6 @@ struct webhook {
 	struct webhook_config cfg;
 	struct webhook_api *api; /* of a daemon */
 	struct hook_keys keys;	 /* until the api has them */
-	struct limit *limit;
 	struct guard guard;
 	struct access_stats access_stats;
 };
@@ -45,10 +44,7 @@ load_keys(struct webhook *w, const struct settings *s)
 	enum err e = hook_keys_load(s, &w->keys, &message);
 
 	if (e == OK)
-		e = limit_new(s->auth_failures, &w->limit);
-	if (e == OK)
-		e = guard_init(
-		    &w->guard, s, w->limit, &w->access_stats, &message);
+		e = guard_init(&w->guard, s, &w->access_stats, &message);
 	if (e != OK)
 		log_error("bad_secret", "detail",
 		    message.len > 0 ? message.data : err_text(e));
@@ -158,7 +154,6 @@ webhook_main(enum program program, const char *usage, int argc, char **argv)
 	}
 	hook_keys_done(&w.keys);
 	guard_done(&w.guard);
-	limit_free(&w.limit);
 	settings_done(&s);
 	return status;
 }

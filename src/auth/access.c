@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "store/jobs.h"
 #include "store/tokens.h"
 #include "web/query.h"
@@ -18,7 +17,7 @@
 /* --- The guard ------------------------------------------------------------------ */
 
 enum err
-guard_init(struct guard *g, const struct settings *s, struct limit *limit,
+guard_init(struct guard *g, const struct settings *s,
     struct access_stats *stats, struct buf *message)
 {
 	struct jwt_config cfg = {(enum jwt_alg)s->jwt_alg, s->jwt_key,
@@ -28,7 +27,6 @@ guard_init(struct guard *g, const struct settings *s, struct limit *limit,
 	    .mode = (enum events_auth)s->events_auth,
 	    .cookie = s->jwt_cookie,
 	    .desk = {.db_path = s->db},
-	    .limit = limit,
 	    .max_tickets = s->max_tickets,
 	    .stats = stats,
 	};
@@ -64,7 +62,6 @@ enum reason {
 	EXPIRED,
 	REVOKED,
 	BAD_TICKET,
-	LIMITED,
 };
 
 static const struct refusal refusals[] = {
@@ -84,8 +81,6 @@ static const struct refusal refusals[] = {
     [BAD_TICKET] = {401, "ticket_invalid",
 	"There is no such ticket now: it works once, for 30 seconds.",
 	BAD_TOKEN, 0},
-    [LIMITED] = {429, "too_many_failures",
-	"Too many credentials from this address were not accepted.", NULL, 0},
 };
 
 void
@@ -211,58 +206,27 @@ admit(struct access *a)
 	return e;
 }
 
+/* A credential that was sent, and is no good. */
 static enum err
-read_token(struct guard *g, struct span token, int64_t now_s,
-    struct access *ret, struct refusal *why)
+fail(struct guard *g, enum reason reason, struct refusal *why)
 {
-	enum err e = jwt_verify(g->jwt, token, now_s, &ret->claims);
-
-	if (e == ERR_AUTH || e == ERR_EXPIRED)
-		return refuse(e == ERR_AUTH ? INVALID : EXPIRED, why);
-	return e == OK ? admit(ret) : e;
+	g->stats->failures++;
+	return refuse(reason, why);
 }
 
 static enum err
 read_ticket(struct guard *g, struct span ticket, int64_t now_s,
     struct access *ret, struct refusal *why)
 {
-	enum err e =
-	    ticket_use(&g->desk, ticket, now_s, &ret->claims, &ret->job_ids);
+	struct access a = {.mode = g->mode};
+	enum err e = ticket_use(&g->desk, ticket, now_s, &a.claims, &a.job_ids);
 
 	if (e == ERR_AUTH)
-		return refuse(BAD_TICKET, why);
-	return e == OK ? admit(ret) : e;
-}
-
-static void
-count_failure(struct guard *g, const struct request *r)
-{
-	g->stats->failures++;
-	limit_count(g->limit, r->remote_addr, clock_mono_us());
-}
-
-/* Reads a credential, unless its sender failed too often. */
-static enum err
-read_limited(struct guard *g, const struct request *r, struct span credential,
-    bool is_ticket, int64_t now_s, struct access *ret, struct refusal *why)
-{
-	struct access a = {.mode = g->mode};
-	int64_t wait_s =
-	    limit_wait_s(g->limit, r->remote_addr, clock_mono_us());
-	enum err e;
-
-	if (wait_s > 0) {
-		g->stats->limited++;
-		(void)refuse(LIMITED, why);
-		why->retry_after_s = wait_s;
-		return ERR_AUTH;
-	}
-	e = is_ticket ? read_ticket(g, credential, now_s, &a, why)
-		      : read_token(g, credential, now_s, &a, why);
+		return fail(g, BAD_TICKET, why);
+	if (e == OK)
+		e = admit(&a);
 	if (e == OK)
 		*ret = a;
-	else if (e == ERR_AUTH)
-		count_failure(g, r);
 	return e;
 }
 
@@ -270,26 +234,33 @@ enum err
 access_read_token(struct guard *g, const struct request *r, int64_t now_s,
     struct access *ret, struct refusal *why)
 {
+	struct access a = {.mode = g->mode};
 	struct span token;
+	enum err e;
 
 	if (!find_token(g, r, &token))
 		return refuse(CONFLICT, why);
 	if (token.n == 0)
 		return refuse(MISSING, why);
-	return read_limited(g, r, token, false, now_s, ret, why);
+	e = jwt_verify(g->jwt, token, now_s, &a.claims);
+	if (e == ERR_AUTH || e == ERR_EXPIRED)
+		return fail(g, e == ERR_AUTH ? INVALID : EXPIRED, why);
+	if (e == OK)
+		e = admit(&a);
+	if (e == OK)
+		*ret = a;
+	return e;
 }
 
 enum err
 access_settle(struct guard *g, const struct access *a, struct db *db,
-    const struct request *r, int64_t now_s, struct refusal *why)
+    int64_t now_s, struct refusal *why)
 {
 	enum err e = a->has_pass ? pass_check(&a->pass, db, now_s) : OK;
 
 	if (e != ERR_EXPIRED && e != ERR_AUTH)
 		return e;
-	access_explain(e, why);
-	count_failure(g, r);
-	return ERR_AUTH;
+	return fail(g, e == ERR_EXPIRED ? EXPIRED : REVOKED, why);
 }
 
 /* Without the database, but for a ticket. */
@@ -302,8 +273,7 @@ read_credential(struct guard *g, const struct request *r, int64_t now_s,
 
 	if (g->mode == EVENTS_AUTH_TICKET &&
 	    query_get(span_of(r->query), "ticket", &ticket))
-		e = read_limited(
-		    g, r, buf_span(&ticket), true, now_s, ret, why);
+		e = read_ticket(g, buf_span(&ticket), now_s, ret, why);
 	else if (ticket.failed)
 		e = ERR_NOMEM;
 	else
@@ -326,7 +296,7 @@ access_identify(struct guard *g, struct db *db, const struct request *r,
 	else if (g->mode != EVENTS_AUTH_JOB_ID)
 		e = read_credential(g, r, now_s, &a, why);
 	if (e == OK)
-		e = access_settle(g, &a, db, r, now_s, why);
+		e = access_settle(g, &a, db, now_s, why);
 	if (e == OK)
 		*ret = a;
 	else

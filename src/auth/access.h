@@ -10,7 +10,6 @@
 
 #include "auth/claims.h"
 #include "auth/jwt.h"
-#include "auth/limit.h"
 #include "auth/sign.h"
 #include "auth/ticket.h"
 #include "base/buf.h"
@@ -26,17 +25,14 @@ struct access_stats {
 	_Atomic uint64_t tickets_refused;
 	/* Credentials that were no good. */
 	_Atomic uint64_t failures;
-	/* Requests turned away unread, after too many of these. */
-	_Atomic uint64_t limited;
 };
 
 /* What decisions need; one per process. Several threads may share it, but only
  * one may let tickets in. */
 struct guard {
 	enum events_auth mode;
-	const char *cookie;  /* borrowed: where else a token may be; NULL */
-	struct jwt *jwt;     /* owned; NULL in modes without tokens */
-	struct limit *limit; /* borrowed; NULL: none */
+	const char *cookie; /* borrowed: where else a token may be; NULL */
+	struct jwt *jwt;    /* owned; NULL in modes without tokens */
 	struct ticket_desk desk;
 	int64_t max_tickets; /* that a subject may have unused; 0: no limit */
 	struct access_stats *stats; /* borrowed */
@@ -44,11 +40,11 @@ struct guard {
 
 /*
  * Takes what it needs from the settings, whose strings it borrows for its
- * life, as it does limit (NULL: none) and stats, and loads keys. Errors as
- * jwt_new(), with *message. guard_done() in any case. Blocks on key files.
+ * life, as it does stats, and loads keys. Errors as jwt_new(), with *message.
+ * guard_done() in any case. Blocks on key files.
  */
 CHECK_RESULT enum err guard_init(struct guard *g, const struct settings *s,
-    struct limit *limit, struct access_stats *stats, struct buf *message);
+    struct access_stats *stats, struct buf *message);
 void guard_done(struct guard *g);
 
 /* Reads key files again; on failure the old keys stay. */
@@ -108,7 +104,7 @@ CHECK_RESULT enum err access_read_token(struct guard *g,
     const struct request *r, int64_t now_s, struct access *ret,
     struct refusal *why);
 CHECK_RESULT enum err access_settle(struct guard *g, const struct access *a,
-    struct db *db, const struct request *r, int64_t now_s, struct refusal *why);
+    struct db *db, int64_t now_s, struct refusal *why);
 
 /* Why a pass that was good is not now: *why for pass_check()'s ERR_EXPIRED or
  * ERR_AUTH. */

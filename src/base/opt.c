@@ -168,6 +168,8 @@ set_value(const struct opt_def *d, void *target, const char *text)
 	case OPT_FLAG:
 		*(bool *)member = true;
 		return OK;
+	case OPT_GONE:
+		return OK;
 	}
 	return ERR_PROTO;
 }
@@ -202,6 +204,7 @@ show_value(const struct opt_def *d, const void *target, struct buf *out)
 		buf_add_span(out, choice_at(d->choices, *(const int *)member));
 		break;
 	case OPT_FLAG:
+	case OPT_GONE:
 		break;
 	}
 }
@@ -257,6 +260,8 @@ add_printable(struct buf *out, const char *text, size_t n)
 static enum err
 refuse(struct load *l, const char *why)
 {
+	if (l->message->len > 0)
+		buf_add_str(l->message, "; ");
 	buf_add_span(l->message, buf_span(&l->place));
 	buf_addf(l->message, ": %s", why);
 	return ERR_PROTO;
@@ -273,6 +278,7 @@ refuse_value(struct load *l, const struct opt_def *d)
 	    [OPT_SIZE] = "a size such as 4096, 64k or 32m",
 	    [OPT_CHOICE] = "one of ",
 	    [OPT_FLAG] = "without a value",
+	    [OPT_GONE] = "",
 	};
 	struct buf *m = l->message;
 
@@ -289,11 +295,21 @@ refuse_value(struct load *l, const struct opt_def *d)
 	return ERR_PROTO;
 }
 
+/* A setting that was taken away must not keep a program from starting. */
+static void
+say_gone(struct load *l, const struct opt_def *d)
+{
+	(void)refuse(l, d->name);
+	buf_addf(l->message, " has no effect any more: %s", d->help);
+}
+
 static enum err
 take_value(struct load *l, const struct opt_def *d, const char *text)
 {
 	enum err e = set_value(d, l->target, text);
 
+	if (d->type == OPT_GONE)
+		say_gone(l, d);
 	return e == ERR_PROTO ? refuse_value(l, d) : e;
 }
 
@@ -535,6 +551,7 @@ metavar_of(const struct opt_def *d)
 	    [OPT_SIZE] = "SIZE",
 	    [OPT_CHOICE] = "CHOICE",
 	    [OPT_FLAG] = "",
+	    [OPT_GONE] = "",
 	};
 
 	if (d->metavar != NULL)
@@ -549,7 +566,7 @@ opt_help(const struct opt_def *defs, unsigned program, struct buf *out)
 	const char *fallback;
 
 	for (; defs->name != NULL; defs++) {
-		if ((defs->programs & program) == 0)
+		if ((defs->programs & program) == 0 || defs->type == OPT_GONE)
 			continue;
 		buf_reset(&flag);
 		add_flag(&flag, defs->name);
@@ -573,7 +590,8 @@ opt_show(const struct opt_def *defs, unsigned program, const void *target,
 	struct buf value = BUF_INIT;
 
 	for (; defs->name != NULL; defs++) {
-		if ((defs->programs & program) == 0 || defs->type == OPT_FLAG)
+		if ((defs->programs & program) == 0 || defs->type == OPT_FLAG ||
+		    defs->type == OPT_GONE)
 			continue;
 		buf_reset(&value);
 		show_value(defs, target, &value);

@@ -28,6 +28,7 @@ enum opt_type {
 	OPT_SIZE,     /* int64_t, bytes */
 	OPT_CHOICE,   /* int, index into `choices` */
 	OPT_FLAG, /* bool; a flag without a value; only on the command line */
+	OPT_GONE, /* was a setting once: what is given is passed over */
 };
 
 struct opt_def {
@@ -42,7 +43,8 @@ struct opt_def {
 	unsigned programs;   /* bit mask: who uses it */
 	bool secret;	     /* never shown */
 	const char *metavar; /* "PATH" in --help; NULL: by the type */
-	const char *help;    /* one line for --help, the manual, the example */
+	const char *help;    /* one line for --help, the manual, the example;
+				OPT_GONE: what there is instead */
 };
 
 /* What opt_load works on. Arrays end with an entry whose name is NULL. */
@@ -66,7 +68,8 @@ struct opt_source {
  * wrong with which flag, variable, or file and line, in one line without a
  * secret. A known name of another program is ignored in a file and in the
  * environment and refused as a flag; an unknown name in a file is an error.
- * JOBWIRE_* variables that name no setting are ignored.
+ * JOBWIRE_* variables that name no setting are ignored. On success *message
+ * says where a setting was given that is gone (OPT_GONE); mostly, it is empty.
  * The target must be zeroed; call opt_done() after success and failure.
  */
 CHECK_RESULT enum err opt_load(const struct opt_source *src, void *target,

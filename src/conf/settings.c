@@ -118,9 +118,10 @@ const struct opt_def settings_table[] = {
 	.metavar = "NAME", .help = "tokens must have this aud"},
     {MEMBER(jwt_cookie), .type = OPT_STRING, .programs = SERVERS,
 	.metavar = "NAME", .help = "cookie that may hold the token"},
-    {MEMBER(auth_failures), .type = OPT_INT, .fallback = "60", .min = 0,
-	.max = 1000000, .programs = SERVERS,
-	.help = "bad credentials per minute and address; 0: no limit"},
+    {.name = "auth_failures",
+	.type = OPT_GONE,
+	.programs = SERVERS,
+	.help = "the web server limits requests, nginx by limit_req"},
     {MEMBER(max_tickets), .type = OPT_INT, .fallback = "1000", .min = 0,
 	.max = 1000000, .programs = WEBHOOK,
 	.help = "unused tickets that a subject may have; 0: no limit"},
@@ -312,6 +313,10 @@ settings_load(struct settings *s, enum program program, int argc, char **argv,
 		return ERR_NOENT;
 	}
 	e = opt_load(&src, s, argc - 1, argv + 1, ret_argc, message);
+	if (e == OK && message->len > 0)
+		log_warn("setting_gone", "detail", message->data);
+	if (e == OK)
+		buf_reset(message);
 	if (e == OK && (program & PROGRAMS_CGI) != 0)
 		e = enter_folder_of(src.file, message);
 	free(fallback);

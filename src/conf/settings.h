@@ -60,7 +60,6 @@ struct settings {
 	char *jwt_key;
 	char *jwt_issuer, *jwt_audience;
 	char *jwt_cookie;
-	int64_t auth_failures;
 	int64_t max_tickets;
 	char *cors_origins;
 	int64_t heartbeat;

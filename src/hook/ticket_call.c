@@ -151,7 +151,7 @@ ticket_call_write(struct hook_call *c, struct db *db)
 	enum err e;
 
 	buf_reset(&t->ticket);
-	e = access_settle(g, &t->access, db, c->request, c->now_s, &t->why);
+	e = access_settle(g, &t->access, db, c->now_s, &t->why);
 	if (e == OK)
 		e = check_jobs(t, db);
 	if (e == OK)

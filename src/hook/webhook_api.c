@@ -203,9 +203,6 @@ format_metrics(void *arg, struct buf *out)
 	metric_add(out, "webhook_auth_failures_total", "counter",
 	    "Tokens not accepted for a ticket.",
 	    api->cfg.guard->stats->failures);
-	metric_add(out, "webhook_auth_limited_total", "counter",
-	    "Requests turned away after too many of these.",
-	    api->cfg.guard->stats->limited);
 	metric_add(out, "webhook_tickets_refused_total", "counter",
 	    "Tickets not given because max_tickets were unused.",
 	    api->cfg.guard->stats->tickets_refused);

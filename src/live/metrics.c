@@ -138,8 +138,6 @@ static const struct {
 	AT(fcgi.timed_out)},
     {"auth_failures_total", "counter", "Tokens and tickets not accepted.",
 	AT(access.failures)},
-    {"auth_limited_total", "counter",
-	"Requests turned away after too many of these.", AT(access.limited)},
 };
 
 /* As atomic ones also those that their process alone counts without: to the

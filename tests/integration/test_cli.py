@@ -77,6 +77,25 @@ def test_bad_value_names_its_key(make_site, key, value):
     assert key in done.stderr
 
 
+def test_setting_that_is_gone(make_site):
+    """An old file or flag keeps no program from starting; who reads the log
+    learns of it."""
+    site = make_site(auth_failures="60")
+    line = read_text(site.config).count("\n")
+    for name in ("jobwire-events", "jobwire-webhook"):
+        done = run(name, "--check", "--config", site.config)
+        assert done.returncode == 0
+        assert "auth_failures" not in done.stdout
+        assert "level=warn event=setting_gone" in done.stderr
+        assert f"{site.config}:{line}: auth_failures has no" in done.stderr
+        done = run(name, "--check", "--config", site.config,
+                   "--auth-failures", "3")
+        assert done.returncode == 0
+        assert "--auth-failures: auth_failures has no" in done.stderr
+    done = run("jobwire", "stats", "--config", site.config)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_missing_configuration_file(name):
     done = run(name, "--check", "--config", "/nonexistent/jobwire.conf")

@@ -250,8 +250,7 @@ def test_keys_are_read_again(make_site, workers):
     old, new = (name + "-secret-0123456789abcdef01234" for name in ("old", "new"))
     write(old)
     site.configure(
-        events_auth="jwt", jwt_key="@" + file, workers=str(workers),
-        auth_failures="0",
+        events_auth="jwt", jwt_key="@" + file, workers=str(workers)
     )
     server = site.start("events")
     good = token(claims(jobs=["a"]), key=old)

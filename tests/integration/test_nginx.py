@@ -51,6 +51,24 @@ def test_20_mb_body(site, web):
     assert len(site.writer.rows("large")) == 1
 
 
+@pytest.mark.parametrize(
+    "accept, let_in, turned_away",
+    [("text/event-stream", 204, 200), ("application/json", 200, 502)],
+)
+def test_limit_of_requests(make_site, accept, let_in, turned_away):
+    """With limit_req switched on: to a stream "not now" is no error."""
+    site = make_site().start_both()
+    web = Nginx(site, "limit").start()
+    value = site.deliver("123", COMPLETED, endpoint=web.endpoint)
+    headers = {"Accept": accept, "Last-Event-ID": value["event_id"]}
+    for _ in range(5000):  # far more than 200 and 20 a second
+        answer = web.endpoint.call("GET", events_target("123"), headers)
+        if answer.status != let_in:
+            break
+    assert answer.status == turned_away
+    assert (b"retry: 3000" in answer.body) == (turned_away == 200)
+
+
 def test_restart_behind_nginx(site, web):
     """EventSource never sees an error status, which would end it for good;
     it comes back by itself and misses nothing."""

@@ -19,7 +19,7 @@ from harness.wait import patience, until
 def fixture_guarded(make_site):
     """alice owns `mine`, bob `other`."""
     site = make_site(
-        events_auth="ticket", jwt_key=HS_SECRET, auth_failures="0",
+        events_auth="ticket", jwt_key=HS_SECRET,
         heartbeat="300ms",
     )
     for job, owner in [("mine", "alice"), ("other", "bob")]:
@@ -78,7 +78,7 @@ def test_ticket_twice(guarded):
 def test_ticket_used_by_many_at_once(make_site):
     """In two processes: one of them is let in."""
     site = make_site(
-        events_auth="ticket", jwt_key=HS_SECRET, auth_failures="0", workers="2"
+        events_auth="ticket", jwt_key=HS_SECRET, workers="2"
     )
     site.start("events")
     text = ticket(site, "--jobs", "a")

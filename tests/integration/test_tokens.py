@@ -12,6 +12,7 @@ from harness.sse import data_of
 from harness.tokens import (
     HS_SECRET, b64url, bearer, claims, private_key, public_key, sign, token,
 )
+from harness.wait import patience
 
 ALL = "/api/v1/events"
 OTHER = "not-the-secret-0123456789abcdef01"
@@ -21,7 +22,7 @@ JOB = "/events/mine"
 def start(make_site, **settings):
     """A responder that asks for tokens; alice owns `mine`, bob `other`."""
     site = make_site(**{
-        "events_auth": "jwt", "jwt_key": HS_SECRET, "auth_failures": "0",
+        "events_auth": "jwt", "jwt_key": HS_SECRET,
         **settings,
     })
     for job, owner in [("mine", "alice"), ("other", "bob")]:
@@ -276,6 +277,25 @@ def test_bad_token(guarded, kind):
     counted = read_metrics(guarded)
     assert counted.value("auth_failures_total") == len(bad) + 3
     assert counted.value("streams_opened_total") == 0
+
+
+def test_many_bad_tokens_shut_nobody_out(guarded):
+    """An office behind one address, on the morning after."""
+    late = token(claims(exp=int(time.time()) - 60))
+    for _ in range(200):
+        assert refusal(read(guarded, late)) == (401, "token_expired")
+    assert read(guarded, token(), "/jobs/mine").status == 200
+
+
+def test_a_failure_costs_little(guarded):
+    """The longest token that is read at all, with a good header and a bad
+    signature, many times: less than a millisecond of the processor each."""
+    bad = token(claims(x="x" * 12000), key=OTHER)
+    assert read(guarded, bad).status == 401
+    before = guarded.events.cpu_seconds()
+    for _ in range(300):
+        assert read(guarded, bad).status == 401
+    assert guarded.events.cpu_seconds() - before < patience(0.3)
 
 
 def test_public_key_as_a_secret(make_site):

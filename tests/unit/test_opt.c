@@ -48,6 +48,7 @@ static const struct opt_def table[] = {
     {AT(color), .type = OPT_CHOICE, .fallback = "red", .choices = "red|green",
 	.programs = ONE, .help = "a color"},
     {AT(loud), .type = OPT_FLAG, .programs = ONE, .help = "shout"},
+    {.name = "old_name", .type = OPT_GONE, .programs = ONE, .help = "use name"},
     {.name = NULL},
 };
 
@@ -268,6 +269,42 @@ test_other_default(void **state)
 	opt_help(table, THREE, &out);
 	assert_non_null(strstr(out.data, "(2s)"));
 	buf_done(&out);
+	program_now = ONE;
+}
+
+/* What is gone is passed over and said, and does not hide a fault. */
+static void
+test_gone(void **state)
+{
+	struct buf out = BUF_INIT;
+	char expected[256];
+
+	(void)state;
+	write_file("name = a\nold_name = s3cret\ncount = 4\n");
+	setenv("JOBWIRE_OLD_NAME", "s3cret", 1);
+	assert_loads("--old-name", "s3cret", "rest");
+	unsetenv("JOBWIRE_OLD_NAME");
+	(void)snprintf(expected, sizeof(expected),
+	    "%s:2: old_name has no effect any more: use name; "
+	    "JOBWIRE_OLD_NAME: old_name has no effect any more: use name; "
+	    "--old-name: old_name has no effect any more: use name",
+	    file);
+	assert_string_equal(message.data, expected);
+	assert_string_equal(target.name, "a");
+	assert_int_equal(target.count, 4);
+	assert_int_equal(arg_count, 1);
+	opt_help(table, ONE, &out);
+	opt_show(table, ONE, &target, &out);
+	assert_null(strstr(out.data, "old_name"));
+	assert_null(strstr(out.data, "old-name"));
+	buf_done(&out);
+	assert_refuses_file("old_name = 1\ncount = s3cret\n",
+	    ":1: old_name has no effect any more: use name; ");
+	program_now = TWO; /* it was never this one's */
+	write_file("old_name = 1\n");
+	assert_loads(NULL);
+	assert_int_equal(message.len, 0);
+	assert_refuses("--old-name: unknown flag", "--old-name", "1");
 	program_now = ONE;
 }
 
@@ -567,6 +604,7 @@ main(void)
 	    cmocka_unit_test_setup(test_bad_variables, set_up),
 	    cmocka_unit_test_setup(test_file_syntax, set_up),
 	    cmocka_unit_test_setup(test_file_aliases, set_up),
+	    cmocka_unit_test_setup(test_gone, set_up),
 	    cmocka_unit_test_setup(test_other_default, set_up),
 	    cmocka_unit_test_setup(test_bad_files, set_up),
 	    cmocka_unit_test_setup(test_unreadable_files, set_up),

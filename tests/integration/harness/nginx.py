@@ -47,6 +47,8 @@ class Nginx(WebServer):
         if "keepalive" in self.options:
             text = switch(text, "keepalive ", True)
             text = switch(text, "fastcgi_keep_conn ", True)
+        if "limit" in self.options:
+            text = switch(text, "limit_req", True)
         if "http2" in self.options:
             self._make_certificate()
             text = switch(text, "listen 80 ", False)
