@@ -108,9 +108,7 @@ command_stats(const struct command_line *c)
 	if (e == OK)
 		(void)fwrite(out.data, 1, out.len, stdout);
 	else
-		(void)command_fail("stats", db_last_fault(db)->text[0] != '\0'
-						? db_last_fault(db)->text
-						: err_text(e));
+		(void)command_fail_db("stats", db, e);
 	buf_done(&out);
 	db_rollback(db);
 	db_close(&db);

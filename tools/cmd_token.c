@@ -189,9 +189,7 @@ revoke(const struct command_line *c)
 		(void)puts(
 		    c->settings->json ? "{\"revoked\":true}" : "revoked");
 	else
-		(void)command_fail("token", db_last_fault(db)->text[0] != '\0'
-						? db_last_fault(db)->text
-						: err_text(e));
+		(void)command_fail_db("token", db, e);
 	db_close(&db);
 	return e == OK ? EXIT_DONE : EXIT_FAILED;
 }

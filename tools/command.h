@@ -19,12 +19,53 @@ struct command_line {
 	const struct settings *settings;
 	int n; /* arguments after the command's name */
 	char **args;
-	/* Flags that only some commands know; NULL when not given. */
-	const char *restore_id, *expires, *provider, *state;
-	const char *sub, *jti, *jobs, *ttl, *key;
-	const char *gap, *idle, *origin, *ca;
-	bool is_long;
+	/* Flags that only some commands know, by the table command_flags; NULL
+	 * when not given. Owned. */
+	char *restore_id, *expires, *provider, *state;
+	char *sub, *jti, *jobs, *ttl, *key;
+	char *gap, *idle, *origin, *ca;
+	bool is_long, is_custom;
 };
+
+/* A bit per command, for the table of flags. */
+enum {
+	COMMAND_INIT = 1 << 0,
+	COMMAND_URL = 1 << 1,
+	COMMAND_PUBLISH = 1 << 2,
+	COMMAND_TAIL = 1 << 3,
+	COMMAND_JOBS = 1 << 4,
+	COMMAND_TOKEN = 1 << 5,
+	COMMAND_TICKET = 1 << 6,
+	COMMAND_PRUNE = 1 << 7,
+	COMMAND_STATS = 1 << 8,
+	COMMAND_DOCTOR = 1 << 9,
+	COMMAND_HELP = 1 << 10,
+	COMMAND_VERSION = 1 << 11,
+};
+
+struct command {
+	const char *name;
+	unsigned bit;	       /* in `programs` of command_flags */
+	const char *arguments; /* as its usage shows them */
+	int min, max;	       /* how many of them */
+	/* NULL: main() answers, without settings. */
+	int (*run)(const struct command_line *c);
+	const char *summary; /* one line */
+	const char *more;    /* lines, for its help alone */
+};
+
+extern const struct opt_def command_flags[];
+
+/* NULL: there is none. */
+const struct command *command_find(const char *name);
+
+/* Prints help on standard output. NULL: on all commands. */
+void command_help(const struct command *cmd);
+
+/* Prints the usage on standard error. NULL: of all commands. Returns
+ * EXIT_USAGE, as does the second, which says that there is no such command. */
+int command_usage(const struct command *cmd);
+int command_unknown(const char *name);
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
@@ -59,5 +100,8 @@ CHECK_RESULT enum err command_make_token(const struct command_line *c,
 /* Print "jobwire: what: detail" and return EXIT_FAILED or EXIT_USAGE. */
 int command_fail(const char *what, const char *detail);
 int command_misuse(const char *what, const char *detail);
+
+/* command_fail() with what the connection's last failure was, or e. */
+int command_fail_db(const char *what, const struct db *db, enum err e);
 
 #endif

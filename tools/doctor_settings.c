@@ -32,7 +32,7 @@ load(struct doctor *d, enum program program, const char *name,
 		argv[argc++] = (char *)(uintptr_t) "--config";
 		argv[argc++] = ours->config;
 	}
-	e = settings_load(ret, program, argc, argv, &rest, &message);
+	e = settings_load(ret, program, NULL, argc, argv, &rest, &message);
 	if (e != OK) {
 		doctor_say(d, FINDING_FAIL, "settings", "correct it",
 		    "%s does not start: %s", name, buf_span(&message).p);

@@ -245,8 +245,8 @@ events_main(enum program program, const char *usage, int argc, char **argv)
 	struct start p = {.program = program, .listen_fd = -1};
 	int n_args, status;
 
-	status =
-	    settings_main(&p.settings, program, usage, argc, argv, &n_args);
+	status = settings_main(
+	    &p.settings, program, usage, NULL, argc, argv, &n_args);
 	if (status < 0 && n_args > 0)
 		status = settings_misuse(usage);
 	if (status < 0 && check_keys(&p.settings) != OK)

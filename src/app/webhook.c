@@ -141,7 +141,7 @@ webhook_main(enum program program, const char *usage, int argc, char **argv)
 	struct webhook w = {0};
 	int n_args, status;
 
-	status = settings_main(&s, program, usage, argc, argv, &n_args);
+	status = settings_main(&s, program, usage, NULL, argc, argv, &n_args);
 	if (status < 0 && n_args > 0)
 		status = settings_misuse(usage);
 	if (status < 0 && load_keys(&w, &s) != OK)

@@ -13,6 +13,8 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/near.h"
+#include "base/opt_words.h"
 
 enum {
 	FILE_MAX_BYTES = 64 * 1024, /* a configuration is far smaller */
@@ -213,22 +215,6 @@ show_value(const struct opt_def *d, const void *target, struct buf *out)
  * Names
  */
 
-static const struct opt_def *
-find_def(const struct opt_def *d, struct span name, char separator)
-{
-	size_t i;
-
-	for (; d->name != NULL; d++) {
-		for (i = 0; i < name.n && d->name[i] != '\0'; i++)
-			if (name.p[i] !=
-			    (d->name[i] == '_' ? separator : d->name[i]))
-				break;
-		if (i == name.n && d->name[i] == '\0')
-			return d;
-	}
-	return NULL;
-}
-
 static void
 add_flag(struct buf *out, const char *name)
 {
@@ -304,9 +290,10 @@ say_gone(struct load *l, const struct opt_def *d)
 }
 
 static enum err
-take_value(struct load *l, const struct opt_def *d, const char *text)
+take_value(
+    struct load *l, const struct opt_def *d, void *target, const char *text)
 {
-	enum err e = set_value(d, l->target, text);
+	enum err e = set_value(d, target, text);
 
 	if (d->type == OPT_GONE)
 		say_gone(l, d);
@@ -321,17 +308,18 @@ fallback_of(const struct opt_def *d, unsigned program)
 }
 
 static enum err
-take_defaults(struct load *l)
+take_defaults(
+    struct load *l, const struct opt_def *d, unsigned program, void *target)
 {
-	const struct opt_def *d;
 	const char *text;
 	enum err e = OK;
 
+	buf_reset(&l->place);
 	buf_add_str(&l->place, "default");
-	for (d = l->src->defs; d->name != NULL && e == OK; d++) {
-		text = fallback_of(d, l->src->program);
+	for (; d->name != NULL && e == OK; d++) {
+		text = fallback_of(d, program);
 		if (text != NULL)
-			e = take_value(l, d, text);
+			e = take_value(l, d, target, text);
 	}
 	return e;
 }
@@ -354,7 +342,7 @@ alias_programs(const char *aliases, struct span alias)
 static const struct opt_def *
 find_key(const struct opt_source *src, struct span key, bool *ret_is_ours)
 {
-	const struct opt_def *d = find_def(src->defs, key, '_');
+	const struct opt_def *d = opt_find_def(src->defs, key, '_');
 	const char *end = memchr(key.p, '_', key.n);
 	unsigned programs = 0;
 
@@ -365,7 +353,7 @@ find_key(const struct opt_source *src, struct span key, bool *ret_is_ours)
 		struct span rest = {end + 1, key.n - alias.n - 1};
 
 		programs = alias_programs(src->aliases, alias);
-		d = programs == 0 ? NULL : find_def(src->defs, rest, '_');
+		d = programs == 0 ? NULL : opt_find_def(src->defs, rest, '_');
 		programs &= d == NULL ? 0 : d->programs;
 	}
 	*ret_is_ours = (programs & src->program) != 0;
@@ -406,7 +394,7 @@ take_line(struct load *l, char *line)
 	}
 	if (d->type == OPT_FLAG)
 		return refuse(l, "this is for the command line only");
-	return is_ours ? take_value(l, d, trim(equals + 1)) : OK;
+	return is_ours ? take_value(l, d, l->target, trim(equals + 1)) : OK;
 }
 
 static enum err
@@ -462,51 +450,84 @@ take_environment(struct load *l)
 		add_variable(&l->place, d->name);
 		text = getenv(buf_span(&l->place).p);
 		if (text != NULL && text[0] != '\0')
-			e = take_value(l, d, text);
+			e = take_value(l, d, l->target, text);
 	}
 	return e;
 }
 
-/* One flag and its value, which may be the next argument. */
-static enum err
-take_flag(struct load *l, const char *flag, const char *next, bool *ret_took)
+static void
+offer_flags(struct near *n, struct buf *names, const struct opt_def *d,
+    unsigned program)
 {
-	const char *equals = strchrnul(flag, '=');
-	const struct opt_def *d = NULL;
-	struct span name = {flag + 2, (size_t)(equals - flag) - 2};
+	for (; d->name != NULL; d++) {
+		if ((d->programs & program) == 0)
+			continue;
+		buf_reset(names);
+		add_flag(names, d->name);
+		if (!buf_ok(names))
+			return;
+		near_offer(n, names->data);
+		if (n->best == names->data)
+			n->best = d->name;
+	}
+}
+
+/* Adds the flag that was meant, if there is one, to the refusal of another. */
+static void
+suggest_flag(struct load *l)
+{
+	const struct opt_flags *more = l->src->flags;
+	struct near n = {.text = buf_span(&l->place).p};
+	struct buf name = BUF_INIT;
+
+	offer_flags(&n, &name, l->src->defs, l->src->program);
+	if (more != NULL)
+		offer_flags(&n, &name, more->defs, more->program);
+	if (n.best != NULL) {
+		buf_add_str(l->message, "; did you mean ");
+		add_flag(l->message, n.best);
+		buf_add_char(l->message, '?');
+	}
+	buf_done(&name);
+}
+
+static enum err
+take_flag(struct load *l, const struct opt_word *w)
+{
+	const struct opt_def *d = w->def;
+	bool is_ours = w->table == NULL;
+	unsigned program = is_ours ? l->src->program : w->table->program;
+	void *target = is_ours ? l->target : w->table->target;
 
 	buf_reset(&l->place);
-	add_printable(&l->place, flag, (size_t)(equals - flag));
-	if (flag[1] == '-')
-		d = find_def(l->src->defs, name, '-');
-	if (d == NULL || (d->programs & l->src->program) == 0)
-		return refuse(l, "unknown flag");
-	*ret_took = d->type != OPT_FLAG && *equals == '\0';
-	if (d->type == OPT_FLAG)
-		return *equals == '\0' ? take_value(l, d, "")
-				       : refuse_value(l, d);
-	if (*equals == '\0' && next == NULL)
+	add_printable(&l->place, w->text, strcspn(w->text, "="));
+	if (d == NULL || (d->programs & program) == 0) {
+		(void)refuse(
+		    l, is_ours ? "unknown flag" : "not a flag of this command");
+		if (is_ours)
+			suggest_flag(l);
+		return ERR_PROTO;
+	}
+	if (d->type == OPT_FLAG && w->value != NULL)
+		return refuse_value(l, d);
+	if (d->type != OPT_FLAG && w->value == NULL)
 		return refuse(l, "needs a value");
-	return take_value(l, d, *equals == '\0' ? next : equals + 1);
+	return take_value(l, d, target, w->value != NULL ? w->value : "");
 }
 
 static enum err
 take_arguments(struct load *l, int argc, char **argv, int *ret_argc)
 {
-	bool flags_ended = false, took_next = false;
-	int i, n = 0;
+	struct opt_words words = {l->src, argc, argv, 0, false};
+	struct opt_word w;
+	int n = 0;
 	enum err e = OK;
 
-	for (i = 0; i < argc && e == OK; i++) {
-		if (flags_ended || argv[i][0] != '-' || argv[i][1] == '\0') {
-			argv[n++] = argv[i];
-		} else if (strcmp(argv[i], "--") == 0) {
-			flags_ended = true;
-		} else {
-			e = take_flag(l, argv[i],
-			    i + 1 < argc ? argv[i + 1] : NULL, &took_next);
-			i += took_next;
-		}
+	while (e == OK && opt_next_word(&words, &w)) {
+		if (w.is_flag)
+			e = take_flag(l, &w);
+		else
+			argv[n++] = w.text;
 	}
 	if (e == OK)
 		*ret_argc = n;
@@ -518,8 +539,11 @@ opt_load(const struct opt_source *src, void *target, int argc, char **argv,
     int *ret_argc, struct buf *message)
 {
 	struct load l = {src, target, message, BUF_INIT};
-	enum err e = take_defaults(&l);
+	const struct opt_flags *more = src->flags;
+	enum err e = take_defaults(&l, src->defs, src->program, target);
 
+	if (e == OK && more != NULL)
+		e = take_defaults(&l, more->defs, more->program, more->target);
 	if (e == OK && src->file != NULL)
 		e = take_file(&l);
 	if (e == OK)

@@ -47,6 +47,15 @@ struct opt_def {
 				OPT_GONE: what there is instead */
 };
 
+/* Flags of the command line alone, into a target of their own; their names are
+ * not those of settings. */
+struct opt_flags {
+	const struct opt_def *defs;
+	unsigned program; /* whose `programs` may be given; others are refused
+			     as flags of another command */
+	void *target;	  /* zeroed; opt_done() frees its strings */
+};
+
 /* What opt_load works on. Arrays end with an entry whose name is NULL. */
 struct opt_source {
 	const struct opt_def *defs;
@@ -59,6 +68,7 @@ struct opt_source {
 				  settings that two programs give different
 				  values in one file. A name may stand at
 				  several bits. NULL: none */
+	const struct opt_flags *flags; /* NULL: none but those of settings */
 };
 
 /*
@@ -74,6 +84,17 @@ struct opt_source {
  */
 CHECK_RESULT enum err opt_load(const struct opt_source *src, void *target,
     int argc, char **argv, int *ret_argc, struct buf *message);
+
+/*
+ * What has to be known of a command line before it can be loaded, read as
+ * opt_load() does: the value of a setting's flag, the last one ("" when it has
+ * none, NULL when it is not there; -h is --help), and the n-th argument that is no
+ * flag, from 0 (NULL: there are less). argv as for opt_load(); borrowed from it.
+ */
+const char *opt_find_flag(
+    const struct opt_source *src, int argc, char **argv, const char *name);
+const char *opt_argument(
+    const struct opt_source *src, int argc, char **argv, int n);
 
 /* Frees the strings in target. */
 void opt_done(const struct opt_def *defs, void *target);

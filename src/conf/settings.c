@@ -176,30 +176,6 @@ const struct opt_def settings_table[] = {
     {.name = NULL},
 };
 
-/*
- * The value of --<name> (or --<name>=...), the last one; "" when it stands
- * alone, NULL when it is not there. --config is needed before the table can
- * be loaded, --help and --version even when it cannot.
- */
-static const char *
-find_flag(int argc, char **argv, const char *name)
-{
-	const char *found = NULL;
-	size_t n = strlen(name);
-	int i;
-
-	for (i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
-		if (strncmp(argv[i], "--", 2) != 0 ||
-		    strncmp(argv[i] + 2, name, n) != 0)
-			continue;
-		if (argv[i][2 + n] == '=')
-			found = argv[i] + 2 + n + 1;
-		else if (argv[i][2 + n] == '\0')
-			found = i + 1 < argc ? argv[i + 1] : "";
-	}
-	return found;
-}
-
 static bool
 is_mode(const char *text)
 {
@@ -292,12 +268,15 @@ enter_folder_of(const char *file, struct buf *message)
 }
 
 enum err
-settings_load(struct settings *s, enum program program, int argc, char **argv,
-    int *ret_argc, struct buf *message)
+settings_load(struct settings *s, enum program program,
+    const struct opt_flags *flags, int argc, char **argv, int *ret_argc,
+    struct buf *message)
 {
-	const char *named = find_flag(argc, argv, "config");
-	struct opt_source src = {
-	    .defs = settings_table, .program = program, .aliases = aliases};
+	struct opt_source src = {.defs = settings_table,
+	    .program = program,
+	    .aliases = aliases,
+	    .flags = flags};
+	const char *named = opt_find_flag(&src, argc - 1, argv + 1, "config");
 	char *fallback = default_file(program);
 	const char *why;
 	enum err e;
@@ -357,27 +336,26 @@ settings_is_cgi(enum program program)
 
 int
 settings_main(struct settings *s, enum program program, const char *usage,
-    int argc, char **argv, int *ret_argc)
+    const struct opt_flags *flags, int argc, char **argv, int *ret_argc)
 {
+	const struct opt_source src = {.defs = settings_table, .flags = flags};
 	struct buf message = BUF_INIT;
-	bool want_help, want_version;
 	int status = -1;
 
 	/* What a web server puts on a CGI program's command line comes from
 	 * the client's query: RFC 3875, section 4.4. */
 	if (settings_is_cgi(program))
 		argc = 1;
-	want_help = find_flag(argc, argv, "help") != NULL;
-	want_version = find_flag(argc, argv, "version") != NULL;
 	*s = (struct settings){0};
-	if (want_help)
+	if (opt_find_flag(&src, argc - 1, argv + 1, "help") != NULL)
 		return print_help(program, usage);
-	if (want_version) {
+	if (opt_find_flag(&src, argc - 1, argv + 1, "version") != NULL) {
 		printf(
 		    "%s %s\n", program_invocation_short_name, JOBWIRE_VERSION);
 		return 0;
 	}
-	if (settings_load(s, program, argc, argv, ret_argc, &message) != OK) {
+	if (settings_load(s, program, flags, argc, argv, ret_argc, &message) !=
+	    OK) {
 		fprintf(stderr, "%s: %s\n", program_invocation_short_name,
 		    buf_span(&message).p);
 		status = 2;

@@ -82,12 +82,14 @@ extern const struct opt_def settings_table[];
  * where it exists: /etc/jobwire/jobwire.conf, of a CGI program jobwire.conf in
  * the folder above the one that holds it), loads everything, sets the log
  * level. A CGI program is then in the folder of that file, existing or not:
- * relative paths begin there. argc/argv as main() got them; the arguments that
+ * relative paths begin there. flags: those that this program has beside the
+ * settings; NULL: none. argc/argv as main() got them; the arguments that
  * are no flags end up in argv[1..*ret_argc]. Errors as opt_load();
  * settings_done() afterwards in every case.
  */
 CHECK_RESULT enum err settings_load(struct settings *s, enum program program,
-    int argc, char **argv, int *ret_argc, struct buf *message);
+    const struct opt_flags *flags, int argc, char **argv, int *ret_argc,
+    struct buf *message);
 
 void settings_done(struct settings *s);
 
@@ -101,7 +103,7 @@ bool settings_is_cgi(enum program program);
  * exit status it shall end with (0, or 2 for bad usage).
  */
 int settings_main(struct settings *s, enum program program, const char *usage,
-    int argc, char **argv, int *ret_argc);
+    const struct opt_flags *flags, int argc, char **argv, int *ret_argc);
 
 /* For arguments that a program does not take: prints its usage on standard
  * error and returns the exit status for that, 2. */

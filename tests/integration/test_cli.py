@@ -120,6 +120,58 @@ def test_nothing_to_listen_on(make_site):
     assert "socket" in done.stderr
 
 
+# -- help ------------------------------------------------------------------
+
+COMMANDS = [
+    "init", "url", "publish", "tail", "jobs", "token", "ticket", "prune",
+    "stats", "doctor", "help", "version",
+]
+
+
+@pytest.mark.parametrize("arguments", [["help"], ["-h"], ["--help"]], ids=repr)
+def test_help_lists_the_commands(arguments):
+    done = run("jobwire", *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    listed = re.findall(r"(?m)^  ([a-z]+) +\S", done.stdout)
+    assert listed == COMMANDS
+    assert "--config FILE" in done.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command(command):
+    forms = [
+        run("jobwire", "--config", "/nonexistent", *arguments)
+        for arguments in (["help", command], [command, "--help"],
+                          [command, "-h"], ["--help", command])
+    ]
+    assert {done.returncode for done in forms} == {0}
+    assert {done.stderr for done in forms} == {""}
+    assert len({done.stdout for done in forms}) == 1
+    assert forms[0].stdout.startswith(f"usage: jobwire [options] {command}")
+
+
+def test_help_of_a_command_has_its_flags_alone():
+    text = run("jobwire", "help", "url").stdout
+    listed = re.findall(r"(?m)^  --([a-z-]+)", text)
+    assert listed == ["restore-id", "expires", "provider"]
+
+
+def test_flags_of_commands_are_in_the_manual():
+    text = read_text(os.path.join(source_root(), "man", "jobwire.1"))
+    for command in COMMANDS:
+        assert re.search(rf"(?m)^\.It Cm {command}\b", text), command
+        for flag in re.findall(
+            r"(?m)^  --([a-z-]+)", run("jobwire", "help", command).stdout
+        ):
+            assert re.search(rf"Fl -{flag}\b|\| -{flag}\b", text), flag
+
+
+def test_version_as_a_command():
+    done = run("jobwire", "version", "--config", "/nonexistent")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == run("jobwire", "--version").stdout
+
+
 # -- init ------------------------------------------------------------------
 
 
@@ -253,7 +305,16 @@ def test_unknown_command(make_site):
         (["url", "a", "--expires"], "--expires: needs a value"),
         (["jobs", "--stat=failed"], "--stat: unknown flag"),
         (["jobs", "--sub", "alice"], "--sub: not a flag of this command"),
-        (["dance", "--sub", "alice"], "no such command: dance"),
+        (["jobs", "--stat=failed"], "did you mean --state?"),
+        (["publish", "--cutsom", "j", "t"], "did you mean --custom?"),
+        (["jobs", "--jsno"], "did you mean --json?"),
+        (["dance", "--sub", "alice"], "no such command: dance\n"),
+        (["pubilsh", "j", "t"], "no such command: pubilsh; did you mean publish?"),
+        (["help", "job"], "no such command: job; did you mean jobs?"),
+        (["job", "--help"], "no such command: job; did you mean jobs?"),
+        (["url", "a", "--", "--expires"], "url: too many arguments\nusage: "),
+        (["publish", "a"], "publish: too few arguments\nusage: "),
+        (["tail", *["a"] * 65], "tail: too many arguments\nusage: "),
         (["tail", "a", "a b"], "tail: not a job id"),
     ],
     ids=repr,

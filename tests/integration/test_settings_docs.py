@@ -85,7 +85,8 @@ def test_every_command_is_in_the_manual():
     text = run("jobwire", "--help", check=True).stdout
     usage = text.split("Exit status:")[0]
     written = re.findall(r"(?m)^\.It Cm (\w+)", manual("jobwire", 1))
-    assert written == re.findall(r"(?m)^  (\w+)", usage)
+    # token has an item for each thing it does.
+    assert list(dict.fromkeys(written)) == re.findall(r"(?m)^  (\w+)", usage)
 
 
 def test_every_setting_is_in_its_manual_with_its_default():

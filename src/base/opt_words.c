@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Tells flags, their values and arguments of a command line apart; what a
+ * value means is opt.c's. Pure.
+ */
+#include "base/opt_words.h"
+
+#include <string.h>
+
+const struct opt_def *
+opt_find_def(const struct opt_def *d, struct span name, char separator)
+{
+	size_t i;
+
+	for (; d->name != NULL; d++) {
+		for (i = 0; i < name.n && d->name[i] != '\0'; i++)
+			if (name.p[i] !=
+			    (d->name[i] == '_' ? separator : d->name[i]))
+				break;
+		if (i == name.n && d->name[i] == '\0')
+			return d;
+	}
+	return NULL;
+}
+
+static void
+find_word(const struct opt_source *src, struct opt_word *w)
+{
+	const char *text = strcmp(w->text, "-h") == 0 ? "--help" : w->text;
+	struct span name = {text + 2, strcspn(text, "=") - 2};
+
+	if (text[1] != '-')
+		return;
+	if (src->flags != NULL)
+		w->def = opt_find_def(src->flags->defs, name, '-');
+	if (w->def != NULL)
+		w->table = src->flags;
+	else
+		w->def = opt_find_def(src->defs, name, '-');
+}
+
+bool
+opt_next_word(struct opt_words *words, struct opt_word *ret)
+{
+	struct opt_word w = {0};
+
+	if (words->next < words->argc && !words->flags_ended &&
+	    strcmp(words->argv[words->next], "--") == 0) {
+		words->flags_ended = true;
+		words->next++;
+	}
+	if (words->next >= words->argc)
+		return false;
+	w.text = words->argv[words->next++];
+	w.is_flag =
+	    !words->flags_ended && w.text[0] == '-' && w.text[1] != '\0';
+	if (w.is_flag) {
+		find_word(words->src, &w);
+		w.value = strchr(w.text, '=');
+		if (w.value != NULL)
+			w.value++;
+		else if (w.def != NULL && w.def->type != OPT_FLAG &&
+			 words->next < words->argc)
+			w.value = words->argv[words->next++];
+	}
+	*ret = w;
+	return true;
+}
+
+const char *
+opt_find_flag(
+    const struct opt_source *src, int argc, char **argv, const char *name)
+{
+	struct opt_words words = {src, argc, argv, 0, false};
+	const char *found = NULL;
+	struct opt_word w;
+
+	while (opt_next_word(&words, &w))
+		if (w.is_flag && w.def != NULL && w.table == NULL &&
+		    strcmp(w.def->name, name) == 0)
+			found = w.value != NULL ? w.value : "";
+	return found;
+}
+
+const char *
+opt_argument(const struct opt_source *src, int argc, char **argv, int n)
+{
+	struct opt_words words = {src, argc, argv, 0, false};
+	struct opt_word w;
+
+	while (opt_next_word(&words, &w))
+		if (!w.is_flag && n-- == 0)
+			return w.text;
+	return NULL;
+}
