@@ -3,11 +3,19 @@
  * The commands that change things: they make the database, signed URLs and
  * events, and remove what retention does not keep.
  */
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "auth/sign.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/file.h"
+#include "base/near.h"
 #include "base/opt.h"
 #include "command.h"
 #include "hook/provider.h"
@@ -15,8 +23,14 @@
 #include "io/bell.h"
 #include "store/events.h"
 #include "store/janitor.h"
+#include "store/jobs.h"
+#include "store/survey.h"
 #include "web/jtext.h"
 #include "web/sse.h"
+
+enum { PIPE_WAIT_MS = 100 };
+
+static const char too_large[] = "the data is larger than 1 MiB";
 
 int
 command_init(const struct command_line *c)
@@ -96,43 +110,144 @@ command_store(struct db *db, const struct event_new *e, int64_t *ret_id)
 	return err;
 }
 
+/*
+ * Are there bytes on standard input that nobody asked for? A pipe whose writer
+ * has only just started gets a moment; one that stays open and empty is none of
+ * our business, nor is a terminal or /dev/null.
+ */
+static bool
+has_input(void)
+{
+	struct pollfd input = {STDIN_FILENO, POLLIN, 0};
+	struct stat st;
+	int n_bytes = 0;
+	off_t at;
+
+	if (fstat(STDIN_FILENO, &st) != 0)
+		return false;
+	if (S_ISREG(st.st_mode)) {
+		at = lseek(STDIN_FILENO, 0, SEEK_CUR);
+		return at >= 0 && at < st.st_size;
+	}
+	return (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) &&
+	       poll(&input, 1, PIPE_WAIT_MS) == 1 &&
+	       ioctl(STDIN_FILENO, FIONREAD, &n_bytes) == 0 && n_bytes > 0;
+}
+
+/* The text of `-` or `@FILE`. EXIT_DONE, or it has said what is wrong. */
+static int
+read_input(const char *source, struct buf *ret)
+{
+	bool is_file = *source == '@';
+	const char *name = is_file ? source + 1 : "standard input";
+	enum err e = is_file ? file_read(name, SSE_DATA_MAX, ret)
+			     : file_read_fd(STDIN_FILENO, SSE_DATA_MAX, ret);
+
+	if (e == ERR_LIMIT)
+		return command_misuse("publish", too_large);
+	if (e != OK)
+		return command_fail(
+		    name, e == ERR_SYS ? strerror(errno) : err_text(e));
+	return ret->len > 0 ? EXIT_DONE
+			    : command_misuse("publish", "the data is empty");
+}
+
+/* The third argument, or what it names, as a JSON object; *text holds it.
+ * EXIT_DONE, or it has said what is wrong. */
+static int
+read_data(const struct command_line *c, struct buf *text, struct span *ret)
+{
+	const char *given = c->n > 2 ? c->args[2] : "";
+	struct span data = span_of(given);
+	int status;
+
+	if (c->n == 2 && has_input())
+		return command_misuse("publish",
+		    "there are data on standard input: give - as the third "
+		    "argument to store them, or take </dev/null");
+	if (*given == '@' || strcmp(given, "-") == 0) {
+		status = read_input(given, text);
+		if (status != EXIT_DONE)
+			return status;
+		data = buf_span(text);
+	}
+	if (data.n > 0 &&
+	    (jtext_check(data, ret) != OK || jtext_kind(*ret) != JTEXT_OBJECT))
+		return command_misuse(
+		    "publish", "the data is not a JSON object");
+	return data.n > SSE_DATA_MAX ? command_misuse("publish", too_large)
+				     : EXIT_DONE;
+}
+
+/* A page that waits for `completed` waits for ever when `complete` is what
+ * comes: a type that is nearly one of ours must be meant. */
+static int
+check_type(const struct command_line *c, const char *type)
+{
+	const char *known = "progress";
+
+	if (!sse_type_ok(span_of(type)))
+		return command_misuse("publish", "not an event type");
+	if (c->is_custom || strcmp(type, known) == 0 ||
+	    sse_type_is_lifecycle(type))
+		return EXIT_DONE;
+	for (int i = 0; near_distance(type, known) != 1; i++) {
+		if (i == SURVEY_STATES)
+			return EXIT_DONE;
+		known = survey_states[i];
+	}
+	(void)fprintf(stderr,
+	    "jobwire: publish: did you mean %s? With --custom, %s is stored\n",
+	    known, type);
+	return EXIT_USAGE;
+}
+
+static void
+print_published(
+    const struct command_line *c, struct db *db, int64_t id, const char *job_id)
+{
+	char text[SSE_ID_SIZE], state[JOB_STATE_SIZE];
+
+	sse_id_format(db_epoch(db), id, text);
+	if (!c->settings->json)
+		(void)puts(text);
+	else if (jobs_state(db, job_id, state) == OK)
+		(void)printf(
+		    "{\"event_id\":\"%s\",\"state\":\"%s\"}\n", text, state);
+	else
+		(void)printf("{\"event_id\":\"%s\"}\n", text);
+}
+
 int
 command_publish(const struct command_line *c)
 {
-	struct span data = span_of(c->n > 2 ? c->args[2] : NULL);
 	struct event_new e = {.job_id = c->args[0], .type = c->args[1]};
-	char text[SSE_ID_SIZE];
-	struct db *db;
+	struct buf text = BUF_INIT;
+	struct db *db = NULL;
 	int64_t id;
+	int status = EXIT_FAILED;
 	enum err err;
 
 	if (!sse_job_id_ok(span_of(e.job_id)))
 		return command_misuse("publish", "not a job id");
-	if (!sse_type_ok(span_of(e.type)))
-		return command_misuse("publish", "not an event type");
-	if (data.n > 0 && (jtext_check(data, &e.data) != OK ||
-			      jtext_kind(e.data) != JTEXT_OBJECT))
-		return command_misuse(
-		    "publish", "the data is not a JSON object");
-	if (data.n > SSE_DATA_MAX)
-		return command_misuse(
-		    "publish", "the data is larger than 1 MiB");
+	if ((status = check_type(c, e.type)) != EXIT_DONE ||
+	    (status = read_data(c, &text, &e.data)) != EXIT_DONE)
+		goto out;
+	status = EXIT_FAILED;
 	db = command_open(c, DB_WRITE);
 	if (db == NULL)
-		return EXIT_FAILED;
+		goto out;
 	err = command_store(db, &e, &id);
 	if (err == OK) {
-		sse_id_format(db_epoch(db), id, text);
-		(void)printf(
-		    c->settings->json ? "{\"event_id\":\"%s\"}\n" : "%s\n",
-		    text);
+		print_published(c, db, id, e.job_id);
+		status = EXIT_DONE;
 	} else {
-		(void)command_fail("publish", db_last_fault(db)->text[0] != '\0'
-						  ? db_last_fault(db)->text
-						  : err_text(err));
+		(void)command_fail_db("publish", db, err);
 	}
+out:
 	db_close(&db);
-	return err == OK ? EXIT_DONE : EXIT_FAILED;
+	buf_done(&text);
+	return status;
 }
 
 int
@@ -160,7 +275,7 @@ command_prune(const struct command_line *c)
 		    (unsigned long long)done.pruned_events,
 		    (unsigned long long)done.pruned_jobs);
 	else
-		(void)command_fail("prune", db_last_fault(db)->text);
+		(void)command_fail_db("prune", db, e);
 	db_close(&db);
 	return e == OK ? EXIT_DONE : EXIT_FAILED;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Reads small files whole: configuration, keys. Databases are never opened
+ * Reads small files whole: configuration, keys, data of an event. Databases are never opened
  * here, because closing a descriptor of one drops SQLite's locks on it.
  * Blocks on the disk.
  */
@@ -31,26 +31,33 @@ read_all(int fd, size_t max, struct buf *content)
 }
 
 enum err
-file_read(const char *path, size_t max, struct buf *ret)
+file_read_fd(int fd, size_t max, struct buf *ret)
 {
 	struct buf content = BUF_INIT;
-	enum err e = ERR_SYS;
-	int fd, saved_errno;
+	enum err e = read_all(fd, max, &content);
+	int saved_errno = errno;
 
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	if (fd == -1)
-		goto out;
-	e = read_all(fd, max, &content);
-	if (e != OK)
-		goto out;
-	buf_add_span(ret, buf_span(&content));
-	if (!buf_ok(ret))
+	if (e == OK)
+		buf_add_span(ret, buf_span(&content));
+	if (e == OK && !buf_ok(ret))
 		e = ERR_NOMEM;
-out:
-	saved_errno = errno;
-	if (fd != -1)
-		close(fd);
 	buf_done(&content);
+	errno = saved_errno;
+	return e;
+}
+
+enum err
+file_read(const char *path, size_t max, struct buf *ret)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	int saved_errno;
+	enum err e;
+
+	if (fd == -1)
+		return ERR_SYS;
+	e = file_read_fd(fd, max, ret);
+	saved_errno = errno;
+	close(fd);
 	errno = saved_errno;
 	return e;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Whole small files. Layer: base. Blocks on the disk; for start-up only.
+ * Whole small files. Layer: base. Blocks on the disk; for start-up and
+ * commands only.
  */
 #ifndef JOBWIRE_FILE_H
 #define JOBWIRE_FILE_H
@@ -15,5 +16,8 @@
  * `max` bytes; ERR_NOMEM.
  */
 CHECK_RESULT enum err file_read(const char *path, size_t max, struct buf *ret);
+
+/* The same for what can be read from a descriptor until its end. */
+CHECK_RESULT enum err file_read_fd(int fd, size_t max, struct buf *ret);
 
 #endif
