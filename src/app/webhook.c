@@ -50,8 +50,9 @@ load_keys(struct webhook *w, const struct settings *s)
 		    message.len > 0 ? message.data : err_text(e));
 	else if (w->keys.url.n == 0 && s->webhook_auth == WEBHOOK_AUTH_SIGNED)
 		log_warn("webhook_secret_missing", "hint",
-		    "all webhooks are refused: set webhook_secret (16 bytes or "
-		    "more), or write webhook_auth = none");
+		    "webhooks at URLs that we would have to sign are refused: "
+		    "set webhook_secret (16 bytes or more), or write "
+		    "webhook_auth = none");
 	buf_done(&message);
 	return e;
 }

@@ -58,22 +58,12 @@ write_call(struct commit_item *item, struct db *db)
 	return c->route->write(c, db);
 }
 
-static bool
-refuse_body(struct hook_call *c)
-{
-	body_refuse(c->request->body_error, &c->answer);
-	c->outcome = c->answer.status < 500 ? CALL_REFUSED : CALL_FAILED;
-	return false;
-}
-
 bool
 call_prepare(struct hook_call *c, const struct hook_keys *keys, int64_t now_s)
 {
 	c->keys = keys;
 	c->now_s = now_s;
 	c->commit.write = write_call;
-	if (c->request->body_error != OK)
-		return refuse_body(c);
 	c->route = hook_find_route(c);
 	return c->route != NULL && c->route->prepare(c);
 }
@@ -131,7 +121,7 @@ call_answer(struct hook_call **call)
 	    r->route);
 	log_info("request", "id", c->id, "method", r->method, "route", route,
 	    "status", LOG_INT(c->answer.status), "outcome",
-	    call_outcome_names[c->outcome], "job_id",
+	    call_outcome_names[c->outcome], "code", c->answer.code, "job_id",
 	    sse_job_id_ok(buf_span(&c->job_id)) ? c->job_id.data : NULL, "type",
 	    c->type, "peer", r->remote_addr, "us",
 	    LOG_INT(clock_mono_us() - c->began_us));
@@ -250,14 +240,45 @@ is_json_type(const char *type)
 }
 
 bool
-call_take_json(struct hook_call *c, struct span *ret)
+call_take_body(struct hook_call *c)
 {
+	if (c->request->body_error == OK)
+		return true;
+	body_refuse(c->request->body_error, &c->answer);
+	c->outcome = c->answer.status < 500 ? CALL_REFUSED : CALL_FAILED;
+	return false;
+}
+
+/* RFC 8259 section 8.1: a byte order mark may be passed over. */
+static struct span
+skip_mark(struct span text)
+{
+	const struct span mark = SPAN_LIT("\xef\xbb\xbf");
+
+	if (text.n >= mark.n && memcmp(text.p, mark.p, mark.n) == 0)
+		return (struct span){text.p + mark.n, text.n - mark.n};
+	return text;
+}
+
+bool
+call_take_json(struct hook_call *c, struct buf *finite, struct span *ret)
+{
+	struct span text;
 	enum err e;
 
+	if (!call_take_body(c))
+		return false;
 	if (!is_json_type(c->request->content_type))
 		return call_refuse(c, 415, "unsupported_media_type",
 		    "The body must be application/json.");
-	e = jtext_check(c->request->body, ret);
+	text = skip_mark(c->request->body);
+	e = jtext_check(text, ret);
+	if (e == ERR_PROTO && finite != NULL) {
+		jtext_add_finite(finite, text);
+		if (!buf_ok(finite))
+			return call_refuse_memory(c);
+		e = jtext_check(buf_span(finite), ret);
+	}
 	if (e == ERR_LIMIT)
 		return call_refuse(c, 400, "json_too_deep",
 		    "JSON is nested deeper than 32 levels.");

@@ -82,7 +82,8 @@ struct hook_call {
 	struct buf job_id;  /* terminated; for the log too */
 	const char *type;   /* the event's, for the log; NULL: none */
 	enum call_outcome outcome;
-	void *state; /* the route's own */
+	bool is_signed; /* a webhook whose sender is known, or need not be */
+	void *state;	/* the route's own */
 	struct answer answer;
 	char id[CALL_ID_SIZE]; /* of the request, for the log and the caller */
 	/* For who carries it. */
@@ -136,8 +137,15 @@ bool call_take_publisher(struct hook_call *c);
  * none. */
 bool call_take_job_id(struct hook_call *c);
 
-/* The body as one JSON value; refuses another type, bad JSON, too deep. */
-bool call_take_json(struct hook_call *c, struct span *ret);
+/* Refuses a body that did not come whole: too long, no space for it. */
+bool call_take_body(struct hook_call *c);
+
+/*
+ * The body as one JSON value, within the request's own text; refuses what
+ * call_take_body() does, another type, bad JSON, too deep. Where finite is not
+ * NULL, NaN and Infinity count as null, and *ret may be within *finite.
+ */
+bool call_take_json(struct hook_call *c, struct buf *finite, struct span *ret);
 
 /*
  * A member that is a string of at most max bytes without control characters,

@@ -32,79 +32,78 @@ refuse_signature(struct hook_call *c, enum err e)
 	    "The signature does not belong to this request.");
 }
 
+/* A time that is over does not make it another one's signature. */
+static bool
+take_verdict(struct hook_call *c, enum err e)
+{
+	c->is_signed = c->is_signed || e == OK || e == ERR_EXPIRED;
+	return e == OK || refuse_signature(c, e);
+}
+
 /* The URL's own signature, over the job and the time in it. */
 static bool
-take_signature(struct hook_call *c, const struct delivery *d)
+take_signature(struct hook_call *c, const struct delivery *d,
+    const struct buf *exp, struct span sig)
 {
-	struct span query = span_of(c->request->query);
-	struct buf exp = BUF_INIT, sig = BUF_INIT;
 	struct sign_claim claim = {d->provider->name, buf_span(&c->job_id),
 	    buf_span(&d->restore_id), 0};
 	char *end = NULL;
-	bool ok = false;
 	enum err e = ERR_AUTH;
 
 	if (c->keys->url.n == 0)
 		return call_refuse(c, 403, "webhook_secret_missing",
 		    "This server has no webhook_secret, so it refuses all "
-		    "webhooks.");
-	(void)query_get(query, "exp", &exp);
-	(void)query_get(query, "sig", &sig);
-	if (exp.failed || sig.failed) {
-		(void)call_refuse_memory(c);
-		goto out;
-	}
-	if (sig.len == 0 || exp.len == 0) {
-		(void)call_refuse(c, 403, "signature_missing",
-		    "Webhooks are taken at signed URLs only; make one with: "
+		    "webhooks at URLs that it would have to sign.");
+	if (sig.n == 0 || exp->len == 0)
+		return call_refuse(c, 403, "signature_missing",
+		    "A URL that names a job must be signed; make one with: "
 		    "jobwire url JOB");
-		goto out;
-	}
-	claim.exp = strtoimax(exp.data, &end, 10);
+	claim.exp = strtoimax(exp->data, &end, 10);
 	/* What was signed is the canonical decimal; " 17" or "017" is not it. */
-	if (exp.data[0] >= '1' && exp.data[0] <= '9' && exp.len <= 18 &&
-	    end == exp.data + exp.len)
-		e = sign_verify(
-		    &c->keys->url, &claim, buf_span(&sig), c->now_s);
-	ok = e == OK || refuse_signature(c, e);
-out:
-	buf_done(&exp);
-	buf_done(&sig);
-	return ok;
+	if (exp->data[0] >= '1' && exp->data[0] <= '9' && exp->len <= 18 &&
+	    end == exp->data + exp->len)
+		e = sign_verify(&c->keys->url, &claim, sig, c->now_s);
+	return take_verdict(c, e);
 }
 
-/* The provider's signature over the body, where it makes one. */
+/* The provider's signature over the body. */
 static bool
 take_provider_signature(struct hook_call *c, const struct delivery *d)
 {
-	enum err e = OK;
+	enum err e = d->provider->verify(c->request, c->keys, c->now_s);
 
-	if (d->provider->verify != NULL)
-		e = d->provider->verify(c->request, c->keys, c->now_s);
 	if (e == ERR_NOENT)
 		return call_refuse(c, 403, "webhook_secret_missing",
 		    "This server has no secret of this provider, so it refuses "
 		    "its webhooks.");
-	return e == OK || refuse_signature(c, e);
+	return take_verdict(c, e);
 }
 
-/* The job the call is about, if its URL names one, and the right to speak of
- * it. */
+/*
+ * Who signs for himself needs no URL that we signed, and may have one for all
+ * his calls. But what a URL says of a job only we can have said, and a
+ * signature that is there is never passed over.
+ */
 static bool
-take_claim(struct hook_call *c, struct delivery *d)
+take_proof(struct hook_call *c, const struct delivery *d, const struct buf *exp,
+    struct span sig)
 {
-	struct span query = span_of(c->request->query);
-	bool names_job = query_get(query, "job_id", &c->job_id);
+	bool signs_itself = d->provider->verify != NULL;
+	bool is_ours = !signs_itself || c->job_id.len > 0 ||
+		       d->restore_id.len > 0 || sig.n > 0;
 
-	(void)query_get(query, "restore_id", &d->restore_id);
-	buf_reserve(&c->job_id, 1);
-	buf_reserve(&d->restore_id, 1);
-	if (!buf_ok(&c->job_id) || !buf_ok(&d->restore_id))
-		return call_refuse_memory(c);
-	if (!c->cfg->is_open &&
-	    (!take_signature(c, d) || !take_provider_signature(c, d)))
+	if (is_ours && !take_signature(c, d, exp, sig))
 		return false;
-	if (names_job && !sse_job_id_ok(buf_span(&c->job_id)))
+	return !signs_itself ||
+	       (call_take_body(c) && take_provider_signature(c, d));
+}
+
+static bool
+check_names(
+    struct hook_call *c, const struct delivery *d, bool is_job_id_needed)
+{
+	if ((c->job_id.len > 0 || is_job_id_needed) &&
+	    !sse_job_id_ok(buf_span(&c->job_id)))
 		return call_refuse(c, 400, "bad_job_id",
 		    "A job id is 1 to 128 characters of A-Z a-z 0-9 . _ : ~ -");
 	if (d->restore_id.len > RESTORE_ID_MAX ||
@@ -115,6 +114,35 @@ take_claim(struct hook_call *c, struct delivery *d)
 	return true;
 }
 
+/* The job the call is about, if its URL names one, and the right to speak of
+ * it. An empty name is none, but in a URL that we must have made a mistake. */
+static bool
+take_claim(struct hook_call *c, struct delivery *d)
+{
+	struct span query = span_of(c->request->query);
+	struct buf exp = BUF_INIT, sig = BUF_INIT;
+	bool names_job = query_get(query, "job_id", &c->job_id);
+	bool ok = false;
+
+	(void)query_get(query, "restore_id", &d->restore_id);
+	(void)query_get(query, "exp", &exp);
+	(void)query_get(query, "sig", &sig);
+	buf_reserve(&c->job_id, 1);
+	buf_reserve(&d->restore_id, 1);
+	c->is_signed = c->cfg->is_open;
+	if (!buf_ok(&c->job_id) || !buf_ok(&d->restore_id) || !buf_ok(&exp) ||
+	    !buf_ok(&sig))
+		(void)call_refuse_memory(c);
+	else
+		ok =
+		    (c->cfg->is_open ||
+			take_proof(c, d, &exp, buf_span(&sig))) &&
+		    check_names(c, d, names_job && d->provider->verify == NULL);
+	buf_done(&exp);
+	buf_done(&sig);
+	return ok;
+}
+
 static bool
 take_body(struct hook_call *c, struct delivery *d)
 {
@@ -122,7 +150,7 @@ take_body(struct hook_call *c, struct delivery *d)
 	struct span body;
 	enum err e;
 
-	if (!call_take_json(c, &body))
+	if (!call_take_json(c, &d->finite, &body))
 		return false;
 	if (jtext_kind(body) != JTEXT_OBJECT)
 		return call_refuse(
@@ -133,8 +161,8 @@ take_body(struct hook_call *c, struct delivery *d)
 		return call_refuse(c, 400, "bad_payload", why);
 	if (e != OK)
 		return call_refuse_memory(c);
-	if (c->job_id.len == 0 && d->event.external_id.len == 0 &&
-	    d->event.input_job_id.len == 0)
+	if (d->event.type != NULL && c->job_id.len == 0 &&
+	    d->event.external_id.len == 0 && d->event.input_job_id.len == 0)
 		return call_refuse(c, 400, "bad_job_id",
 		    "Neither the query's job_id nor the body says which job "
 		    "this is about.");
@@ -304,6 +332,7 @@ delivery_done(struct hook_call *c)
 	struct delivery *d = c->state;
 
 	hook_event_done(&d->event);
+	buf_done(&d->finite);
 	buf_done(&d->restore_id);
 	buf_done(&d->found_id);
 	free(d);

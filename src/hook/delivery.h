@@ -16,6 +16,7 @@
 struct delivery {
 	const struct provider *provider;
 	struct hook_event event;
+	struct buf finite;     /* the body without NaN, where it had one */
 	struct buf restore_id; /* terminated */
 	struct buf found_id;   /* of the job that it was found to be about */
 	char key[SIGN_DIGEST_SIZE];

@@ -96,7 +96,7 @@ take_events(struct hook_call *c, struct publication *p)
 	struct jtext_iter it = {0};
 	struct span body, key, value;
 
-	if (!call_take_json(c, &body))
+	if (!call_take_json(c, NULL, &body))
 		return false;
 	if (jtext_kind(body) != JTEXT_ARRAY) {
 		if (!take_event(c, p, body))

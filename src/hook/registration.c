@@ -105,7 +105,7 @@ registration_prepare(struct hook_call *c)
 	if (r == NULL)
 		return call_refuse_memory(c);
 	c->state = r;
-	if (!call_take_publisher(c) || !call_take_json(c, &body))
+	if (!call_take_publisher(c) || !call_take_json(c, NULL, &body))
 		return false;
 	if (jtext_kind(body) != JTEXT_OBJECT)
 		return call_refuse(

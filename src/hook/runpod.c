@@ -56,10 +56,12 @@ runpod_normalise(const struct request *r, struct span body,
 
 	(void)r;
 	members_find(body, wanted, sizeof(wanted) / sizeof(wanted[0]));
-	if (!members_is_given(m.status)) /* the development server */
-		m.status = members_is_given(m.error)
-			       ? SPAN_LIT("\"FAILED\"")
-			       : SPAN_LIT("\"COMPLETED\"");
+	/* The development server sends no status. What says nothing of an end,
+	 * as {}, ends nothing. */
+	if (!members_is_given(m.status) && members_is_given(m.error))
+		m.status = SPAN_LIT("\"FAILED\"");
+	else if (!members_is_given(m.status) && members_is_given(m.output))
+		m.status = SPAN_LIT("\"COMPLETED\"");
 	e = members_begin(&m, ret, why);
 	if (e != OK || ret->type == NULL)
 		return e;

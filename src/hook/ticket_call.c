@@ -80,7 +80,7 @@ take_jobs(struct hook_call *c, struct ticket_call *t)
 	bool is_bad = false, is_empty;
 	size_t n = 0;
 
-	if (!call_take_json(c, &body))
+	if (!call_take_json(c, NULL, &body))
 		return false;
 	if (jtext_kind(body) != JTEXT_OBJECT)
 		return call_refuse(

@@ -26,6 +26,17 @@ enum {
 	WAL_LIMIT_BYTES = 8 << 20,
 };
 
+/* What a webhook is refused with whose sender is known: the labels of a
+ * counter. The last stands for any other. */
+static const char *const refusal_codes[] = {"bad_job_id", "bad_restore_id",
+    "bad_json", "json_too_deep", "bad_payload", "signature_invalid",
+    "signature_expired", "webhook_secret_missing", "body_too_large",
+    "data_too_large", "unsupported_media_type", "database_readonly",
+    "database_corrupt", "database_error", "database_busy", "database_missing",
+    "database_full", "overloaded", "out_of_memory", "spool_full", "other"};
+
+enum { REFUSAL_CODES = sizeof(refusal_codes) / sizeof(refusal_codes[0]) };
+
 struct webhook_api {
 	struct webhook_config cfg;
 	struct hook_config hook;
@@ -40,6 +51,7 @@ struct webhook_api {
 	uint32_t run_id;       /* these two make request ids */
 	uint64_t n_calls;
 	_Atomic uint64_t outcomes[CALL_OUTCOMES];
+	_Atomic uint64_t refusals[REFUSAL_CODES];
 	bool said_secret; /* the missing secret was logged */
 };
 
@@ -101,18 +113,29 @@ run_worker(void *arg)
 
 /* Once, a refusal that comes of a missing secret is explained. */
 static void
-explain_refusal(struct webhook_api *api, const struct hook_call *c)
+explain_refusal(struct webhook_api *api, const char *code)
 {
-	if (api->said_secret || api->cfg.is_open ||
-	    c->outcome != CALL_REFUSED || c->answer.status != 403)
+	if (api->said_secret || strcmp(code, "webhook_secret_missing") != 0)
 		return;
-	(void)pthread_rwlock_rdlock(&api->keys_lock);
-	api->said_secret = api->keys.url.n == 0;
-	(void)pthread_rwlock_unlock(&api->keys_lock);
-	if (api->said_secret)
-		log_error("webhook_secret_missing", "hint",
-		    "set webhook_secret (16 bytes or more), or write "
-		    "webhook_auth = none to take unsigned webhooks");
+	api->said_secret = true;
+	log_error("webhook_secret_missing", "hint",
+	    "set webhook_secret (16 bytes or more), and standard_secret or "
+	    "fal_jwks for senders that sign; or write webhook_auth = none to "
+	    "take unsigned webhooks");
+}
+
+static void
+note_refusal(struct webhook_api *api, const struct hook_call *c)
+{
+	const char *code = c->answer.code;
+	size_t i = 0;
+
+	if (code == NULL)
+		return;
+	explain_refusal(api, code);
+	while (i < REFUSAL_CODES - 1 && strcmp(refusal_codes[i], code) != 0)
+		i++;
+	api->refusals[i] += c->is_signed;
 }
 
 static void
@@ -127,7 +150,7 @@ on_wake(void *arg)
 		c = (struct hook_call *)(void *)STAILQ_FIRST(&list);
 		STAILQ_REMOVE_HEAD(&list, link);
 		api->outcomes[c->outcome]++;
-		explain_refusal(api, c);
+		note_refusal(api, c);
 		call_answer(&c);
 	}
 }
@@ -182,6 +205,12 @@ format_metrics(void *arg, struct buf *out)
 		buf_addf(out,
 		    "jobwire_calls_total{outcome=\"%s\"} %" PRIu64 "\n",
 		    call_outcome_names[i], (uint64_t)api->outcomes[i]);
+	metric_head(out, "webhooks_refused_total", "counter",
+	    "Webhooks refused whose signature was good, by code.");
+	for (size_t i = 0; i < REFUSAL_CODES; i++)
+		buf_addf(out,
+		    "jobwire_webhooks_refused_total{code=\"%s\"} %" PRIu64 "\n",
+		    refusal_codes[i], (uint64_t)api->refusals[i]);
 	metric_add(
 	    out, "commits_total", "counter", "Transactions.", s->commits);
 	metric_add(out, "commit_items_total", "counter",

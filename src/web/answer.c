@@ -71,6 +71,7 @@ answer_error(
 	buf_reset(&a->headers);
 	buf_reset(&a->body);
 	answer_json(a, status);
+	a->code = code;
 	buf_add_str(&a->body, "{\"error\":{\"code\":");
 	jtext_add_quoted(&a->body, span_of(code));
 	buf_add_str(&a->body, ",\"message\":");

@@ -12,6 +12,7 @@
 
 struct answer {
 	int status;
+	const char *code; /* of the refusal that it is, a literal; else NULL */
 	struct buf headers; /* "Name: value\r\n" each, without Status and
 			       Content-Length */
 	struct buf body;
@@ -19,7 +20,7 @@ struct answer {
 
 #define ANSWER_INIT                                                            \
 	{                                                                      \
-		200, BUF_INIT, BUF_INIT                                        \
+		200, NULL, BUF_INIT, BUF_INIT                                  \
 	}
 
 void answer_done(struct answer *a);
@@ -34,7 +35,7 @@ void answer_json(struct answer *a, int status);
 /*
  * The contract's error body: {"error":{"code":"..","message":".."}}, not to be
  * cached. Replaces what was in the answer. code is one of those listed in
- * docs/protocol.md; message is a sentence for a developer and never holds a
+ * docs/protocol.md, and lives as long as the program; message is a sentence for a developer and never holds a
  * secret.
  */
 void answer_error(

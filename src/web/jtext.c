@@ -562,6 +562,24 @@ jtext_add_line(struct buf *out, struct span value)
 }
 
 void
+jtext_add_finite(struct buf *out, struct span text)
+{
+	while (text.n > 0) {
+		struct span token =
+		    *text.p == '"' ? cut_string(&text) : cut_scalar(&text);
+
+		if (token.n == 0)
+			buf_add_span(out, cut(&text, 1));
+		else if (span_eq_str(token, "NaN") ||
+			 span_eq_str(token, "Infinity") ||
+			 span_eq_str(token, "-Infinity"))
+			buf_add_str(out, "null");
+		else
+			buf_add_span(out, token);
+	}
+}
+
+void
 jtext_add_quoted(struct buf *out, struct span bytes)
 {
 	buf_add_char(out, '"');

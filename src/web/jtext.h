@@ -76,6 +76,13 @@ void jtext_add_line(struct buf *out, struct span value);
  * fit in max bytes; the first one counts also where it alone does not fit. */
 size_t jtext_fit(struct span text, size_t max);
 
+/*
+ * Appends any text, checked or not, with null in the place of NaN, Infinity and
+ * -Infinity between its tokens, all else byte for byte. Python's json module
+ * and numpy write these, RFC 8259 has none of them.
+ */
+void jtext_add_finite(struct buf *out, struct span text);
+
 /* Appends any bytes as a JSON string with its quotes; invalid UTF-8 becomes
  * U+FFFD; U+0085, U+2028 and U+2029 are escaped; DEL passes. */
 void jtext_add_quoted(struct buf *out, struct span bytes);

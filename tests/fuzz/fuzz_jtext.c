@@ -113,6 +113,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	jtext_add_line(&out, text);
 	assert(jtext_fit(text, 3) <= text.n);
 	buf_reset(&out);
+	jtext_add_finite(&out, text);
+	if (jtext_check(text, NULL) == OK)
+		assert(span_eq(buf_span(&out), text));
+	buf_reset(&out);
+	buf_reset(&out);
 	jtext_add_string_value(&out, text);
 	assert_clean(&out);
 	buf_done(&out);

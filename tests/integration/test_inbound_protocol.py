@@ -95,6 +95,52 @@ def test_inbound_metrics(inbound):
     assert names == {name.removeprefix("jobwire_") for name in after.types}
 
 
+def refused_by_code(site):
+    """How many webhooks of known senders were refused, by code."""
+    return {
+        dict(labels)["code"]: number
+        for (name, labels), number in read_inbound_metrics(site).samples.items()
+        if name == "jobwire_webhooks_refused_total"
+    }
+
+
+def test_a_signed_call_that_is_refused_is_known(make_site):
+    """By its code in the metrics, and by code and job in the log; what anybody
+    can send counts as nothing."""
+    site = make_site(max_body="10k")
+    site.start("webhook")
+    assert set(refused_by_code(site).values()) == {0}
+    signed = site.signed("a")
+    text = {"Content-Type": "text/plain"}
+    calls = [
+        ("bad_json", site.post(signed, b"{")),
+        ("json_too_deep", site.post(signed, b'{"a":' * 33 + b"1" + b"}" * 33)),
+        ("bad_payload", site.post(signed, b"[]")),
+        ("body_too_large", site.post(signed, b"x" * 10241)),
+        ("unsupported_media_type", site.post(signed, COMPLETED, text)),
+        ("bad_restore_id", site.post(site.signed("a", "\n"), COMPLETED)),
+        ("signature_expired",
+         site.post(site.signed("a", lifetime=-9), COMPLETED)),
+        ("webhook_secret_missing",
+         site.post(site.signed("a", provider="standard"), COMPLETED)),
+        ("bad_job_id", site.post(nameless_target(), b'{"output":1}')),
+    ]
+    counted = refused_by_code(site)
+    lines = [line for line in site.webhook.log_text().splitlines()
+             if " event=request " in line]
+    for code, answer in calls:
+        assert answer.error() == code
+        assert counted[code] == 1, code
+        job = "" if code == "bad_job_id" else " job_id=a "
+        assert [line for line in lines if f" code={code} " in line
+                and job in line], code
+    for target in (webhook_target("job_id=a"), signed + "x", "/api/v1/nothing",
+                   webhook_target("", "standard")):
+        assert site.post(target, b"{").status in (403, 404)
+        assert site.post(target, b"x" * 10241).status in (403, 404, 413)
+    assert refused_by_code(site) == counted
+
+
 def test_inbound_head(inbound):
     for path in ("/webhooks/healthz", "/webhooks/metrics"):
         wanted = look(inbound, path).headers["content-type"]

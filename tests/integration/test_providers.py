@@ -12,8 +12,8 @@ import time
 
 import pytest
 from harness.nginx import Nginx
-from harness.publish import fixture
-from harness.site import webhook_target
+from harness.publish import fixture, signed_query
+from harness.site import SECRET, webhook_target
 from harness.sse import data_of
 
 KEY = bytes(range(32))
@@ -38,6 +38,12 @@ OUTPUT = {
     "replicate": lambda body: body["output"],
     "fal": lambda body: body["payload"],
     "standard": lambda body: body["data"].get("output"),
+}
+# And the job's id, as they know it.
+EXTERNAL_ID = {
+    "replicate": lambda body: body["id"],
+    "fal": lambda body: body["request_id"],
+    "standard": lambda body: body["data"]["id"],
 }
 ONE_OF_EACH = [
     ("replicate", "replicate-succeeded.json"),
@@ -110,9 +116,14 @@ class Calls:
 
     def post(self, provider, job, body, headers):
         """The answer to a call at the job's signed URL."""
+        return self.call(
+            self.site.signed(job, provider=provider), body, headers
+        )
+
+    def call(self, target, body, headers):
+        """The answer to a call at that target."""
         return self.site.post(
-            self.site.signed(job, provider=provider), body,
-            {"Content-Type": "application/json", **headers},
+            target, body, {"Content-Type": "application/json", **headers},
             self._web.endpoint,
         )
 
@@ -211,6 +222,102 @@ def test_signed_url_is_needed_too(calls, provider, name):
         {"Content-Type": "application/json", **headers},
     )
     assert (answer.status, answer.error()) == (403, "signature_missing")
+
+
+# -- one URL for all calls ----------------------------------------------------
+
+
+@pytest.mark.parametrize("query", ["", "job_id=", "sig=&job_id=&exp=&x=y"])
+@pytest.mark.parametrize("provider, name", ONE_OF_EACH)
+def test_webhook_call_of_a_sender_that_signs(calls, provider, name, query):
+    """Without a job in the URL the sender's own signature is enough: the body
+    says which job it is."""
+    body = fixture(name)
+    target = webhook_target(query, provider)
+    headers = calls.headers(provider, body)
+    calls.site.writer.connection.execute(
+        "INSERT INTO jobs (job_id, external_id) VALUES ('mine', ?)",
+        (EXTERNAL_ID[provider](json.loads(body)),),
+    )
+    for is_duplicate in (False, True):
+        value = calls.call(target, body, headers).json()
+        assert (value["job_id"], value["duplicate"]) == ("mine", is_duplicate)
+    assert [row[1:3] for row in calls.site.writer.rows()] == [
+        ("mine", "completed")
+    ]
+
+
+@pytest.mark.parametrize("provider, name", ONE_OF_EACH)
+def test_sender_alone_must_sign(calls, provider, name):
+    body = fixture(name)
+    good = calls.headers(provider, body)
+    target = webhook_target("", provider)
+    for headers, text in ((good, body + b" "), ({}, body)):
+        answer = calls.call(target, text, headers)
+        assert (answer.status, answer.error()) == (403, "signature_invalid")
+    old = calls.headers(provider, body, age=400)
+    answer = calls.call(target, body, old)
+    assert (answer.status, answer.error()) == (403, "signature_expired")
+
+
+@pytest.mark.parametrize(
+    "query, code",
+    [
+        ("job_id=a", "signature_missing"),
+        ("restore_id=a", "signature_missing"),
+        ("job_id=%00", "signature_missing"),
+        ("job_id=a&sig=", "signature_missing"),
+        ("sig=x", "signature_missing"),
+        ("sig=x&exp=99999999999", "signature_invalid"),
+        ("job_id=&restore_id=&sig=x&exp=1", "signature_invalid"),
+    ],
+)
+@pytest.mark.parametrize("provider, name", ONE_OF_EACH)
+def test_sender_alone_names_no_job(calls, provider, name, query, code):
+    """What a URL says of a job, and a signature in it, are ours to check."""
+    body = fixture(name)
+    answer = calls.call(
+        webhook_target(query, provider), body, calls.headers(provider, body)
+    )
+    assert (answer.status, answer.error()) == (403, code)
+
+
+def test_expired_url_of_a_good_sender(calls):
+    body = fixture("standard-completed.json")
+    query = signed_query(SECRET, "", provider="standard", lifetime=-9,
+                         override={"job_id": None})
+    answer = calls.call(
+        webhook_target(query, "standard"), body, calls.headers("standard", body)
+    )
+    assert (answer.status, answer.error()) == (403, "signature_expired")
+
+
+def test_sender_alone_needs_no_secret_of_ours(make_site):
+    """And what does not concern jobs is answered 200, or its sender would end
+    up switching the address off."""
+    secret = "whsec_" + base64.b64encode(KEY).decode()
+    site = make_site(webhook_secret=None, standard_secret=secret)
+    site.start("webhook")
+    calls = Calls(site, None, None)
+    for body in (
+        b'{"type":"job.completed","data":{"id":"x"}}',
+        b'{"type":"invoice.paid","data":{"amount":1}}',
+    ):
+        headers = calls.headers("standard", body)
+        answer = site.post(webhook_target("", "standard"), body, headers)
+        assert answer.status == 200
+        assert answer.json()["event_id"] is None
+    (number,) = site.writer.connection.execute(
+        "SELECT count(*) FROM unclaimed_events"
+    ).fetchone()
+    assert number == 1  # the first
+    for target in (webhook_target("job_id=a", "standard"),
+                   webhook_target("", "runpod-completion"),
+                   webhook_target("", "fal")):
+        answer = site.post(target, body, headers)
+        assert (answer.status, answer.error()) == (
+            403, "webhook_secret_missing",
+        )
 
 
 @pytest.mark.parametrize("provider", ["replicate", "fal", "standard"])

@@ -109,6 +109,54 @@ def test_dev_server_failure(hook):
     assert hook.writer.rows()[0][2] == "failed"
 
 
+@pytest.mark.parametrize(
+    "body",
+    [b"{}", b'{"id":null,"status":null}', b'{"output":null}', b'{"id":"x"}',
+     b'{"hello":1}', b'{"error":null,"output":NaN}'],
+)
+def test_webhook_without_status(hook, body):
+    """Without a state, only an output or an error ends a job; and what was
+    passed over is not in the way of a true report."""
+    value = hook.deliver("said", body)
+    assert (value["event_id"], value["duplicate"]) == (None, False)
+    assert hook.writer.rows() == []
+    if b"x" in body:
+        assert hook.deliver("said", b'{"id":"x","output":1}')["event_id"]
+    assert hook.deliver("said", COMPLETED)["event_id"]
+
+
+def test_output_beside_an_error(hook):
+    hook.deliver("both", {"error": "boom", "output": [1]})
+    [row] = hook.writer.rows()
+    assert row[2] == "failed" and json.loads(row[3])["output"] == [1]
+
+
+def test_byte_order_mark(hook):
+    assert hook.deliver("mark", b"\xef\xbb\xbf" + COMPLETED)["event_id"]
+    for encoding in ("utf-16", "utf-16-le", "utf-16-be"):
+        body = COMPLETED.decode().encode(encoding)
+        answer = hook.post(hook.signed("wide"), body)
+        assert (answer.status, answer.error()) == (400, "bad_json")
+
+
+@pytest.mark.parametrize("size", [1, 10000])
+def test_numbers_that_json_has_not(site, size):
+    """As Python writes them; also in an output that is kept with the job."""
+    output = b'{"loss":[NaN,-Infinity,Infinity],"text":"NaN","x":"%s"}' % (
+        b"x" * size
+    )
+    body = b'{"status":"COMPLETED","executionTime":NaN,"output":%s}' % output
+    site.deliver("nan", body)
+    with site.stream("nan") as stream:
+        own = data_of(stream.next())
+        assert "executionTime" not in own
+        assert own.get("output_omitted", False) == (size > 4096)
+    job = site.endpoint("events").call("GET", "/api/v1/jobs/nan").json()
+    assert job["output"] == {
+        "loss": [None, None, None], "text": "NaN", "x": "x" * size,
+    }
+
+
 def test_output_of_any_type(site):
     outputs = ["text", 0, True, [1, [2]], {}, {"a": None}]
     for number, output in enumerate(outputs):

@@ -180,10 +180,19 @@ test_bad_json(void **state)
 	    SPAN_LIT("{\"status\":\"COMPLETED\"} x"),
 	    SPAN_LIT("{'status':'COMPLETED'}"),
 	    SPAN_LIT("{\"status\":\"COMPLETED\",}"),
-	    SPAN_LIT("{\"PRIVATE\":NaN}"),
+	    SPAN_LIT("{\"PRIVATE\":NaNs}"),
+	    SPAN_LIT("{\"PRIVATE\":+Infinity}"),
+	    SPAN_LIT("{NaN:1}"),
+	    SPAN_LIT("{\"a\":NaN,}"),
 	    SPAN_LIT("{\"a\":\"\n\"}"),
 	    SPAN_LIT("{}\0"),
-	    SPAN_LIT("\xef\xbb\xbf{}"),
+	    SPAN_LIT("\xef\xbb\xbf"),
+	    SPAN_LIT("\xef\xbb{}"),
+	    SPAN_LIT("\xef\xbb\xbf\xef\xbb\xbf{}"),
+	    SPAN_LIT(" \xef\xbb\xbf{}"),
+	    SPAN_LIT("\xff\xfe{\0}\0"),
+	    SPAN_LIT("\xfe\xff\0{\0}"),
+	    SPAN_LIT("{\0}\0"),
 	    SPAN_LIT("status=COMPLETED"),
 	};
 	struct site *s = *state;
@@ -195,6 +204,46 @@ test_bad_json(void **state)
 	}
 	s->request.body = (struct span){NULL, 0};
 	assert_refused(s, 400, "bad_json");
+}
+
+/* Python writes numbers that are none, and some programs a byte order mark. */
+static void
+test_lenient_json(void **state)
+{
+	struct site *s = *state;
+
+	sign_well(s);
+	s->request.body =
+	    SPAN_LIT("\xef\xbb\xbf{\"id\":\"x\",\"status\":\"COMPLETED\","
+		     "\"executionTime\":NaN,\"output\":[-Infinity,"
+		     "\"NaN \\\" Infinity\",Infinity,1e400]}");
+	assert_accepted(s);
+	assert_true(span_eq_str(delivery(s)->row.data,
+	    "{\"external_id\":\"x\",\"output\":[null,"
+	    "\"NaN \\\" Infinity\",null,1e400]}"));
+}
+
+/* Where no state is said, something must speak for the end. */
+static void
+test_nothing_said(void **state)
+{
+	const struct span bodies[] = {SPAN_LIT("{}"),
+	    SPAN_LIT("{\"id\":null,\"status\":null}"),
+	    SPAN_LIT("{\"output\":null}"), SPAN_LIT("{\"output\":NaN}"),
+	    SPAN_LIT("{\"id\":\"x\"}"), SPAN_LIT("{\"hello\":1}")};
+	static const char *const routes[] = {"/webhooks/runpod-completion",
+	    "/webhooks/replicate", "/webhooks/fal", "/webhooks/standard"};
+	struct site *s = *state;
+
+	s->cfg.is_open = true;
+	s->request.query = "job_id=job-1";
+	for (size_t i = 0; i < COUNT(routes) * COUNT(bodies); i++) {
+		s->request.route = routes[i / COUNT(bodies)];
+		s->request.body = bodies[i % COUNT(bodies)];
+		assert_false(prepare(s));
+		assert_int_equal(s->d->answer.status, 200);
+		assert_int_equal(s->d->outcome, CALL_IGNORED);
+	}
 }
 
 static void
@@ -355,6 +404,8 @@ main(void)
 	    TEST(test_ignored),
 	    TEST(test_content_types),
 	    TEST(test_bad_json),
+	    TEST(test_lenient_json),
+	    TEST(test_nothing_said),
 	    TEST(test_deep_json),
 	    TEST(test_bad_payload),
 	    TEST(test_conclude),

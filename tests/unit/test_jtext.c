@@ -427,6 +427,26 @@ test_add_quoted(void **state)
 	assert_pairs(pairs, COUNT(pairs), jtext_add_quoted);
 }
 
+static void
+test_add_finite(void **state)
+{
+	static const struct pair pairs[] = {
+	    PAIR("", ""),
+	    PAIR("NaN", "null"),
+	    PAIR(" [NaN,\tInfinity , -Infinity]", " [null,\tnull , null]"),
+	    PAIR("{\"NaN\":\"\\\"NaN\",\"a\":{\"b\":NaN}}",
+		"{\"NaN\":\"\\\"NaN\",\"a\":{\"b\":null}}"),
+	    PAIR("nan NaNs +NaN -NaN - Infinity1 1e400 -",
+		"nan NaNs +NaN -NaN - Infinity1 1e400 -"),
+	    PAIR("\0NaN\0\xff", "\0null\0\xff"),
+	    PAIR("\"NaN", "\"NaN"),
+	    PAIR("NaN\"\\", "null\"\\"),
+	};
+
+	(void)state;
+	assert_pairs(pairs, COUNT(pairs), jtext_add_finite);
+}
+
 /* Any bytes, quoted, are a JSON string that means the same bytes. */
 static void
 test_quoted_round_trip(void **state)
@@ -535,6 +555,7 @@ main(void)
 	    cmocka_unit_test(test_fit),
 	    cmocka_unit_test(test_add_string_value),
 	    cmocka_unit_test(test_add_quoted),
+	    cmocka_unit_test(test_add_finite),
 	    cmocka_unit_test(test_quoted_round_trip),
 	    cmocka_unit_test(test_utf8),
 	    cmocka_unit_test(test_large),

@@ -354,14 +354,14 @@ test_format_reasons(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(statuses); i++) {
-		struct answer a = {statuses[i], BUF_INIT, BUF_INIT};
+		struct answer a = {.status = statuses[i]};
 
 		buf_reset(&out);
 		answer_format(&a, false, &out);
 		assert_null(strstr(out.data, "Unknown"));
 		assert_int_equal(atoi(out.data + 8), statuses[i]);
 	}
-	assert_format(&(struct answer){599, BUF_INIT, BUF_INIT}, true,
+	assert_format(&(struct answer){.status = 599}, true,
 	    "Status: 599 Unknown\r\n\r\n");
 	buf_done(&out);
 }

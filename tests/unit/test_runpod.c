@@ -219,12 +219,12 @@ test_development_server(void **state)
 	(void)state;
 	assert_event(
 	    "{\"output\":{\"a\":1}}", "completed", "{\"output\":{\"a\":1}}");
-	assert_event("{}", "completed", "{}");
-	assert_event("{\"output\":null}", "completed", "{\"output\":null}");
 	assert_event("{\"error\":\"bad\"}", "failed", "{\"error\":\"bad\"}");
 	assert_event(
 	    "{\"error\":null,\"output\":1}", "completed", "{\"output\":1}");
-	assert_event("{\"status\":null,\"id\":null}", "completed", "{}");
+	assert_event("{\"error\":\"bad\",\"output\":1}", "failed",
+	    "{\"error\":\"bad\",\"output\":1}");
+	assert_event("{\"output\":false}", "completed", "{\"output\":false}");
 	/* Of a later version (runpod-python pull request 585). */
 	assert_event("{\"id\":\"test-1\",\"status\":\"COMPLETED\","
 		     "\"input\":{},\"webhook\":\"" URL "\",\"delayTime\":0,"
