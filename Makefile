@@ -34,9 +34,11 @@ IS_CLANG := $(findstring clang,$(shell $(CC) --version 2>/dev/null))
 SANITIZE :=
 ifeq ($(FLAVOUR),asan)
 CFLAGS ?= -O1 -g
+TEST_CFLAGS := -DJOBWIRE_MOVING_BUF
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 else ifeq ($(FLAVOUR),fuzz)
 CFLAGS ?= -O1 -g
+TEST_CFLAGS := -DJOBWIRE_MOVING_BUF
 SANITIZE := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 else
 CFLAGS ?= -O2 -g
@@ -58,7 +60,7 @@ TOOL_LIBS := $(call pkg,--libs,libcurl,-lcurl)
 BASE_CFLAGS := -std=c11 -D_GNU_SOURCE -DJOBWIRE_VERSION='"$(VERSION)"' \
 	-Isrc -I$(GEN) $(PKG_CFLAGS) -pthread -fno-common $(WARNINGS)
 JOBWIRE_CFLAGS := $(BASE_CFLAGS) $(if $(IS_CLANG),,$(GCC_WARNINGS)) -fPIE \
-	$(HARDENING) $(SANITIZE) $(if $(WERROR),-Werror)
+	$(HARDENING) $(SANITIZE) $(TEST_CFLAGS) $(if $(WERROR),-Werror)
 JOBWIRE_LDFLAGS := -pie -pthread -Wl,-z,relro,-z,now $(SANITIZE)
 
 # --- what there is ----------------------------------------------------------
@@ -122,13 +124,16 @@ $(BIN)/jobwire: $(TOOL_OBJS) $(LIB)
 # What a test of failing allocations is linked with; see the header.
 WRAP_FLAGS := -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc
 WRAP = $(if $(shell grep -ls '"alloc_fail.h"' tests/unit/$*.c),$(WRAP_FLAGS))
-$(BUILD)/unit/%: $(OBJ)/tests/unit/%.o $(LIB)
+# What is named before the library stands in for its part of that name.
+MOVING_BUF := $(OBJ)/tests/unit/moving_buf.o
+$(BUILD)/unit/%: $(OBJ)/tests/unit/%.o $(MOVING_BUF) $(LIB)
 	$(call say,LD)
 	$(link) $(WRAP) -lcmocka $(LIBS)
 
 # Only the flavour `fuzz` makes up inputs; the others replay the corpus.
 IS_FUZZ := $(filter fuzz,$(FLAVOUR))
-$(BUILD)/fuzz/%: $(OBJ)/tests/fuzz/%.o $(if $(IS_FUZZ),,$(OBJ)/tests/fuzz/replay.o) $(LIB)
+$(BUILD)/fuzz/%: $(OBJ)/tests/fuzz/%.o $(if $(IS_FUZZ),,$(OBJ)/tests/fuzz/replay.o) \
+		$(MOVING_BUF) $(LIB)
 	$(call say,LD)
 	$(link) $(if $(IS_FUZZ),-fsanitize=fuzzer) $(LIBS)
 

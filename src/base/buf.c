@@ -29,6 +29,35 @@ buf_reset(struct buf *b)
 		b->data[0] = '\0';
 }
 
+enum { MOVED_MAX = 4096 };
+
+/*
+ * For tests: the content is elsewhere after each append, and zeros stand where it
+ * was, so that who kept a pointer over an append finds that out, and not only at
+ * the lengths at which a buffer grows. Larger ones move when they grow: to copy
+ * them for each byte would take for ever. That memory is missing for this is no
+ * failure of the append: hence not malloc(), which tests let fail.
+ */
+static void
+buf_move(struct buf *b, bool has_grown)
+{
+#ifdef JOBWIRE_MOVING_BUF
+	char *data = NULL;
+
+	if (b->cap <= MOVED_MAX || has_grown)
+		data = aligned_alloc(1, b->cap);
+	if (data == NULL)
+		return;
+	memcpy(data, b->data, b->len + 1);
+	explicit_bzero(b->data, b->cap);
+	free(b->data);
+	b->data = data;
+#else
+	(void)b;
+	(void)has_grown;
+#endif
+}
+
 void
 buf_reserve(struct buf *b, size_t extra)
 {
@@ -42,8 +71,10 @@ buf_reserve(struct buf *b, size_t extra)
 		return;
 	}
 	need = b->len + extra + 1;
-	if (need <= b->cap)
+	if (need <= b->cap) {
+		buf_move(b, false);
 		return;
+	}
 	cap = b->cap == 0 ? BUF_FIRST_SIZE : b->cap * 2;
 	if (cap < need)
 		cap = need;
@@ -55,6 +86,7 @@ buf_reserve(struct buf *b, size_t extra)
 	data[b->len] = '\0';
 	b->data = data;
 	b->cap = cap;
+	buf_move(b, true);
 }
 
 void

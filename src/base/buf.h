@@ -5,6 +5,10 @@
  * Appending never returns an error: a failed allocation sets `failed`, later
  * appends do nothing, and the caller tests once at the end with buf_ok(). So a
  * formatter of twenty appends has one error branch.
+ *
+ * An append may move the content: nothing that points into a buffer outlives
+ * one. Keep an offset instead. With JOBWIRE_MOVING_BUF, as in all tests, each
+ * append does move it.
  */
 #ifndef JOBWIRE_BUF_H
 #define JOBWIRE_BUF_H

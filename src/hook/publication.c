@@ -35,17 +35,16 @@ static bool
 take_type(struct hook_call *c, struct publication *p, struct span event)
 {
 	struct span value;
-	size_t start = p->text.len;
+	size_t start = p->text.len, len;
 
 	if (jtext_get(event, "type", &value) &&
 	    jtext_kind(value) == JTEXT_STRING) {
 		jtext_add_string_value(&p->text, value);
-		value =
-		    (struct span){p->text.data + start, p->text.len - start};
+		len = p->text.len - start;
 		buf_add_char(&p->text, '\0');
 		if (!buf_ok(&p->text))
 			return call_refuse_memory(c);
-		if (sse_type_ok(value))
+		if (sse_type_ok((struct span){p->text.data + start, len}))
 			return true;
 	}
 	return call_refuse(c, 400, "bad_type",

@@ -56,6 +56,30 @@ def test_data_of_one_mebibyte(pair):
         assert data_of(stream.next())["x"] == "x" * ((1 << 20) - 8)
 
 
+def _fill(total):
+    """Lengths of types that fill so many bytes, each with its end."""
+    whole, rest = divmod(total, 65)
+    if rest == 1:
+        return [64] * (whole - 1) + [63, 1]
+    return [64] * whole + ([rest - 1] if rest else [])
+
+
+def test_types_of_any_length_in_calls_of_any_size(inbound):
+    """What a call holds grows in one buffer: each length comes at which that
+    moves."""
+    calls = [_fill(total) for total in range(2, 601)]
+    calls += [[length] * 100 for length in range(1, 65)]
+    calls += [[1 + size * i % 64 for i in range(size)] for size in range(1, 101)]
+    with inbound.endpoint("webhook").keep() as kept:
+        for lengths in calls:
+            events = [{"type": "a" * length} for length in lengths]
+            answer = publish(inbound, "a", events, endpoint=kept)
+            assert answer.status == 201, (lengths, answer)
+            assert len(answer.json()["event_ids"]) == len(lengths)
+    stored = [len(row[2]) for row in inbound.writer.rows("a")]
+    assert stored == list(itertools.chain.from_iterable(calls))
+
+
 TRACE = {
     "error_type": "<class 'RuntimeError'>", "error_message": "out of memory",
     "error_traceback": "Traceback, at /srv/private.py", "hostname": "gpu-6441",

@@ -274,6 +274,64 @@ test_publish_limits(void **state)
 
 /* --- delivery -------------------------------------------------------------- */
 
+/* A type of that many letters, and data (0, or at least 7) that fill the rest,
+ * as one event. */
+static void
+add_sized_event(struct buf *body, size_t type_len, size_t data_len)
+{
+	buf_add_str(body, "{\"type\":\"");
+	for (size_t i = 0; i < type_len; i++)
+		buf_add_char(body, 'a');
+	buf_add_char(body, '"');
+	if (data_len > 0) {
+		buf_add_str(body, ",\"data\":{\"d\":");
+		for (size_t i = sizeof("{\"d\":}") - 1; i < data_len; i++)
+			buf_add_char(body, '1');
+		buf_add_char(body, '}');
+	}
+	buf_add_char(body, '}');
+}
+
+/* The body is taken, and as so many bytes. */
+static void
+check_taken(struct buf *body, size_t total)
+{
+	assert_true(buf_ok(body));
+	if (!prepare(EVENTS, body->data))
+		fail_msg("%zu bytes: %s: %s", total, body->data,
+		    buf_span(&call->answer.body).p);
+	assert_int_equal(call->commit.weight, total);
+	buf_reset(body);
+}
+
+/* What a call holds grows in one buffer, so every length at which that moves has
+ * to come before. */
+static void
+test_publish_any_size(void **state)
+{
+	struct buf body = BUF_INIT;
+	size_t type_len, total, n, i;
+
+	(void)state;
+	for (total = 2; total <= 600; total++)
+		for (type_len = 1; type_len <= 64; type_len++) {
+			if (total != type_len + 1 && total < type_len + 8)
+				continue;
+			add_sized_event(&body, type_len, total - type_len - 1);
+			check_taken(&body, total);
+		}
+	for (type_len = 1; type_len <= 64; type_len++)
+		for (n = 1; n <= 100; n++) {
+			for (i = 0; i < n; i++) {
+				buf_add_char(&body, i == 0 ? '[' : ',');
+				add_sized_event(&body, type_len, 0);
+			}
+			buf_add_char(&body, ']');
+			check_taken(&body, n * (type_len + 1));
+		}
+	buf_done(&body);
+}
+
 /* A batch is written again when the database was replaced under it. */
 static void
 test_delivery_written_twice(void **state)
@@ -345,6 +403,7 @@ main(void)
 	    TEST(test_publish_with_key),
 	    TEST(test_publish_written_twice),
 	    TEST(test_publish_limits),
+	    TEST(test_publish_any_size),
 	    TEST(test_delivery_written_twice),
 	    TEST(test_no_memory),
 	};

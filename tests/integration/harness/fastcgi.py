@@ -6,7 +6,7 @@ import socket
 import struct
 import urllib.parse
 
-from .exchange import Exchange
+from .exchange import Answer, Exchange
 from .wait import Deadline, patience
 
 BEGIN_REQUEST, ABORT_REQUEST, END_REQUEST = 1, 2, 3
@@ -205,6 +205,21 @@ class FastcgiExchange(Exchange):
         self.connection.close()
 
 
+class KeptConnection(Connection):
+    """A connection that carries one call after the other."""
+
+    def call(self, method, target, headers=None, body=None):
+        """Sends one request, returns its whole answer."""
+        values = environ(method, target, headers, body)
+        self.send(request(values, body, keep=True))
+        exchange = FastcgiExchange(self)
+        received = b""
+        while not exchange.ended:
+            received += exchange.read_some()
+        assert exchange.complete
+        return Answer(exchange.head.status, exchange.head.headers, received)
+
+
 class FastcgiEndpoint:
     """Asks a responder directly."""
 
@@ -214,6 +229,10 @@ class FastcgiEndpoint:
     def connect(self, receive_buffer=None):
         """A connection of its own, for a test that frames by hand."""
         return Connection(self.address, receive_buffer)
+
+    def keep(self):
+        """A connection for many calls."""
+        return KeptConnection(self.address)
 
     def open(
         self, method, target, headers=None, body=None, extra=None,
