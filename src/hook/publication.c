@@ -9,6 +9,7 @@
 #include "auth/sign.h"
 #include "hook/call.h"
 #include "store/intake.h"
+#include "store/jobs.h"
 #include "web/jtext.h"
 #include "web/sse.h"
 
@@ -28,6 +29,7 @@ struct publication {
 	size_t n;
 	char key[SIGN_DIGEST_SIZE]; /* "": no Idempotency-Key */
 	struct intake_key given;    /* what the key stands for */
+	char state[JOB_STATE_SIZE]; /* of the job after them; "": not known */
 	bool is_repeated;
 };
 
@@ -198,12 +200,15 @@ publication_write(struct hook_call *c, struct db *db)
 	p->is_repeated = false;
 	if (*p->key != '\0')
 		e = find_key(p, db);
-	if (e != OK || p->is_repeated)
-		return e;
-	e = append_all(c, p, db);
-	if (e == OK && *p->key != '\0')
-		e = intake_add_key(db, p->key, &p->given);
-	return e;
+	if (e == OK && !p->is_repeated) {
+		e = append_all(c, p, db);
+		if (e == OK && *p->key != '\0')
+			e = intake_add_key(db, p->key, &p->given);
+	}
+	return e == OK
+		   ? jobs_state_after(db,
+			 p->given.first_id + p->given.n_events - 1, p->state)
+		   : e;
 }
 
 void
@@ -229,7 +234,12 @@ publication_conclude(struct hook_call *c)
 		sse_id_format(c->commit.epoch, p->given.first_id + i, id);
 		buf_addf(b, "%s\"%s\"", i > 0 ? "," : "", id);
 	}
-	buf_add_str(b, "]}\n");
+	buf_add_str(b, "],\"state\":");
+	if (*p->state != '\0')
+		jtext_add_quoted(b, span_of(p->state));
+	else
+		buf_add_str(b, "null");
+	buf_add_str(b, "}\n");
 }
 
 void

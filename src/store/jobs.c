@@ -74,24 +74,43 @@ jobs_owns(struct db *db, const char *job_id, const char *owner, bool *ret)
 	return e;
 }
 
-enum err
-jobs_state(struct db *db, const char *job_id, char ret[JOB_STATE_SIZE])
+static enum err
+take_state(struct db *db, sqlite3_stmt *st, char ret[JOB_STATE_SIZE])
 {
-	sqlite3_stmt *st = NULL;
 	const char *state = NULL;
 	bool has_row = false;
-	enum err e;
+	enum err e = stmt_step(db, st, &has_row);
 
-	if ((e = stmt_open(db, STMT_JOB_STATE, &st)) != OK)
-		return e;
-	stmt_bind_text(db, st, 1, job_id);
-	e = stmt_step(db, st, &has_row);
 	if (e == OK && has_row)
 		e = stmt_column_text(db, st, 0, &state);
 	if (e == OK)
 		snprintf(ret, JOB_STATE_SIZE, "%s", state != NULL ? state : "");
 	stmt_close(st);
 	return e;
+}
+
+enum err
+jobs_state(struct db *db, const char *job_id, char ret[JOB_STATE_SIZE])
+{
+	sqlite3_stmt *st = NULL;
+	enum err e = stmt_open(db, STMT_JOB_STATE, &st);
+
+	if (e != OK)
+		return e;
+	stmt_bind_text(db, st, 1, job_id);
+	return take_state(db, st, ret);
+}
+
+enum err
+jobs_state_after(struct db *db, int64_t event_id, char ret[JOB_STATE_SIZE])
+{
+	sqlite3_stmt *st = NULL;
+	enum err e = stmt_open(db, STMT_STATE_AFTER, &st);
+
+	if (e != OK)
+		return e;
+	stmt_bind_int(db, st, 1, event_id);
+	return take_state(db, st, ret);
 }
 
 enum err

@@ -41,6 +41,11 @@ enum { JOB_STATE_SIZE = 16 };
 CHECK_RESULT enum err jobs_state(
     struct db *db, const char *job_id, char ret[JOB_STATE_SIZE]);
 
+/* The state of its job after that event; "" when no event up to it has said
+ * one, or when the event is gone. */
+CHECK_RESULT enum err jobs_state_after(
+    struct db *db, int64_t event_id, char ret[JOB_STATE_SIZE]);
+
 /* The newest job with this external id; ERR_NOENT. Appends to *ret. */
 CHECK_RESULT enum err jobs_find_external(
     struct db *db, const char *external_id, struct buf *ret);

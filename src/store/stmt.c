@@ -98,6 +98,12 @@ static const char *const sql[] = {
 	"WHERE owner = excluded.owner OR owner IS NULL "
 	"OR excluded.owner IS NULL",
     [STMT_JOB_STATE] = "SELECT state FROM jobs WHERE job_id = ?1",
+    /* `queued` is also what a job begins with, so then an event must have
+     * said it. It is mostly the first one. */
+    [STMT_STATE_AFTER] =
+	"SELECT e.status FROM job_events AS e WHERE e.id = ?1 "
+	"AND (e.status <> 'queued' OR EXISTS (SELECT 1 FROM job_events AS q "
+	"WHERE q.job_id = e.job_id AND q.id <= ?1 AND q.type = 'queued'))",
     [STMT_JOB_NAMED] = "SELECT job_id FROM jobs WHERE external_id = ?1 "
 		       "ORDER BY rowid DESC LIMIT 1",
     [STMT_KEEP_UNCLAIMED] =

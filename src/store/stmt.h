@@ -47,6 +47,7 @@ enum stmt_id {
 	STMT_AMEND_JOB,	       /* job, output, restore id, error */
 	STMT_REGISTER_JOB,     /* job, owner, external id, restore id */
 	STMT_JOB_STATE,	       /* job -> state */
+	STMT_STATE_AFTER,      /* id -> state */
 	STMT_JOB_NAMED,	       /* external id -> job */
 	STMT_KEEP_UNCLAIMED,   /* external id, type, data, source, key, output,
 				error */

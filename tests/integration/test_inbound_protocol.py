@@ -368,6 +368,31 @@ def test_publication_of_one(inbound):
     ]
 
 
+def test_publication_state(inbound):
+    """After these events, and not what the job began with."""
+
+    def state(job, *types, key=None):
+        answer = publish(inbound, job, [{"type": kind} for kind in types], key)
+        assert answer.status in (200, 201)
+        return answer.json()["state"]
+
+    register(inbound, job_id="a")
+    assert state("a", "complete") is None
+    assert state("a", "queued") == "queued"
+    assert state("a", "step") == "queued"
+    assert state("b", "step", "queued", "step") == "queued"
+    assert state("c", "progress") == "processing"
+    assert state("c", "complete") == "processing"
+    assert state("c", "processing", "completed", "note", key="k") == "completed"
+    assert state("c", "queued") == "queued"
+    assert state("c", "processing", "completed", "note", key="k") == "completed"
+    inbound.writer.publish("d", "failed")
+    assert state("d", "progress") == "failed"
+    assert state("e", "step", key="k") is None
+    inbound.writer.connection.execute("DELETE FROM job_events")
+    assert state("c", "processing", "completed", "note", key="k") is None
+
+
 def test_publication_of_several(inbound):
     events = [{"type": "step", "data": {"n": n}} for n in range(100)]
     answer = publish(inbound, "a", events)

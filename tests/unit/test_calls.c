@@ -176,13 +176,14 @@ static void
 test_publish(void **state)
 {
 	struct site *s = *state;
-	char wanted[64];
+	char wanted[96];
 
 	assert_int_equal(serve(s, EVENTS,
 			     "[{\"type\":\"queued\"},{\"type\":\"step\","
 			     "\"data\":{ \"n\" : 1e400 }}]"),
 	    201);
-	snprintf(wanted, sizeof(wanted), "{\"event_ids\":[\"%s-1\",\"%s-2\"]}",
+	snprintf(wanted, sizeof(wanted),
+	    "{\"event_ids\":[\"%s-1\",\"%s-2\"],\"state\":\"queued\"}",
 	    db_epoch(s->db), db_epoch(s->db));
 	assert_true(says(wanted));
 	assert_string_equal(call->type, "queued");
