@@ -2,9 +2,7 @@
 --
 -- The jobwire database. This file is the public interface for
 -- programs in any language that publish events; it is also compiled into
--- jobwire, which creates the database with it (`jobwire init --db PATH`) and
--- brings an older one up to date with the steps that it lacks: each step ends
--- by setting `user_version`.
+-- jobwire, which creates the database with it (`jobwire init --db PATH`).
 --
 -- To publish an event, commit one row:
 --
@@ -61,17 +59,19 @@ INSERT INTO meta (key, value) VALUES
 --
 -- `floor` is the highest id of an event that was deleted from the job, except
 -- `progress`, which later progress supersedes: a client that saw nothing after
--- a lower id has missed something. `output` is JSON text and stands last,
--- because SQLite walks through all of a large value to reach a column behind
--- it.
+-- a lower id has missed something. `output` and `error` are JSON texts and
+-- stand last, because SQLite walks through all of a large value to reach a
+-- column behind it. `error` is what a failed job's provider said in full: the
+-- event holds the message only, for the rest names files and hosts.
 --
--- The functions length() and GLOB stop at a NUL byte, so instr() looks for it.
--- CASE and not IN (...): for a list SQLite builds a table, at each event.
+-- A name is made of certain characters: nothing is left when they are taken
+-- off (GLOB would stop at a NUL byte, and costs more). CASE and OR, not
+-- IN (...): for a list SQLite builds a table, at each event.
 CREATE TABLE jobs (
     job_id      TEXT PRIMARY KEY NOT NULL CONSTRAINT job_id_format CHECK (
                     length(job_id) BETWEEN 1 AND 128
-                    AND job_id NOT GLOB '*[^A-Za-z0-9._:~-]*'
-                    AND instr(job_id, char(0)) = 0),
+                    AND ltrim(job_id, '0123456789abcdefghijklmnopqrstuvwxyz'
+                        || 'ABCDEFGHIJKLMNOPQRSTUVWXYZ-_.:~') = ''),
     owner       TEXT,
     external_id TEXT,
     restore_id  TEXT,
@@ -83,30 +83,37 @@ CREATE TABLE jobs (
     floor       INTEGER NOT NULL DEFAULT 0,
     created_at  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
     updated_at  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
-    output      TEXT
+    output      TEXT,
+    error       TEXT
 ) STRICT;
 
 CREATE INDEX jobs_owner ON jobs (owner) WHERE owner IS NOT NULL;
 CREATE INDEX jobs_external_id ON jobs (external_id)
     WHERE external_id IS NOT NULL;
-CREATE INDEX jobs_state ON jobs (state, updated_at);
+-- Not with the time: then each event would write into the index.
+CREATE INDEX jobs_state ON jobs (state);
+-- For retention, which repeats the condition as it stands here.
+CREATE INDEX jobs_ended ON jobs (updated_at)
+    WHERE state = 'completed' OR state = 'failed' OR state = 'cancelled'
+        OR state = 'timed_out';
 
 -- The history and the queue. AUTOINCREMENT: an id is never given out twice,
 -- also when the newest rows are deleted; id order is commit order.
 --
--- `status` is the state of the job after the event. The size limit on `data`
--- keeps a row below what readers can load at all (64 MiB).
+-- `status` is the state of the job after the event; the triggers set it where
+-- it is not what it mostly is. The size limit on `data` keeps a row below what
+-- readers can load at all (64 MiB).
 CREATE TABLE job_events (
     id           INTEGER PRIMARY KEY AUTOINCREMENT,
     job_id       TEXT NOT NULL CONSTRAINT job_id_format CHECK (
                      length(job_id) BETWEEN 1 AND 128
-                     AND job_id NOT GLOB '*[^A-Za-z0-9._:~-]*'
-                     AND instr(job_id, char(0)) = 0),
+                     AND ltrim(job_id, '0123456789abcdefghijklmnopqrstuvwxyz'
+                         || 'ABCDEFGHIJKLMNOPQRSTUVWXYZ-_.:~') = ''),
     type         TEXT NOT NULL CONSTRAINT event_type_format CHECK (
                      length(type) <= 64
                      AND type GLOB '[a-z]*'
-                     AND type NOT GLOB '*[^a-z0-9_.-]*'
-                     AND instr(type, char(0)) = 0),
+                     AND ltrim(type, 'abcdefghijklmnopqrstuvwxyz'
+                         || '_0123456789.-') = ''),
     data         TEXT CONSTRAINT data_is_json_object CHECK (
                      data IS NULL
                      OR CASE WHEN json_valid(data)
@@ -117,7 +124,7 @@ CREATE TABLE job_events (
     created_at   TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
     source       TEXT,
     delivery_key TEXT,
-    status       TEXT NOT NULL DEFAULT 'queued',
+    status       TEXT NOT NULL DEFAULT 'processing',
     UNIQUE (source, delivery_key)
 ) STRICT;
 
@@ -135,6 +142,15 @@ CREATE INDEX job_events_job ON job_events (job_id, id);
 -- never there, so the answer is `[OUTPUT,null]`: the text from character 2 on,
 -- without the 7 characters around it.
 CREATE TRIGGER job_events_inserted AFTER INSERT ON job_events
+WHEN NOT CASE NEW.type
+    WHEN 'queued' THEN 0
+    WHEN 'completed' THEN 0
+    WHEN 'failed' THEN 0
+    WHEN 'cancelled' THEN 0
+    WHEN 'timed_out' THEN 0
+    ELSE NEW.status = 'processing' AND EXISTS (SELECT 1 FROM jobs
+        WHERE job_id = NEW.job_id AND state = 'processing')
+    END
 BEGIN
     INSERT INTO jobs (job_id, state, restore_id, output)
     VALUES (
@@ -168,6 +184,33 @@ BEGIN
     WHERE id = NEW.id;
 END;
 
+-- Most events leave a running job running: then neither `state`, which has an
+-- index, nor `status` is written. SQLite promises no order of triggers; after
+-- the one above this one writes what is there already.
+CREATE TRIGGER job_events_continued AFTER INSERT ON job_events
+WHEN CASE NEW.type
+    WHEN 'queued' THEN 0
+    WHEN 'completed' THEN 0
+    WHEN 'failed' THEN 0
+    WHEN 'cancelled' THEN 0
+    WHEN 'timed_out' THEN 0
+    ELSE NEW.status = 'processing' AND EXISTS (SELECT 1 FROM jobs
+        WHERE job_id = NEW.job_id AND state = 'processing')
+    END
+BEGIN
+    UPDATE jobs SET
+        restore_id = coalesce(restore_id,
+            CASE json_type(NEW.data, '$.restore_id') WHEN 'text'
+                THEN json_extract(NEW.data, '$.restore_id') END),
+        output = coalesce(
+            CASE WHEN json_type(NEW.data, '$.output') IS NOT NULL
+                THEN substr(json_extract(NEW.data, '$.output', '$[0]'), 2,
+                    length(json_extract(NEW.data, '$.output', '$[0]')) - 7) END,
+            output),
+        updated_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
+    WHERE job_id = NEW.job_id;
+END;
+
 CREATE TRIGGER job_events_deleted AFTER DELETE ON job_events
 WHEN OLD.type <> 'progress'
 BEGIN
@@ -186,14 +229,6 @@ BEGIN
     DELETE FROM job_events WHERE job_id = OLD.job_id;
 END;
 
-PRAGMA user_version = 1;
-
--- Version 2: the writing calls.
-
--- What a failed job's provider said in full, as JSON text. Its event holds the
--- message only: the rest names files and hosts.
-ALTER TABLE jobs ADD COLUMN error TEXT;
-
 -- Events that came for an `external_id` before anybody said whose it is. A job
 -- that gets this external id takes them over: they are deleted here, which the
 -- last of these triggers turns into events of the job.
@@ -205,6 +240,7 @@ CREATE TABLE unclaimed_events (
     created_at   TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
     source       TEXT NOT NULL,
     delivery_key TEXT NOT NULL,
+    restore_id   TEXT,
     output       TEXT,
     error        TEXT,
     UNIQUE (source, delivery_key)
@@ -225,18 +261,26 @@ BEGIN
     DELETE FROM unclaimed_events WHERE external_id = NEW.external_id;
 END;
 
+-- What waited is treated as if it came now: a late report does not reopen a
+-- job (the table is in docs/protocol.md, "What a webhook does"), it is dropped.
 -- What retention deletes belongs to no job, so nothing comes of it.
 CREATE TRIGGER unclaimed_events_claimed AFTER DELETE ON unclaimed_events
+WHEN CASE (SELECT state FROM jobs
+        WHERE external_id = OLD.external_id ORDER BY rowid DESC LIMIT 1)
+    WHEN 'processing' THEN OLD.type <> 'queued'
+    WHEN 'completed' THEN OLD.type IN ('completed', 'progress')
+    WHEN 'cancelled' THEN OLD.type IN ('completed', 'cancelled', 'progress')
+    ELSE 1 END
 BEGIN
     INSERT INTO job_events (job_id, type, data, source, delivery_key)
     SELECT job_id, OLD.type, OLD.data, OLD.source, OLD.delivery_key FROM jobs
     WHERE external_id = OLD.external_id ORDER BY rowid DESC LIMIT 1
     ON CONFLICT (source, delivery_key) DO NOTHING;
     UPDATE jobs SET output = coalesce(OLD.output, output),
-        error = coalesce(OLD.error, error)
-    WHERE (OLD.output IS NOT NULL OR OLD.error IS NOT NULL)
-        AND rowid = (SELECT rowid FROM jobs
-            WHERE external_id = OLD.external_id ORDER BY rowid DESC LIMIT 1);
+        error = coalesce(OLD.error, error),
+        restore_id = coalesce(restore_id, OLD.restore_id)
+    WHERE rowid = (SELECT rowid FROM jobs
+        WHERE external_id = OLD.external_id ORDER BY rowid DESC LIMIT 1);
 END;
 
 -- What a publisher's Idempotency-Key (its digest) stood for: the digest of the
@@ -251,10 +295,8 @@ CREATE TABLE idempotency_keys (
 
 CREATE INDEX idempotency_keys_created_at ON idempotency_keys (created_at);
 
-PRAGMA user_version = 2;
-
--- Version 3: who may read. Of tokens and tickets only SHA-256 digests (64 hex
--- digits) are kept, so that a copy of the database lets nobody in.
+-- Who may read. Of tokens and tickets only SHA-256 digests (64 hex digits) are
+-- kept, so that a copy of the database lets nobody in.
 
 -- What `jobwire token revoke` took back: the token with that `jti`, or every
 -- token of that `sub` issued up to the second `revoked_at`. Times here are
@@ -279,40 +321,9 @@ CREATE TABLE tickets (
 
 CREATE INDEX tickets_expires_at ON tickets (expires_at);
 
-PRAGMA user_version = 3;
-
--- Version 4: what waited for its job is treated as if it came now. A call may
--- have brought the job's restore_id; and a late report does not reopen a job
--- (the table is in docs/protocol.md, "What a webhook does"): it is dropped.
-ALTER TABLE unclaimed_events ADD COLUMN restore_id TEXT;
-
-DROP TRIGGER unclaimed_events_claimed;
-
--- What retention deletes belongs to no job, so nothing comes of it.
-CREATE TRIGGER unclaimed_events_claimed AFTER DELETE ON unclaimed_events
-WHEN CASE (SELECT state FROM jobs
-        WHERE external_id = OLD.external_id ORDER BY rowid DESC LIMIT 1)
-    WHEN 'processing' THEN OLD.type <> 'queued'
-    WHEN 'completed' THEN OLD.type IN ('completed', 'progress')
-    WHEN 'cancelled' THEN OLD.type IN ('completed', 'cancelled', 'progress')
-    ELSE 1 END
-BEGIN
-    INSERT INTO job_events (job_id, type, data, source, delivery_key)
-    SELECT job_id, OLD.type, OLD.data, OLD.source, OLD.delivery_key FROM jobs
-    WHERE external_id = OLD.external_id ORDER BY rowid DESC LIMIT 1
-    ON CONFLICT (source, delivery_key) DO NOTHING;
-    UPDATE jobs SET output = coalesce(OLD.output, output),
-        error = coalesce(OLD.error, error),
-        restore_id = coalesce(restore_id, OLD.restore_id)
-    WHERE rowid = (SELECT rowid FROM jobs
-        WHERE external_id = OLD.external_id ORDER BY rowid DESC LIMIT 1);
-END;
-
-PRAGMA user_version = 4;
-
--- Version 5: how many unused tickets a subject has.
-
+-- How many unused tickets a subject has.
 CREATE INDEX tickets_subject
     ON tickets (json_extract(claims, '$.sub'), expires_at);
 
-PRAGMA user_version = 5;
+-- Versions 1 to 5 were before the first release.
+PRAGMA user_version = 6;

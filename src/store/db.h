@@ -42,8 +42,8 @@ enum { DB_EPOCH_SIZE = 9 };
  * DB_CREATE, migrates an older schema under BEGIN IMMEDIATE.
  * Returns owned (db_close). ERR_NOENT: no such file (DB_CREATE: no such
  * folder); ERR_CORRUPT: damaged, not a database, or another program's;
- * ERR_VERSION: newer than we know (DB_READ: or older); ERR_READONLY; ERR_BUSY;
- * ERR_FULL; ERR_IO; ERR_NOMEM. *fault (may be NULL) gets a text that names the
+ * ERR_VERSION: newer than we know, or made before the first release (DB_READ:
+ * or older); ERR_READONLY; ERR_BUSY; ERR_FULL; ERR_IO; ERR_NOMEM. *fault (may be NULL) gets a text that names the
  * path and the remedy.
  */
 CHECK_RESULT enum err db_open(const char *path, enum db_mode mode, int busy_ms,

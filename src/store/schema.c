@@ -17,8 +17,13 @@
 
 enum { APPLICATION_ID = 0x6a6f6277 /* "jobw" */ };
 
-/* schema_steps[v] leads from user_version v to v + 1, which it also sets. */
-enum { SCHEMA_VERSION = sizeof(schema_steps) / sizeof(schema_steps[0]) };
+/* The first step makes a new database, of version SCHEMA_FIRST; each later one
+ * leads to the next version. Each sets user_version, too. */
+enum {
+	SCHEMA_FIRST = 6, /* what came before was never released */
+	SCHEMA_STEPS = sizeof(schema_steps) / sizeof(schema_steps[0]),
+	SCHEMA_VERSION = SCHEMA_FIRST + SCHEMA_STEPS - 1,
+};
 
 /* *ret_version: where the schema stands; 0 for an empty database. */
 static enum err
@@ -51,17 +56,35 @@ out:
 	return e;
 }
 
+/* 0 is an empty database. */
+static bool
+is_unreleased(int64_t version)
+{
+	return version != 0 && version < SCHEMA_FIRST;
+}
+
+static bool
+is_unusable(int64_t version)
+{
+	return version > SCHEMA_VERSION || is_unreleased(version);
+}
+
 static enum err
 wrong_version(struct db *db, int64_t version)
 {
-	bool is_newer = version > SCHEMA_VERSION;
+	const char *remedy = "run: jobwire init";
 
+	if (version > SCHEMA_VERSION)
+		remedy = "upgrade jobwire";
+	else if (is_unreleased(version))
+		remedy = "it was made before the first release: "
+			 "move it away and run: jobwire init";
 	db->fault = (struct db_fault){0};
 	snprintf(db->fault.text, sizeof(db->fault.text),
-	    "%.100s: schema version %" PRId64
+	    "%.60s: schema version %" PRId64
 	    " is %s than this program's %d; %s",
-	    db->path, version, is_newer ? "newer" : "older", SCHEMA_VERSION,
-	    is_newer ? "upgrade jobwire" : "run: jobwire init");
+	    db->path, version, version > SCHEMA_VERSION ? "newer" : "older",
+	    SCHEMA_VERSION, remedy);
 	return ERR_VERSION;
 }
 
@@ -107,7 +130,7 @@ enable_wal(struct db *db)
 static enum err
 migrate(struct db *db)
 {
-	int64_t version = 0;
+	int64_t version = 0, step;
 	enum err e;
 	int rc;
 
@@ -115,14 +138,14 @@ migrate(struct db *db)
 		return e;
 	/* Another process may have done it while we waited for the lock. */
 	e = read_version(db, &version);
-	for (; e == OK && version < SCHEMA_VERSION; version++) {
-		rc = sqlite3_exec(
-		    db->h, schema_steps[version], NULL, NULL, NULL);
+	if (e == OK && is_unusable(version))
+		e = wrong_version(db, version);
+	step = version == 0 ? 0 : version - SCHEMA_FIRST + 1;
+	for (; e == OK && step < SCHEMA_STEPS; step++) {
+		rc = sqlite3_exec(db->h, schema_steps[step], NULL, NULL, NULL);
 		if (rc != SQLITE_OK)
 			e = stmt_failed(db, rc);
 	}
-	if (e == OK && version > SCHEMA_VERSION)
-		e = wrong_version(db, version);
 	if (e == OK)
 		e = stmt_do(db, STMT_COMMIT);
 	if (e != OK)
@@ -138,7 +161,7 @@ schema_check(struct db *db, bool may_write)
 
 	if ((e = read_version(db, &version)) != OK)
 		return e;
-	if (version > SCHEMA_VERSION)
+	if (is_unusable(version))
 		return wrong_version(db, version);
 	if (!may_write)
 		return version < SCHEMA_VERSION ? wrong_version(db, version)

@@ -15,8 +15,8 @@
  * Checks application_id and user_version. With may_write it also turns WAL on
  * and brings an empty database or an older schema up to date; safe when
  * several processes do so at once. ERR_CORRUPT: another program's;
- * ERR_VERSION: newer than we know, or older without may_write: then the fault
- * has code 0 and a whole text. Else as db_open().
+ * ERR_VERSION: newer than we know, older than the first release, or older
+ * without may_write: then the fault has code 0 and a whole text. Else as db_open().
  */
 CHECK_RESULT enum err schema_check(struct db *db, bool may_write);
 

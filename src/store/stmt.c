@@ -143,8 +143,11 @@ static const char *const sql[] = {
     [STMT_JOBS] = JOBS_NEWEST(""),
     [STMT_JOBS_IN_STATE] = JOBS_NEWEST("WHERE state = ?2 "),
 
-    [STMT_OLD_JOB] = "SELECT rowid FROM jobs WHERE state IN "
-		     "('completed', 'failed', 'cancelled', 'timed_out') "
+    /* The condition of the index as it stands there, or it cannot be used. By
+     * itself SQLite would walk through all ended jobs in jobs_state. */
+    [STMT_OLD_JOB] = "SELECT rowid FROM jobs INDEXED BY jobs_ended "
+		     "WHERE (state = 'completed' OR state = 'failed' "
+		     "OR state = 'cancelled' OR state = 'timed_out') "
 		     "AND updated_at < ?1 LIMIT 1",
     /* The floor first; and without its output the row is cheap to write. */
     [STMT_STRIP_JOB] = "UPDATE jobs SET output = NULL, floor = max(floor, "

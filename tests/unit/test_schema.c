@@ -17,7 +17,6 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "schema_sql.h"
 #include "store/events.h"
 #include "store/jobs.h"
 #include "store_site.h"
@@ -287,58 +286,55 @@ test_ids_are_never_reused(void **state)
 	assert_int_equal(raw_int(s, "SELECT count(*) FROM job_events"), 1);
 }
 
-/* A database of the first version keeps its rows and gets all that is new. */
+/* Those of before the first release are refused and left as they are. */
 static void
-test_upgrade(void **state)
+test_unreleased_versions(void **state)
 {
-	static const char objects[] =
-	    "SELECT group_concat(type || name) FROM "
-	    "(SELECT type, name FROM sqlite_master ORDER BY type, name)";
-	struct event_new e = {.job_id = "new", .type = "queued"};
+	static const enum db_mode modes[] = {DB_READ, DB_WRITE, DB_CREATE};
+	static const int versions[] = {-1, 1, 5};
+	struct db_fault fault;
 	struct site *s = *state;
-	char expected[1024];
-	int64_t version;
+	char sql[64];
+	size_t i, k;
 
-	strcpy(expected, raw_text(s, objects));
-	version = raw_int(s, "PRAGMA user_version");
-	db_close(&s->db);
-	sqlite3_close(s->raw);
-	assert_int_equal(unlink(s->path), 0);
+	for (i = 0; i < COUNT(versions); i++) {
+		snprintf(
+		    sql, sizeof(sql), "PRAGMA user_version = %d", versions[i]);
+		raw(s, sql);
+		for (k = 0; k < COUNT(modes); k++) {
+			struct db *db = NULL;
 
-	site_open_raw(s);
-	raw(s, schema_steps[0]);
-	raw(s,
-	    "INSERT INTO job_events (job_id, type) VALUES ('old', 'failed')");
-	assert_int_equal(
-	    db_open(s->path, DB_READ, BUSY_MS, &s->db, NULL), ERR_VERSION);
-	assert_int_equal(db_open(s->path, DB_WRITE, BUSY_MS, &s->db, NULL), OK);
-	assert_int_equal(raw_int(s, "PRAGMA user_version"), version);
-	assert_string_equal(raw_text(s, objects), expected);
-	assert_string_equal(
-	    raw_text(s, "SELECT job_id || state FROM jobs"), "oldfailed");
-	assert_int_equal(append(s->db, &e), 2);
+			assert_int_equal(
+			    db_open(s->path, modes[k], BUSY_MS, &db, &fault),
+			    ERR_VERSION);
+			assert_non_null(strstr(fault.text, s->path));
+			assert_non_null(strstr(fault.text,
+			    "before the first release: move it away and run: "
+			    "jobwire init"));
+		}
+		assert_int_equal(
+		    raw_int(s, "PRAGMA user_version"), versions[i]);
+	}
 }
 
-/* What waits in a database of version 3 still finds its job, once. */
+/* Asked at each look of the janitor, so not by a walk through all ended jobs. */
 static void
-test_upgrade_with_unclaimed_events(void **state)
+test_old_job_comes_from_the_index(void **state)
 {
+	struct buf sql = BUF_INIT;
 	struct site *s = *state;
+	sqlite3_stmt *st = NULL;
 
-	db_close(&s->db);
-	sqlite3_close(s->raw);
-	assert_int_equal(unlink(s->path), 0);
-	site_open_raw(s);
-	for (int i = 0; i < 3; i++)
-		raw(s, schema_steps[i]);
-	raw(s, "INSERT INTO unclaimed_events (external_id, type, source, "
-	       "delivery_key, output) VALUES "
-	       "('x', 'completed', 'runpod', '1', '[1.10]')");
-	assert_int_equal(db_open(s->path, DB_WRITE, BUSY_MS, &s->db, NULL), OK);
-	raw(s, "INSERT INTO jobs (job_id, external_id) VALUES ('j', 'x')");
-	assert_string_equal(
-	    raw_text(s, "SELECT state || output FROM jobs"), "completed[1.10]");
-	assert_int_equal(raw_int(s, "SELECT count(*) FROM job_events"), 1);
+	assert_int_equal(stmt_open(s->db, STMT_OLD_JOB, &st), OK);
+	buf_addf(&sql, "EXPLAIN QUERY PLAN %s", sqlite3_sql(st));
+	assert_int_equal(
+	    sqlite3_prepare_v2(s->raw, sql.data, -1, &st, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+	assert_non_null(strstr((const char *)sqlite3_column_text(st, 3),
+	    "SEARCH jobs USING INDEX jobs_ended (updated_at<?)"));
+	assert_int_equal(sqlite3_step(st), SQLITE_DONE);
+	sqlite3_finalize(st);
+	buf_done(&sql);
 }
 
 /* What came early becomes the job's, in order, once. */
@@ -394,8 +390,8 @@ main(void)
 	    SITE_TEST(test_data_is_read_as_bytes),
 	    SITE_TEST(test_floors_by_foreign_delete),
 	    SITE_TEST(test_ids_are_never_reused),
-	    SITE_TEST(test_upgrade),
-	    SITE_TEST(test_upgrade_with_unclaimed_events),
+	    SITE_TEST(test_unreleased_versions),
+	    SITE_TEST(test_old_job_comes_from_the_index),
 	    SITE_TEST(test_unclaimed_events),
 	};
 
