@@ -6,6 +6,49 @@
 #include "base/metric.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
+
+/* Upper bounds, microseconds, and how Prometheus writes them in seconds. */
+static const struct {
+	int64_t us;
+	const char *seconds;
+} bounds[HISTOGRAM_BUCKETS] = {
+    {50, "0.00005"},
+    {100, "0.0001"},
+    {200, "0.0002"},
+    {500, "0.0005"},
+    {1000, "0.001"},
+    {2000, "0.002"},
+    {5000, "0.005"},
+    {10000, "0.01"},
+    {25000, "0.025"},
+    {50000, "0.05"},
+    {100000, "0.1"},
+    {250000, "0.25"},
+    {1000000, "1"},
+    {5000000, "5"},
+};
+
+/* One writes and others read: no need to lock the bus for it. */
+static void
+add_alone(_Atomic uint64_t *number, uint64_t more)
+{
+	uint64_t now = atomic_load_explicit(number, memory_order_relaxed);
+
+	atomic_store_explicit(number, now + more, memory_order_relaxed);
+}
+
+void
+histogram_add(struct histogram *h, int64_t us)
+{
+	size_t i = 0;
+
+	us = us < 0 ? 0 : us; /* the wall clock was set back */
+	while (i < HISTOGRAM_BUCKETS && us > bounds[i].us)
+		i++;
+	add_alone(&h->counts[i], 1);
+	add_alone(&h->sum_us, (uint64_t)us);
+}
 
 void
 metric_head(
@@ -21,4 +64,23 @@ metric_add(struct buf *out, const char *name, const char *type,
 {
 	metric_head(out, name, type, help);
 	buf_addf(out, "jobwire_%s %" PRIu64 "\n", name, value);
+}
+
+void
+metric_add_histogram(struct buf *out, const char *name, const char *help,
+    const struct histogram *h)
+{
+	uint64_t count = 0, sum = h->sum_us;
+
+	metric_head(out, name, "histogram", help);
+	for (size_t i = 0; i <= HISTOGRAM_BUCKETS; i++) {
+		count += h->counts[i];
+		buf_addf(out, "jobwire_%s_bucket{le=\"%s\"} %" PRIu64 "\n",
+		    name, i < HISTOGRAM_BUCKETS ? bounds[i].seconds : "+Inf",
+		    count);
+	}
+	buf_addf(out,
+	    "jobwire_%s_sum %" PRIu64 ".%06" PRIu64
+	    "\njobwire_%s_count %" PRIu64 "\n",
+	    name, sum / 1000000, sum % 1000000, name, count);
 }

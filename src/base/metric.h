@@ -19,4 +19,21 @@ void metric_head(
 void metric_add(struct buf *out, const char *name, const char *type,
     const char *help, uint64_t value);
 
+enum { HISTOGRAM_BUCKETS = 14 };
+
+/* Durations. Any thread may read it. */
+struct histogram {
+	_Atomic uint64_t
+	    counts[HISTOGRAM_BUCKETS + 1]; /* the last: above all */
+	_Atomic uint64_t sum_us;
+};
+
+/* From one thread. Less than nothing (the wall clock was set back) counts as
+ * nothing. */
+void histogram_add(struct histogram *h, int64_t us);
+
+/* A histogram without labels; its name should end in _seconds. */
+void metric_add_histogram(struct buf *out, const char *name, const char *help,
+    const struct histogram *h);
+
 #endif

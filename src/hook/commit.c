@@ -218,7 +218,7 @@ run(void *arg)
 		began_us = clock_mono_us();
 		e = commit_batch(c, &batch);
 		c->stats.commits++;
-		c->stats.commit_us += (uint64_t)(clock_mono_us() - began_us);
+		histogram_add(&c->stats.commit, clock_mono_us() - began_us);
 		/* The bell before the answers: the page is waiting. */
 		if (e == OK)
 			bell_ring(&c->bell);

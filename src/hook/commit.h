@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/metric.h"
 #include "base/queue.h"
 #include "store/db.h"
 
@@ -43,10 +44,10 @@ void commit_alone(struct db *db, struct commit_item *item);
 
 /* What the writer did; written by it, read by anybody. */
 struct commit_stats {
+	struct histogram commit;     /* what each transaction took */
 	_Atomic uint64_t commits;    /* transactions */
 	_Atomic uint64_t items;	     /* committed */
 	_Atomic uint64_t failures;   /* batches that were not */
-	_Atomic uint64_t commit_us;  /* time of all transactions */
 	_Atomic uint64_t is_failing; /* 1: the last one failed */
 };
 

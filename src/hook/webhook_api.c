@@ -217,8 +217,9 @@ format_metrics(void *arg, struct buf *out)
 	    "Calls that were committed in them.", s->items);
 	metric_add(out, "commit_failures_total", "counter",
 	    "Transactions that failed.", s->failures);
-	metric_add(out, "commit_microseconds_total", "counter",
-	    "Time that transactions took.", s->commit_us);
+	metric_add_histogram(out, "commit_seconds",
+	    "What transactions took, waiting for other writers included.",
+	    &s->commit);
 	metric_add(out, "commit_failing", "gauge",
 	    "1 while the database cannot be written.", s->is_failing);
 	metric_add(out, "webhook_connections_open", "gauge",

@@ -14,39 +14,6 @@
 #define JOBWIRE_VERSION "unknown"
 #endif
 
-/* Upper bounds, microseconds, and how Prometheus writes them in seconds. */
-static const struct {
-	int64_t us;
-	const char *seconds;
-} bounds[HISTOGRAM_BUCKETS] = {
-    {50, "0.00005"},
-    {100, "0.0001"},
-    {200, "0.0002"},
-    {500, "0.0005"},
-    {1000, "0.001"},
-    {2000, "0.002"},
-    {5000, "0.005"},
-    {10000, "0.01"},
-    {25000, "0.025"},
-    {50000, "0.05"},
-    {100000, "0.1"},
-    {250000, "0.25"},
-    {1000000, "1"},
-    {5000000, "5"},
-};
-
-void
-histogram_add(struct histogram *h, int64_t us)
-{
-	size_t i = 0;
-
-	us = us < 0 ? 0 : us; /* the wall clock was set back */
-	while (i < HISTOGRAM_BUCKETS && us > bounds[i].us)
-		i++;
-	h->counts[i]++;
-	h->sum_us += (uint64_t)us;
-}
-
 enum err
 metrics_new(size_t n, struct metrics **ret)
 {
@@ -159,22 +126,15 @@ static void
 add_histogram(const struct metrics *slots, size_t n, size_t offset,
     const char *name, const char *help, struct buf *out)
 {
-	uint64_t count = 0, sum;
+	struct histogram sum = {0};
 
-	metric_head(out, name, "histogram", help);
-	for (size_t i = 0; i <= HISTOGRAM_BUCKETS; i++) {
-		count += sum_at(slots, n,
+	for (size_t i = 0; i <= HISTOGRAM_BUCKETS; i++)
+		sum.counts[i] = sum_at(slots, n,
 		    offset + offsetof(struct histogram, counts) +
 			i * sizeof(uint64_t));
-		buf_addf(out, "jobwire_%s_bucket{le=\"%s\"} %" PRIu64 "\n",
-		    name, i < HISTOGRAM_BUCKETS ? bounds[i].seconds : "+Inf",
-		    count);
-	}
-	sum = sum_at(slots, n, offset + offsetof(struct histogram, sum_us));
-	buf_addf(out,
-	    "jobwire_%s_sum %" PRIu64 ".%06" PRIu64
-	    "\njobwire_%s_count %" PRIu64 "\n",
-	    name, sum / 1000000, sum % 1000000, name, count);
+	sum.sum_us =
+	    sum_at(slots, n, offset + offsetof(struct histogram, sum_us));
+	metric_add_histogram(out, name, help, &sum);
 }
 
 void
@@ -203,7 +163,8 @@ metrics_format(const struct metrics *slots, size_t n, struct buf *out)
 		    sum_at(slots, n, AT(hub.closed) + i * sizeof(uint64_t)));
 	add_histogram(slots, n, AT(hub.commit_to_read),
 	    "commit_to_read_seconds",
-	    "From a row's created_at, in milliseconds, to its reading.", out);
+	    "From a row's created_at, which has milliseconds, to its reading.",
+	    out);
 	add_histogram(slots, n, AT(hub.read_to_sent), "read_to_sent_seconds",
 	    "From a row's reading to its sending to one stream.", out);
 }

@@ -15,6 +15,7 @@
 #include "auth/access.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/metric.h"
 #include "io/watch.h"
 #include "web/fcgi.h"
 
@@ -30,16 +31,6 @@ enum stream_end {
 	STREAM_FAILED,	/* no memory, or the database was replaced under it */
 	STREAM_END_KINDS,
 };
-
-enum { HISTOGRAM_BUCKETS = 14 };
-
-/* Durations; the bounds of the buckets are in metrics.c. */
-struct histogram {
-	uint64_t counts[HISTOGRAM_BUCKETS + 1]; /* the last: above all bounds */
-	uint64_t sum_us;
-};
-
-void histogram_add(struct histogram *h, int64_t us);
 
 struct hub_stats {
 	/* Gauges: what there is now. */

@@ -9,10 +9,12 @@ from harness.inbound import (  # noqa: F401
     KEY, as_bytes, count, fixture_inbound, fixture_pair, health, job_columns, look,
     nameless_target, publish, read_inbound_metrics, register, send,
 )
+from harness.metrics import assert_promtool_content
 from harness.nginx import Nginx
 from harness.publish import fixture
 from harness.reading import get
 from harness.site import webhook_target
+from harness.wait import patience
 from test_protocol import read
 
 COMPLETED = fixture("runpod-completed.json")
@@ -80,6 +82,9 @@ def test_inbound_metrics(inbound):
     inbound.post(nameless_target(), b'{"id":"new","status":"FAILED"}')
     inbound.post(inbound.signed("a"), b"{")
     after = read_inbound_metrics(inbound)
+    assert_promtool_content(after)
+    assert after.value("commit_seconds_count") == after.value("commits_total")
+    assert 0 < after.value("commit_seconds_sum") < patience(60)
     for outcome, more in [
         ("stored", 1), ("duplicate", 1), ("unclaimed", 1), ("refused", 1),
         ("failed", 0),

@@ -6,7 +6,9 @@ import itertools
 
 import pytest
 from harness.fastcgi import begin, environ, params, request
-from harness.metrics import Metrics, gauge_is, read_metrics
+from harness.metrics import (
+    Metrics, assert_promtool_content, gauge_is, read_metrics,
+)
 from harness.reading import get, missing_database, stream_at
 from harness.site import events_target, is_sanitized, program
 from harness.wait import patience, until
@@ -53,7 +55,9 @@ DOCUMENTED = {
 
 
 def test_names_and_types(reader):
-    types = read_metrics(reader).types
+    metrics = read_metrics(reader)
+    assert_promtool_content(metrics)
+    types = metrics.types
     for name, kind in DOCUMENTED.items():
         assert types.get(f"jobwire_{name}") == kind, name
 
@@ -75,6 +79,9 @@ def test_build_info_names_the_version(reader):
      "# HELP a x\n# TYPE a counter\na 1\n",
      "# HELP a x\n# TYPE a gauge\na{b=c} 1\n",
      "# HELP a x\n# TYPE a gauge\na NaN\n",
+     "# HELP a_us_total x\n# TYPE a_us_total counter\na_us_total 1\n",
+     "# HELP a_total x\n# TYPE a_total gauge\na_total 1\n",
+     "# HELP a_gauge x\n# TYPE a_gauge gauge\na_gauge 1\n",
      '# HELP a x\n# TYPE a histogram\na_bucket{le="1"} 2\n'
      'a_bucket{le="+Inf"} 1\na_sum 1\na_count 1\n'],
 )

@@ -2,11 +2,19 @@
 forgive fails here."""
 
 import re
+import shutil
+import subprocess
 
 _NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 _HELP = re.compile(rf"# HELP ({_NAME}) (\S.*)")
 _TYPE = re.compile(rf"# TYPE ({_NAME}) (counter|gauge|histogram)")
 _LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="([^"\\\n]*)"')
+# What promtool says of a name: base units only, and no type of metric in it.
+_NO_BASE_UNIT = re.compile(
+    r"_(ms|us|ns|(milli|micro|nano)seconds|minutes|hours|days|weeks|"
+    r"(kilo|mega|giga|kibi|mebi|gibi)bytes|kb|mb|gb|bits|percent)(_|$)"
+)
+_TYPE_IN_NAME = re.compile(r"_(counter|gauge|histogram|summary)(_|$)")
 _SAMPLE = re.compile(rf"({_NAME})(?:\{{([^{{}}]*)\}})? (\d+(?:\.\d+)?)")
 
 
@@ -14,6 +22,7 @@ class Metrics:
     """The samples of one exposition."""
 
     def __init__(self, text):
+        self.text = text
         self.types = {}
         self.samples = {}  # (name, ((label, value), ..)) -> number
         self._helped = None
@@ -22,6 +31,7 @@ class Metrics:
         for line in text[:-1].split("\n"):
             self._take(line)
         for name, kind in self.types.items():
+            self._check_name(name, kind)
             if kind == "histogram":
                 self._check_histogram(name)
 
@@ -66,6 +76,16 @@ class Metrics:
         assert key not in self.samples, f"{line}: twice"
         self.samples[key] = float(number)
 
+    def _check_name(self, name, kind):
+        assert name == name.lower(), name
+        assert not _NO_BASE_UNIT.search(name), f"{name}: not a base unit"
+        assert not _TYPE_IN_NAME.search(name), name
+        assert ":" not in name, name
+        assert kind == "counter" or not name.endswith("_total"), name
+        endings = ("_count", "_sum", "_bucket")
+        assert not name.endswith(endings), name
+        assert kind != "histogram" or name.endswith("_seconds"), name
+
     def _check_histogram(self, name):
         buckets = [
             (float(dict(labels)["le"]), number)
@@ -77,6 +97,17 @@ class Metrics:
         assert buckets[-1][0] == float("inf"), name
         assert buckets[-1][1] == self.samples[name + "_count", ()], name
         assert (name + "_sum", ()) in self.samples, name
+
+
+def assert_promtool_content(metrics):
+    """Prometheus' own judgement, where its package is installed: it is too
+    large (100 MB) to ask for. The parser above knows the same rules."""
+    if shutil.which("promtool"):
+        found = subprocess.run(
+            ["promtool", "check", "metrics"], input=metrics.text.encode(),
+            capture_output=True, check=False,
+        )
+        assert (found.returncode, found.stdout + found.stderr) == (0, b"")
 
 
 def read_metrics(site):
