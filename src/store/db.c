@@ -250,6 +250,7 @@ db_open(const char *path, enum db_mode mode, int busy_ms, struct db **ret,
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct db *db = calloc(1, sizeof(*db));
+	sqlite3_stmt *rollback;
 	enum err e = ERR_NOMEM;
 
 	(void)pthread_once(&once, stop_counting);
@@ -258,7 +259,9 @@ db_open(const char *path, enum db_mode mode, int busy_ms, struct db **ret,
 	db->busy_ms = busy_ms;
 	if ((e = open_file(db, mode)) != OK || (e = harden(db, mode)) != OK ||
 	    (e = schema_check(db, mode != DB_READ)) != OK ||
-	    (e = read_identity(db, mode)) != OK)
+	    (e = read_identity(db, mode)) != OK ||
+	    /* Now, for later it must not fail for want of memory. */
+	    (e = stmt_open(db, STMT_ROLLBACK, &rollback)) != OK)
 		goto out;
 	*ret = db;
 	return OK;
