@@ -188,7 +188,7 @@ insert(struct db *db, const struct event_new *e)
 	stmt_bind_span(db, st, 3, e->data);
 	stmt_bind_text(db, st, 4, e->source);
 	stmt_bind_text(db, st, 5, e->delivery_key);
-	return stmt_run(db, st);
+	return stmt_judge_json(db, stmt_run(db, st), e->data);
 }
 
 enum err

@@ -149,7 +149,9 @@ jobs_register(struct db *db, const struct job_new *j, bool *ret_new)
 	stmt_bind_text(db, st, 2, j->owner);
 	stmt_bind_text(db, st, 3, j->external_id);
 	stmt_bind_text(db, st, 4, j->restore_id);
-	if ((e = stmt_run(db, st)) != OK)
+	e = stmt_run(db, st);
+	e = stmt_judge_json(db, e, (struct span){0}); /* of what waited */
+	if (e != OK)
 		return e;
 	if (sqlite3_changes(db->h) == 0)
 		return ERR_EXISTS;

@@ -9,6 +9,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "web/jtext.h"
+
+enum { DATA_MAX = 32 << 20 }; /* of an event, as schema.sql has it */
+
 /* A member of an event's data with its text as written: see schema.sql. */
 #define RAW_MEMBER(data, path)                                                 \
 	"CASE WHEN json_type(" data ", '" path "') IS NOT NULL "               \
@@ -320,6 +324,21 @@ stmt_run(struct db *db, sqlite3_stmt *st)
 		e = stmt_step(db, st, &has_row);
 	stmt_close(st);
 	return e;
+}
+
+enum err
+stmt_judge_json(struct db *db, enum err e, struct span json)
+{
+	struct span object;
+
+	/* The constraint's name, or what it says. */
+	if (e != ERR_PROTO || strstr(db->fault.text, "json") == NULL)
+		return e;
+	if (json.n > 0 &&
+	    (json.n > DATA_MAX || jtext_check(json, &object) != OK ||
+		jtext_kind(object) != JTEXT_OBJECT))
+		return e;
+	return stmt_failed(db, SQLITE_NOMEM);
 }
 
 enum err

@@ -66,6 +66,7 @@ tokens_add_ticket(
 	stmt_bind_int(db, st, 5, now_s);
 	stmt_bind_int(db, st, 6, max);
 	e = stmt_run_int(db, st, 0, &is_added);
+	e = stmt_judge_json(db, e, t->claims);
 	return e == OK && is_added == 0 ? ERR_LIMIT : e;
 }
 
