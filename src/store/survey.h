@@ -31,7 +31,8 @@ CHECK_RESULT enum err survey_count(struct db *db, struct survey *ret);
 /*
  * PRAGMA quick_check, for budget_ms at most; it keeps checkpoints waiting while
  * it runs. *ret_whole: it reached the end. ERR_CORRUPT: the fault of the
- * connection says what is damaged; ERR_SYS, ERR_NOMEM: it could not begin; else
+ * connection says what is damaged, or what SQLite had no memory for: it calls
+ * that damaged, too; ERR_SYS, ERR_NOMEM: it could not begin; else
  * as events_read_all().
  */
 CHECK_RESULT enum err survey_check(

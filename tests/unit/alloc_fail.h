@@ -3,7 +3,9 @@
  * Makes one allocation of the program under test fail. For tests only; a test
  * that includes it is linked with
  *   -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc
- * Allocations inside shared libraries are not reached.
+ * Allocations inside shared libraries are not reached, but for SQLite's where
+ * alloc_fail_reach_sqlite() was called first. SQLite may do without what it was
+ * refused: then the result is OK though is_more.
  *
  *   for (n = 1, is_more = true; is_more; n++) {
  *           alloc_fail_start(n);
@@ -17,6 +19,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+
+#include <sqlite3.h>
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t n, size_t size);
@@ -69,6 +73,42 @@ alloc_fail_stop(void)
 {
 	alloc_fail_countdown = 0;
 	return alloc_fail_has_failed;
+}
+
+static sqlite3_mem_methods alloc_fail_sqlite; /* as SQLite has them */
+
+static inline void *
+alloc_fail_sqlite_malloc(int size)
+{
+	return alloc_fail_now() ? NULL : alloc_fail_sqlite.xMalloc(size);
+}
+
+static inline void *
+alloc_fail_sqlite_realloc(void *p, int size)
+{
+	return alloc_fail_now() ? NULL : alloc_fail_sqlite.xRealloc(p, size);
+}
+
+/* The setup of a group of tests: SQLite's allocations count, too, all of them:
+ * without the memory of its own that it gives small ones from. 0, or -1 when
+ * SQLite was used before. */
+static inline int
+alloc_fail_reach_sqlite(void **state)
+{
+	sqlite3_mem_methods methods;
+
+	(void)state;
+	if (sqlite3_config(SQLITE_CONFIG_GETMALLOC, &alloc_fail_sqlite) !=
+	    SQLITE_OK)
+		return -1;
+	methods = alloc_fail_sqlite;
+	methods.xMalloc = alloc_fail_sqlite_malloc;
+	methods.xRealloc = alloc_fail_sqlite_realloc;
+	return sqlite3_config(SQLITE_CONFIG_MALLOC, &methods) == SQLITE_OK &&
+		       sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0) ==
+			   SQLITE_OK
+		   ? 0
+		   : -1;
 }
 
 #endif

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: ISC */
+/* live/json_form.c: what stands in an answer, where it ends, and that no event is
+ * stepped over, whatever memory is missing. */
+#include "live/json_form.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "alloc_fail.h"
+#include "live_site.h"
+#include "web/jtext.h"
+
+static struct json_form form;
+static struct answer answer;
+
+/* What is after that row, of jobs separated by spaces. */
+static enum err
+fill(const char *jobs, int64_t cursor, const char *resync)
+{
+	const char *ids[STREAM_JOBS_MAX];
+	struct selection sel = {.job_ids = ids};
+	char names[64];
+
+	snprintf(names, sizeof(names), "%s", jobs);
+	for (char *id = strtok(names, " "); id != NULL; id = strtok(NULL, " "))
+		ids[sel.n_jobs++] = id;
+	form = (struct json_form){.cursor = cursor, .resync = resync};
+	answer_done(&answer);
+	return json_form_fill(&form, hub, &sel, &answer);
+}
+
+/* The value of a member, as it stands there. */
+static struct span
+member(struct span object, const char *name)
+{
+	struct span value = {0};
+
+	assert_true(jtext_get(object, name, &value));
+	return value;
+}
+
+static struct span
+body(void)
+{
+	struct span whole;
+
+	assert_int_equal(jtext_check(buf_span(&answer.body), &whole), OK);
+	return whole;
+}
+
+/* Number of the row whose id the text is. */
+static long long
+row_of(struct span id)
+{
+	assert_memory_equal(id.p + 1, hub->epoch, SSE_EPOCH_LEN);
+	return atoll(id.p + 1 + SSE_EPOCH_LEN + 1);
+}
+
+/* Events as "ID:TYPE ", then what the client comes back with, and "end" where all
+ * was said: "1:queued 2:note |2 end". */
+static const char *
+told(void)
+{
+	static char text[256];
+	struct jtext_iter it = {.rest = member(body(), "events")};
+	struct span key, event, type;
+	size_t n = 0;
+
+	while (jtext_next(&it, &key, &event)) {
+		type = member(event, "event");
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%lld:%.*s ",
+		    row_of(member(event, "id")), (int)type.n - 2, type.p + 1);
+	}
+	snprintf(text + n, sizeof(text) - n, "|%lld%s",
+	    row_of(member(body(), "last_event_id")),
+	    span_eq_str(member(body(), "terminal"), "true") ? " end" : "");
+	return text;
+}
+
+static size_t
+count_told(void)
+{
+	struct jtext_iter it = {.rest = member(body(), "events")};
+	struct span key, event;
+	size_t n = 0;
+
+	while (jtext_next(&it, &key, &event))
+		n++;
+	return n;
+}
+
+static int
+tear_down_form(void **state)
+{
+	answer_done(&answer);
+	return tear_down(state);
+}
+
+/* --- what is told ----------------------------------------------------------- */
+
+static void
+test_events(void **state)
+{
+	(void)state;
+	publish("a:queued b:queued a:note");
+	assert_int_equal(fill("a", 0, NULL), OK);
+	assert_int_equal(answer.status, 200);
+	assert_string_equal(told(), "1:queued 3:note |3");
+	assert_int_equal(form.n_events, 2);
+	assert_false(form.is_terminal);
+	assert_int_equal(fill("b a", 1, NULL), OK);
+	assert_string_equal(told(), "2:queued 3:note |3");
+	assert_int_equal(fill("a", 3, NULL), OK);
+	assert_string_equal(told(), "|3");
+	assert_int_equal(form.n_events, 0);
+}
+
+static void
+test_data(void **state)
+{
+	(void)state;
+	raw(site, "INSERT INTO job_events (job_id, type, data) VALUES "
+		  "('a', 'note', '{\"n\": 1.10}')");
+	assert_int_equal(fill("a", 0, NULL), OK);
+	assert_non_null(strstr(answer.body.data,
+	    "\"event\":\"note\",\"data\":{\"job_id\":\"a\","
+	    "\"status\":\"queued\",\"n\":1.10}}]"));
+}
+
+/* All jobs must have ended; one that nobody knows has not. */
+static void
+test_terminal(void **state)
+{
+	(void)state;
+	publish("a:completed b:queued");
+	assert_int_equal(fill("a", 0, NULL), OK);
+	assert_string_equal(told(), "1:completed |1 end");
+	assert_true(form.is_terminal);
+	assert_int_equal(fill("a b", 0, NULL), OK);
+	assert_string_equal(told(), "1:completed 2:queued |2");
+	assert_int_equal(fill("a none", 0, NULL), OK);
+	assert_string_equal(told(), "1:completed |1");
+	assert_int_equal(fill("a", 1, NULL), OK);
+	assert_string_equal(told(), "|1 end");
+}
+
+static void
+test_owner(void **state)
+{
+	struct selection sel = {.owner = "o"};
+
+	(void)state;
+	raw(site, "INSERT INTO jobs (job_id, owner) VALUES ('a', 'o')");
+	publish("a:completed b:completed");
+	form = (struct json_form){0};
+	assert_int_equal(json_form_fill(&form, hub, &sel, &answer), OK);
+	assert_string_equal(told(), "1:completed |1"); /* never ends */
+}
+
+static void
+test_resync(void **state)
+{
+	(void)state;
+	publish("a:queued");
+	assert_int_equal(fill("a", 0, "epoch"), OK);
+	assert_string_equal(told(), "0:resync 1:queued |1");
+	assert_non_null(strstr(answer.body.data,
+	    "\"event\":\"resync\",\"data\":{\"reason\":\"epoch\"}}"));
+	assert_int_equal(form.n_events, 1);
+}
+
+/* A row that can never be sent does not bring the client back for ever. */
+static void
+test_unsendable(void **state)
+{
+	(void)state;
+	raw(site, "PRAGMA ignore_check_constraints = ON");
+	raw(site, "INSERT INTO job_events (job_id, type, data) VALUES "
+		  "('a', 'note', '{}'), ('a', 'not a type', '{}'), "
+		  "('a', 'note', '[]'), ('a', 'resync', '{}')");
+	assert_int_equal(fill("a", 0, NULL), OK);
+	assert_string_equal(told(), "1:note |4");
+	assert_int_equal(form.n_events, 4);
+}
+
+/* Where an answer ends before the events do, the next begins. */
+static void
+test_many(void **state)
+{
+	(void)state;
+	raw_events(site, "a", "note", 1001);
+	publish("a:completed");
+	assert_int_equal(fill("a", 0, NULL), OK);
+	assert_int_equal(count_told(), 1000);
+	assert_int_equal(row_of(member(body(), "last_event_id")), 1000);
+	assert_false(form.is_terminal);
+	assert_int_equal(fill("a", 1000, NULL), OK);
+	assert_string_equal(told(), "1001:note 1002:completed |1002 end");
+}
+
+static void
+test_large(void **state)
+{
+	int64_t last = 0;
+	size_t n = 0;
+
+	(void)state;
+	raw(site, "WITH RECURSIVE k(i) AS (SELECT 1 UNION ALL SELECT i + 1 "
+		  "FROM k WHERE i < 9) INSERT INTO job_events (job_id, type, "
+		  "data) SELECT 'a', 'note', json_object('x', "
+		  "hex(zeroblob(500000))) FROM k");
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(fill("a", last, NULL), OK);
+		assert_in_range(answer.body.len, 1000, 6 << 20);
+		n += count_told();
+		last = row_of(member(body(), "last_event_id"));
+		assert_int_equal(last, n);
+	}
+	assert_int_equal(n, 9);
+}
+
+static void
+test_without_database(void **state)
+{
+	(void)state;
+	db_close(&hub->db);
+	assert_int_equal(fill("a", 0, NULL), ERR_GONE);
+	answer_trouble(&answer, ERR_GONE);
+	assert_int_equal(answer.status, 503);
+	assert_non_null(strstr(answer.body.data, "\"database_unavailable\""));
+	answer_trouble(&answer, ERR_NOMEM);
+	assert_non_null(strstr(answer.body.data, "\"out_of_memory\""));
+	assert_non_null(strstr(answer.headers.data, "Retry-After: 5\r\n"));
+}
+
+/* --- memory ------------------------------------------------------------------- */
+
+/* Whatever is missing: all is told, or there is no answer. */
+static void
+test_memory(void **state)
+{
+	static const char expected[] =
+	    "0:resync 1:queued 2:note 3:note 4:completed |4 end";
+	bool is_more = true;
+	enum err e;
+
+	(void)state;
+	publish("a:queued");
+	raw(site, "INSERT INTO job_events (job_id, type, data) VALUES "
+		  "('a', 'note', '{\"x\":\"0123456789012345678901234567890123"
+		  "4567890123456789\"}'), ('a', 'note', '{\"output\":{}}')");
+	publish("a:completed");
+	for (unsigned n = 1; is_more; n++) {
+		hub_free(&hub);
+		start(); /* with nothing prepared */
+		hub->is_failing = true; /* as if that were logged before */
+		alloc_fail_start(n);
+		e = fill("a", 0, "epoch");
+		is_more = alloc_fail_stop();
+		site_check(site);
+		if (e == OK)
+			assert_string_equal(told(), expected);
+		else
+			assert_true(e == ERR_NOMEM && is_more);
+		assert_true(sqlite3_get_autocommit(hub->db->h));
+		assert_int_equal(fill("a", 0, "epoch"), OK);
+		assert_string_equal(told(), expected);
+	}
+}
+
+#define TEST_FORM(name)                                                        \
+	cmocka_unit_test_setup_teardown(name, set_up_hub, tear_down_form)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST_FORM(test_events),
+	    TEST_FORM(test_data),
+	    TEST_FORM(test_terminal),
+	    TEST_FORM(test_owner),
+	    TEST_FORM(test_resync),
+	    TEST_FORM(test_unsendable),
+	    TEST_FORM(test_many),
+	    TEST_FORM(test_large),
+	    TEST_FORM(test_without_database),
+	    TEST_FORM(test_memory),
+	};
+
+	return cmocka_run_group_tests(tests, alloc_fail_reach_sqlite, NULL);
+}
