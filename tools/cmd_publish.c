@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -260,22 +261,26 @@ command_prune(const struct command_line *c)
 	    .keep_events = c->settings->keep_events,
 	};
 	struct janitor_stats done = {0};
-	struct db *db = command_open(c, DB_WRITE);
-	bool has_more = true;
+	struct db *db = command_open(c, c->is_dry_run ? DB_READ : DB_WRITE);
+	bool has_more = !c->is_dry_run;
 	enum err e = OK;
 
 	if (db == NULL)
 		return EXIT_FAILED;
+	if (c->is_dry_run)
+		e = survey_prunable(db, &cfg, &done);
 	while (e == OK && has_more)
 		e = janitor_prune(db, &cfg, &has_more, &done);
-	if (e == OK)
-		(void)printf(c->settings->json
-				 ? "{\"events\":%llu,\"jobs\":%llu}\n"
-				 : "%llu events and %llu jobs removed\n",
-		    (unsigned long long)done.pruned_events,
-		    (unsigned long long)done.pruned_jobs);
-	else
+	if (e != OK)
 		(void)command_fail_db("prune", db, e);
+	else if (c->settings->json)
+		(void)printf("{\"events\":%" PRIu64 ",\"jobs\":%" PRIu64 "}\n",
+		    done.pruned_events, done.pruned_jobs);
+	else
+		(void)printf("%" PRIu64 " events and %" PRIu64
+			     " jobs %sremoved\n",
+		    done.pruned_events, done.pruned_jobs,
+		    c->is_dry_run ? "would be " : "");
 	db_close(&db);
 	return e == OK ? EXIT_DONE : EXIT_FAILED;
 }

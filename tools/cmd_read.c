@@ -1,69 +1,131 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The commands that read: events as they come, and the list of jobs.
+ * The command that prints events as they come. Blocks in the loop.
  */
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/buf.h"
 #include "command.h"
 #include "io/loop.h"
 #include "io/watch.h"
 #include "store/events.h"
-#include "store/jobs.h"
 #include "web/jtext.h"
 #include "web/sse.h"
 
-enum { ROWS_PER_READ = 256, JOBS_MAX = 1000 };
+enum { ROWS_PER_READ = 256, BUSY_MS = 1000 };
 
 struct tail {
 	const struct command_line *c;
 	struct loop *loop;
 	struct db *db;
+	char epoch[DB_EPOCH_SIZE];
 	int64_t last_id;
-	size_t rows; /* of the present read */
+	size_t rows;	 /* of the present read */
+	bool is_short;	 /* for want of memory it ended early */
+	bool is_failing; /* the last read failed: what it missed is unread */
 };
 
-/* `created_at id job type data` with tabs, or the whole as JSON. */
+void
+command_add_event(struct buf *out, const struct command_line *c,
+    const struct db *db, const struct event_row *row)
+{
+	char id[SSE_ID_SIZE];
+	struct buf data = BUF_INIT;
+	struct sse_event e = {db_epoch(db), row->id, row->type, row->job_id,
+	    row->restore_id, row->status, row->data,
+	    (size_t)c->settings->inline_output};
+
+	sse_id_format(e.epoch, row->id, id);
+	if (sse_add_data(&data, &e) != OK)
+		buf_add_str(&data, "null");
+	out->failed = out->failed || !buf_ok(&data);
+	if (c->settings->json) {
+		buf_addf(out, "{\"id\":\"%s\",\"event\":", id);
+		jtext_add_quoted(out, span_of(row->type));
+		buf_add_str(out, ",\"created_at\":");
+		jtext_add_quoted(out, span_of(row->created_at));
+		buf_add_str(out, ",\"data\":");
+		buf_add_span(out, buf_span(&data));
+		buf_add_char(out, '}');
+	} else {
+		buf_addf(out, "%s\t%s\t%s\t%s\t", row->created_at, id,
+		    row->job_id, row->type);
+		buf_add_span(out, buf_span(&data));
+		buf_add_char(out, '\n');
+	}
+	buf_done(&data);
+}
+
+/* Without memory the row is read again, with the next look. */
 static bool
 print_row(void *arg, const struct event_row *row)
 {
 	struct tail *t = arg;
-	char id[SSE_ID_SIZE];
-	struct buf out = BUF_INIT, data = BUF_INIT;
-	struct sse_event e = {db_epoch(t->db), row->id, row->type, row->job_id,
-	    row->restore_id, row->status, row->data,
-	    (size_t)t->c->settings->inline_output};
-	enum err err = sse_add_data(&data, &e);
+	struct buf out = BUF_INIT;
 	bool is_whole;
 
-	sse_id_format(e.epoch, row->id, id);
-	if (err == ERR_NOMEM)
-		out.failed = true;
-	else if (err != OK)
-		buf_add_str(&data, "null");
-	if (t->c->settings->json) {
-		buf_addf(&out, "{\"id\":\"%s\",\"event\":", id);
-		jtext_add_quoted(&out, span_of(row->type));
-		buf_add_str(&out, ",\"created_at\":");
-		jtext_add_quoted(&out, span_of(row->created_at));
-		buf_add_str(&out, ",\"data\":");
-		buf_add_span(&out, buf_span(&data));
-		buf_add_str(&out, "}\n");
-	} else {
-		buf_addf(&out, "%s\t%s\t%s\t%s\t%s\n", row->created_at, id,
-		    row->job_id, row->type, buf_span(&data).p);
-	}
-	/* Without memory the row is read again. */
-	is_whole = buf_ok(&out) && buf_ok(&data);
+	command_add_event(&out, t->c, t->db, row);
+	if (t->c->settings->json)
+		buf_add_char(&out, '\n');
+	is_whole = buf_ok(&out);
 	if (is_whole) {
 		(void)fwrite(out.data, 1, out.len, stdout);
 		t->last_id = row->id;
 		t->rows++;
 	}
+	t->is_short = !is_whole;
 	buf_done(&out);
-	buf_done(&data);
 	return is_whole;
+}
+
+static enum err
+read_rows(struct tail *t)
+{
+	enum err e;
+
+	t->rows = 0;
+	t->is_short = false;
+	if (t->c->n == 0)
+		e = events_read_all(
+		    t->db, t->last_id, ROWS_PER_READ, print_row, t);
+	else
+		e = events_read_jobs(t->db, (const char *const *)t->c->args,
+		    (size_t)t->c->n, t->last_id, ROWS_PER_READ, print_row, t);
+	return e == OK && t->is_short ? ERR_NOMEM : e;
+}
+
+/* Says the beginning of trouble, not every failed attempt. */
+static void
+note(struct tail *t, enum err e, const char *why)
+{
+	if (e != OK && e != ERR_BUSY && !t->is_failing)
+		(void)command_fail("tail", why[0] != '\0' ? why : err_text(e));
+	t->is_failing = e != OK;
+}
+
+/* The file under our path is not the one we read. Of another database all
+ * events are new; one with our epoch goes on where we are. */
+static bool
+reopen(struct tail *t)
+{
+	struct db_fault fault = {0};
+	enum err e;
+
+	db_close(&t->db);
+	e = db_open(t->c->settings->db, DB_READ, BUSY_MS, &t->db, &fault);
+	note(t, e, fault.text);
+	if (e != OK)
+		return false;
+	(void)fprintf(stderr,
+	    "jobwire: tail: the database was replaced, "
+	    "epoch %s is read now\n",
+	    db_epoch(t->db));
+	if (strcmp(t->epoch, db_epoch(t->db)) != 0)
+		t->last_id = 0;
+	(void)snprintf(t->epoch, sizeof(t->epoch), "%s", db_epoch(t->db));
+	return true;
 }
 
 static bool
@@ -73,20 +135,16 @@ on_look(void *arg, bool is_base)
 	bool found = false;
 	enum err e;
 
-	(void)is_base;
-	if (!db_changed(t->db))
+	if (t->db == NULL || (is_base && db_has_moved(t->db)))
+		if (!reopen(t))
+			return false;
+	if (!db_changed(t->db) && !t->is_failing)
 		return false;
 	do {
-		t->rows = 0;
-		if (t->c->n == 0)
-			e = events_read_all(
-			    t->db, t->last_id, ROWS_PER_READ, print_row, t);
-		else
-			e = events_read_jobs(t->db,
-			    (const char *const *)t->c->args, (size_t)t->c->n,
-			    t->last_id, ROWS_PER_READ, print_row, t);
+		e = read_rows(t);
 		found = found || t->rows > 0;
 	} while (e == OK && t->rows == ROWS_PER_READ);
+	note(t, e, e == OK ? "" : db_last_fault(t->db)->text);
 	if (fflush(stdout) != 0)
 		loop_stop(t->loop);
 	return found;
@@ -108,8 +166,8 @@ command_tail(const struct command_line *c)
 	static const int signals[] = {SIGINT, SIGTERM, 0};
 	struct tail t = {.c = c};
 	struct watch_config cfg = {c->settings->db,
-	    c->settings->inotify == INOTIFY_AUTO, c->settings->poll, on_look,
-	    NULL, &t};
+	    c->settings->inotify == INOTIFY_AUTO ? WATCH_FOLDER : WATCH_NOTHING,
+	    c->settings->poll, on_look, NULL, &t};
 	struct watch *watch = NULL;
 	enum err e;
 
@@ -119,6 +177,7 @@ command_tail(const struct command_line *c)
 	t.db = command_open(c, DB_READ);
 	if (t.db == NULL)
 		return EXIT_FAILED;
+	(void)snprintf(t.epoch, sizeof(t.epoch), "%s", db_epoch(t.db));
 	e = c->n == 0 ? events_last_id(t.db, &t.last_id) : OK;
 	if (e == OK)
 		e = loop_new(&t.loop);
@@ -136,44 +195,4 @@ command_tail(const struct command_line *c)
 	loop_free(&t.loop);
 	db_close(&t.db);
 	return e == OK ? EXIT_DONE : command_fail("tail", err_text(e));
-}
-
-static void
-print_job(void *arg, const struct job *j)
-{
-	const bool *as_json = arg;
-	struct buf out = BUF_INIT;
-
-	if (*as_json) {
-		buf_add_str(&out, "{\"job_id\":");
-		jtext_add_quoted(&out, span_of(j->job_id));
-		buf_add_str(&out, ",\"state\":");
-		jtext_add_quoted(&out, span_of(j->state));
-		buf_add_str(&out, ",\"updated_at\":");
-		jtext_add_quoted(&out, span_of(j->updated_at));
-		buf_add_str(&out, "}\n");
-	} else {
-		buf_addf(
-		    &out, "%s\t%s\t%s\n", j->updated_at, j->state, j->job_id);
-	}
-	if (buf_ok(&out))
-		(void)fwrite(out.data, 1, out.len, stdout);
-	buf_done(&out);
-}
-
-int
-command_jobs(const struct command_line *c)
-{
-	struct db *db;
-	bool as_json = c->settings->json;
-	enum err e;
-
-	if (c->state != NULL && !sse_type_is_lifecycle(c->state))
-		return command_misuse("jobs", "no such state");
-	db = command_open(c, DB_READ);
-	if (db == NULL)
-		return EXIT_FAILED;
-	e = jobs_list(db, c->state, JOBS_MAX, print_job, &as_json);
-	db_close(&db);
-	return e == OK ? EXIT_DONE : command_fail("jobs", err_text(e));
 }

@@ -6,6 +6,7 @@
 #define JOBWIRE_COMMAND_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "auth/claims.h"
 #include "base/buf.h"
@@ -24,7 +25,8 @@ struct command_line {
 	char *restore_id, *expires, *provider, *state;
 	char *sub, *jti, *jobs, *ttl, *key;
 	char *gap, *idle, *origin, *ca;
-	bool is_long, is_custom;
+	int64_t limit;
+	bool is_long, is_custom, is_dry_run;
 };
 
 /* A bit per command, for the table of flags. */
@@ -41,6 +43,8 @@ enum {
 	COMMAND_DOCTOR = 1 << 9,
 	COMMAND_HELP = 1 << 10,
 	COMMAND_VERSION = 1 << 11,
+	COMMAND_SHOW = 1 << 12,
+	COMMAND_DELETE = 1 << 13,
 };
 
 struct command {
@@ -77,6 +81,8 @@ int command_publish(const struct command_line *c);
 int command_tail(const struct command_line *c);
 int command_prune(const struct command_line *c);
 int command_jobs(const struct command_line *c);
+int command_show(const struct command_line *c);
+int command_delete(const struct command_line *c);
 int command_token(const struct command_line *c);
 int command_ticket(const struct command_line *c);
 int command_stats(const struct command_line *c);
@@ -85,6 +91,11 @@ int command_doctor(const struct command_line *c);
 /* Opens the settings' database, or says why not and returns NULL. Returns
  * owned (db_close). */
 struct db *command_open(const struct command_line *c, enum db_mode mode);
+
+/* Appends an event as tail prints it: `created_at id job type data` with tabs
+ * and a line feed, or as JSON without one. */
+void command_add_event(struct buf *out, const struct command_line *c,
+    const struct db *db, const struct event_row *row);
 
 /* Stores one event in a transaction of its own and rings the bell. Errors as
  * events_append() and db_commit(). */

@@ -28,7 +28,12 @@ static const struct command commands[] = {
 	"With jobs, at most 64: their stored events first.\n"},
     {"jobs", COMMAND_JOBS, "", 0, 0, command_jobs,
 	"list jobs, the latest change first",
-	"Time of the change, state, job, progress, owner and error.\n"},
+	"Time of the change, state, job, progress, owner and error: aligned\n"
+	"on a terminal, else separated by tabs.\n"},
+    {"show", COMMAND_SHOW, "JOB", 1, 1, command_show,
+	"print all about a job, and its last 10 events", ""},
+    {"delete", COMMAND_DELETE, "JOB", 1, 1, command_delete,
+	"remove a job and its events", "Without asking back.\n"},
     {"token", COMMAND_TOKEN, "mint | revoke", 1, 1, command_token,
 	"make a token for who may read, or take one back",
 	"mint --sub S [--jobs a,b] [--ttl 1h] [--key @FILE]\n"
@@ -62,6 +67,8 @@ const struct opt_def command_flags[] = {
 	.help = "store a type that looks like a mistyped one"},
     {FLAG(state), .programs = COMMAND_JOBS, .metavar = "STATE",
 	.help = "only jobs in this state"},
+    {FLAG(limit), .type = OPT_INT, .fallback = "1000", .min = 1, .max = 1000000,
+	.programs = COMMAND_JOBS, .help = "how many jobs"},
     {FLAG(sub), .programs = COMMAND_TOKEN | COMMAND_TICKET, .metavar = "NAME",
 	.help = "who may read"},
     {FLAG(jti), .programs = COMMAND_TOKEN, .metavar = "ID",
@@ -85,6 +92,11 @@ const struct opt_def command_flags[] = {
 	.help = "an origin whose pages shall read"},
     {FLAG(ca), .programs = COMMAND_DOCTOR, .metavar = "FILE",
 	.help = "certificates to trust, in PEM"},
+    {.name = "dry_run",
+	.offset = offsetof(struct command_line, is_dry_run),
+	.type = OPT_FLAG,
+	.programs = COMMAND_PRUNE,
+	.help = "only count what would be removed"},
     {.name = NULL},
 };
 

@@ -175,6 +175,23 @@ events_last_id(struct db *db, int64_t *ret)
 	return e == OK ? stmt_run_int(db, st, 0, ret) : e;
 }
 
+enum err
+events_before_last(struct db *db, const char *job_id, int n, int64_t *ret)
+{
+	sqlite3_stmt *st = NULL;
+	int64_t id = 0;
+	enum err e = stmt_open(db, STMT_NTH_LAST, &st);
+
+	if (e != OK)
+		return e;
+	stmt_bind_text(db, st, 1, job_id);
+	stmt_bind_int(db, st, 2, n);
+	e = stmt_run_int(db, st, 1, &id);
+	if (e == OK)
+		*ret = id - 1;
+	return e;
+}
+
 static enum err
 insert(struct db *db, const struct event_new *e)
 {

@@ -52,6 +52,10 @@ CHECK_RESULT enum err events_read_owner(struct db *db, const char *owner,
 /* Highest id ever given out (0 for none), also when that row is gone. */
 CHECK_RESULT enum err events_last_id(struct db *db, int64_t *ret);
 
+/* The id after which a reading finds the job's last n events. */
+CHECK_RESULT enum err events_before_last(
+    struct db *db, const char *job_id, int n, int64_t *ret);
+
 /* An event to store. All borrowed. */
 struct event_new {
 	const char *job_id;

@@ -105,6 +105,12 @@ delete_job(struct db *db, int64_t job, int *budget, struct janitor_stats *done)
 	return e;
 }
 
+void
+janitor_cutoff(int64_t keep_days, char ret[CLOCK_RFC3339_SIZE])
+{
+	clock_rfc3339(clock_real_ms() - keep_days * DAY_MS, ret);
+}
+
 static enum err
 prune_jobs(struct db *db, int64_t keep_days, bool *ret_more,
     struct janitor_stats *add_to)
@@ -115,7 +121,7 @@ prune_jobs(struct db *db, int64_t keep_days, bool *ret_more,
 	int64_t job = 0;
 	enum err e;
 
-	clock_rfc3339(clock_real_ms() - keep_days * DAY_MS, cutoff);
+	janitor_cutoff(keep_days, cutoff);
 	e = find_old_job(db, cutoff, &job);
 	if (e != OK || job == 0) {
 		*ret_more = false;

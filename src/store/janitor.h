@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "store/db.h"
 
@@ -60,6 +61,9 @@ void janitor_step(const struct janitor_config *cfg);
 CHECK_RESULT enum err janitor_prune(struct db *db,
     const struct janitor_config *cfg, bool *ret_more,
     struct janitor_stats *add_to);
+
+/* Finished jobs that last changed before this moment are not kept. */
+void janitor_cutoff(int64_t keep_days, char ret[CLOCK_RFC3339_SIZE]);
 
 /* Checkpoints now: RESTART when the WAL is filled beyond limit (0: when there
  * is anything in it), with truncate TRUNCATE when its file is larger than

@@ -185,7 +185,8 @@ jobs_load(struct db *db, sqlite3_stmt *st, struct job *ret)
 	    !load_text(db, st, 5, &j.progress) ||
 	    !load_text(db, st, 6, &j.created_at) ||
 	    !load_text(db, st, 7, &j.updated_at) ||
-	    !load_text(db, st, 9, &j.output)) {
+	    !load_text(db, st, 9, &j.output) ||
+	    !load_text(db, st, 10, &j.error)) {
 		job_done(&j);
 		return stmt_failed(db, SQLITE_NOMEM);
 	}
@@ -193,14 +194,14 @@ jobs_load(struct db *db, sqlite3_stmt *st, struct job *ret)
 	return OK;
 }
 
-enum err
-jobs_get(struct db *db, const char *job_id, struct job *ret)
+static enum err
+get(struct db *db, unsigned id, const char *job_id, struct job *ret)
 {
 	sqlite3_stmt *st = NULL;
 	bool has_row = false;
 	enum err e;
 
-	if ((e = stmt_open(db, STMT_JOB, &st)) != OK)
+	if ((e = stmt_open(db, id, &st)) != OK)
 		return e;
 	stmt_bind_text(db, st, 1, job_id);
 	e = stmt_step(db, st, &has_row);
@@ -210,9 +211,48 @@ jobs_get(struct db *db, const char *job_id, struct job *ret)
 	return e;
 }
 
+enum err
+jobs_get(struct db *db, const char *job_id, struct job *ret)
+{
+	return get(db, STMT_JOB, job_id, ret);
+}
+
+enum err
+jobs_get_whole(struct db *db, const char *job_id, struct job *ret)
+{
+	return get(db, STMT_JOB_WHOLE, job_id, ret);
+}
+
+enum err
+jobs_count_events(struct db *db, const char *job_id, int64_t *ret)
+{
+	sqlite3_stmt *st = NULL;
+	enum err e = stmt_open(db, STMT_JOB_EVENTS, &st);
+
+	if (e != OK)
+		return e;
+	stmt_bind_text(db, st, 1, job_id);
+	return stmt_run_int(db, st, 0, ret);
+}
+
+enum err
+jobs_delete(struct db *db, const char *job_id)
+{
+	sqlite3_stmt *st = NULL;
+	enum err e = stmt_open(db, STMT_REMOVE_JOB, &st);
+
+	if (e != OK)
+		return e;
+	stmt_bind_text(db, st, 1, job_id);
+	if ((e = stmt_run(db, st)) != OK)
+		return e;
+	return sqlite3_changes(db->h) > 0 ? OK : ERR_NOENT;
+}
+
 void
 job_done(struct job *j)
 {
+	free(j->error);
 	free(j->job_id);
 	free(j->owner);
 	free(j->external_id);

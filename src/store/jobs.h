@@ -71,6 +71,8 @@ struct job {
 	char *state;
 	char *progress; /* JSON text of the newest progress, NULL when none */
 	char *output;	/* JSON text, NULL when none */
+	char *error;	/* JSON text of why it failed; NULL when none, or not
+			   asked for */
 	char *created_at, *updated_at;
 	int64_t last_event_id;
 };
@@ -78,11 +80,23 @@ struct job {
 /* ERR_NOENT when there is no such job; else as events_read_all(). */
 CHECK_RESULT enum err jobs_get(
     struct db *db, const char *job_id, struct job *ret);
+/* The same with the error, which may name files and hosts: for those who run
+ * the machine. */
+CHECK_RESULT enum err jobs_get_whole(
+    struct db *db, const char *job_id, struct job *ret);
 void job_done(struct job *j);
 
 /* Calls on_job for jobs of that state (NULL: all), newest change first. The
- * row (its output left NULL) is valid during the call. */
+ * row (its output left NULL, its error there) is valid during the call. */
 CHECK_RESULT enum err jobs_list(struct db *db, const char *state, int limit,
     void (*on_job)(void *arg, const struct job *j), void *arg);
+
+/* How many events of the job are stored. */
+CHECK_RESULT enum err jobs_count_events(
+    struct db *db, const char *job_id, int64_t *ret);
+
+/* Removes the job and its events within the caller's transaction. ERR_NOENT:
+ * there is no such job. */
+CHECK_RESULT enum err jobs_delete(struct db *db, const char *job_id);
 
 #endif

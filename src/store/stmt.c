@@ -29,9 +29,18 @@ enum { DATA_MAX = 32 << 20 }; /* of an event, as schema.sql has it */
 			  "j.created_at, j.updated_at, "                       \
 			  "(SELECT max(id) FROM job_events WHERE job_id = j.job_id)"
 
+/* What the event says that brought the job to its end, else its provider. */
+#define JOB_ERROR                                                              \
+	"CASE WHEN j.state IN ('failed', 'cancelled', 'timed_out') THEN "      \
+	"coalesce((SELECT " RAW_MEMBER(                                        \
+	    "data", "$.error") " FROM job_events "                             \
+			       "WHERE job_id = j.job_id AND type = j.state "   \
+			       "ORDER BY id DESC LIMIT 1), j.error) END"
+
 /* The newest rows are found first, so that only theirs are looked at whole. */
 #define JOBS_NEWEST(where)                                                     \
-	"SELECT " JOB_COLUMNS ", NULL FROM jobs AS j WHERE j.rowid IN "        \
+	"SELECT " JOB_COLUMNS ", NULL, " JOB_ERROR                             \
+	" FROM jobs AS j WHERE j.rowid IN "                                    \
 	"(SELECT rowid FROM jobs " where "ORDER BY updated_at DESC LIMIT ?1) " \
 	"ORDER BY j.updated_at DESC"
 
@@ -77,6 +86,17 @@ static const char *const sql[] = {
     [STMT_JOURNAL] = "PRAGMA journal_mode",
     [STMT_QUICK_CHECK] = "PRAGMA quick_check(1)",
     [STMT_COUNT] = "SELECT " COUNTS,
+    /* As the janitor does it: finished jobs by their age, then what is left of
+     * events beyond the newest of each kind. */
+    [STMT_PRUNABLE] =
+	"WITH old AS (SELECT job_id FROM jobs WHERE state IN "
+	"('completed', 'failed', 'cancelled', 'timed_out') "
+	"AND updated_at < ?1), kinds AS (SELECT job_id, count(*) AS n, "
+	"CASE type = 'progress' WHEN 1 THEN ?2 ELSE ?3 END AS keep "
+	"FROM job_events GROUP BY job_id, type = 'progress') "
+	"SELECT (SELECT count(*) FROM old), coalesce(sum("
+	"CASE WHEN o.job_id IS NULL THEN max(n - keep, 0) ELSE n END), 0) "
+	"FROM kinds LEFT JOIN old AS o USING (job_id)",
     [STMT_DATA_VERSION] = "PRAGMA main.data_version",
     [STMT_META] = "SELECT value FROM meta WHERE key = ?1",
     [STMT_LAST_ID] = "SELECT seq FROM sqlite_sequence "
@@ -142,8 +162,14 @@ static const char *const sql[] = {
 		       "WHEN 'timed_out' THEN 1 ELSE 0 END, floor, "
 		       "(SELECT max(id) FROM job_events WHERE job_id = ?1) "
 		       "FROM jobs WHERE job_id = ?1",
-    [STMT_JOB] = "SELECT " JOB_COLUMNS ", j.output FROM jobs AS j "
+    [STMT_JOB] = "SELECT " JOB_COLUMNS ", j.output, NULL FROM jobs AS j "
 		 "WHERE j.job_id = ?1",
+    [STMT_JOB_WHOLE] = "SELECT " JOB_COLUMNS ", j.output, " JOB_ERROR
+		       " FROM jobs AS j WHERE j.job_id = ?1",
+    [STMT_JOB_EVENTS] = "SELECT count(*) FROM job_events WHERE job_id = ?1",
+    [STMT_NTH_LAST] = "SELECT min(id) FROM (SELECT id FROM job_events "
+		      "WHERE job_id = ?1 ORDER BY id DESC LIMIT ?2)",
+    [STMT_REMOVE_JOB] = "DELETE FROM jobs WHERE job_id = ?1",
     [STMT_JOBS] = JOBS_NEWEST(""),
     [STMT_JOBS_IN_STATE] = JOBS_NEWEST("WHERE state = ?2 "),
 

@@ -39,6 +39,8 @@ enum stmt_id {
 	STMT_JOURNAL,	       /* -> the same, and leaves it */
 	STMT_QUICK_CHECK,      /* -> "ok", or what is damaged */
 	STMT_COUNT,	       /* -> row of survey_count() */
+	STMT_PRUNABLE,	       /* time, keep progress, keep others -> jobs,
+				  events */
 	STMT_DATA_VERSION,     /* -> counter */
 	STMT_META,	       /* key -> value */
 	STMT_LAST_ID,	       /* -> id */
@@ -62,6 +64,10 @@ enum stmt_id {
 	STMT_OWNER_FLOOR,   /* owner -> highest floor */
 	STMT_JOB_PLACE,	    /* job -> is terminal, floor, last id */
 	STMT_JOB,	    /* job -> row of jobs_load() */
+	STMT_JOB_WHOLE,	    /* the same, with its error */
+	STMT_JOB_EVENTS,    /* job -> how many there are */
+	STMT_NTH_LAST,	    /* job, n -> id of its n-th last event */
+	STMT_REMOVE_JOB,    /* job */
 	STMT_JOBS,	    /* limit -> rows of jobs_load() */
 	STMT_JOBS_IN_STATE, /* limit, state -> rows of jobs_load() */
 	STMT_OLD_JOB,	    /* time -> rowid */

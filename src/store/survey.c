@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "store/stmt.h"
 
 const char *const survey_states[SURVEY_STATES] = {
@@ -53,6 +54,30 @@ survey_count(struct db *db, struct survey *ret)
 	}
 	if (e == OK && has_row)
 		*ret = s;
+	stmt_close(st);
+	return e;
+}
+
+enum err
+survey_prunable(
+    struct db *db, const struct janitor_config *cfg, struct janitor_stats *ret)
+{
+	char cutoff[CLOCK_RFC3339_SIZE];
+	sqlite3_stmt *st = NULL;
+	bool has_row = false;
+	enum err e = stmt_open(db, STMT_PRUNABLE, &st);
+
+	if (e != OK)
+		return e;
+	janitor_cutoff(cfg->keep_days, cutoff);
+	stmt_bind_text(db, st, 1, cutoff);
+	stmt_bind_int(db, st, 2, cfg->keep_progress);
+	stmt_bind_int(db, st, 3, cfg->keep_events);
+	e = stmt_step(db, st, &has_row);
+	if (e == OK && has_row) {
+		ret->pruned_jobs = (uint64_t)sqlite3_column_int64(st, 0);
+		ret->pruned_events = (uint64_t)sqlite3_column_int64(st, 1);
+	}
 	stmt_close(st);
 	return e;
 }

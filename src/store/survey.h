@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "store/db.h"
+#include "store/janitor.h"
 
 enum { SURVEY_STATES = 6, SURVEY_TIME_SIZE = 32 };
 
@@ -27,6 +28,11 @@ struct survey {
 
 /* Errors as events_read_all(). */
 CHECK_RESULT enum err survey_count(struct db *db, struct survey *ret);
+
+/* What janitor_prune() would remove by now, without removing it; counts only
+ * *ret's pruned_jobs and pruned_events. Errors as events_read_all(). */
+CHECK_RESULT enum err survey_prunable(
+    struct db *db, const struct janitor_config *cfg, struct janitor_stats *ret);
 
 /*
  * PRAGMA quick_check, for budget_ms at most; it keeps checkpoints waiting while

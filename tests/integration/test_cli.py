@@ -123,8 +123,8 @@ def test_nothing_to_listen_on(make_site):
 # -- help ------------------------------------------------------------------
 
 COMMANDS = [
-    "init", "url", "publish", "tail", "jobs", "token", "ticket", "prune",
-    "stats", "doctor", "help", "version",
+    "init", "url", "publish", "tail", "jobs", "show", "delete", "token",
+    "ticket", "prune", "stats", "doctor", "help", "version",
 ]
 
 
