@@ -7,6 +7,7 @@
 #include "hook/commit.h"
 
 #include <pthread.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +22,9 @@
 #endif
 
 enum {
+	/* Of the wait for a lock, before the others in the queue are thought
+	 * of, and who only looks is answered. */
+	ATTEMPT_MS = 25,
 	BATCH_WEIGHT = 8 << 20, /* bytes, so that no reader waits for long */
 	/* As the janitor: without the lock in this time SQLite would do a
 	 * PASSIVE one. A reader that stays costs as much; so, not soon again. */
@@ -35,17 +39,22 @@ struct committer {
 	struct db *db; /* the thread's; NULL while the database is missing */
 	struct bell bell;
 	int64_t next_checkpoint_us; /* not before */
+	struct queue_list waiting;  /* taken from the queue, not tried yet */
+	size_t n_waiting;
+	struct db_fault fault;	 /* the last */
+	struct commit_item look; /* for committer_look() */
+	_Atomic bool is_looking; /* it is on its way */
 	struct commit_stats stats;
 };
 
 static enum err
-committer_open(struct committer *c, struct db_fault *fault)
+committer_open(struct committer *c, int busy_ms, struct db_fault *fault)
 {
-	enum err e =
-	    db_open(c->cfg.db_path, DB_WRITE, c->cfg.busy_ms, &c->db, fault);
+	enum err e = db_open(c->cfg.db_path, DB_WRITE, busy_ms, &c->db, fault);
 
 	if (e != OK)
 		return e;
+	db_set_busy(c->db, ATTEMPT_MS);
 	bell_close(&c->bell);
 	if (bell_open(c->cfg.db_path, &c->bell) != OK)
 		log_warn("bell_missing", "path", c->cfg.db_path);
@@ -74,14 +83,13 @@ write_item(struct db *db, struct commit_item *item)
 	}
 }
 
+/* Within a transaction that was begun; ends it. */
 static enum err
 commit_items(struct db *db, const struct queue_list *batch)
 {
 	struct queue_item *link;
-	enum err e = db_begin(db);
+	enum err e;
 
-	if (e != OK)
-		return e;
 	STAILQ_FOREACH(link, batch, link) {
 		e = write_item(db, (struct commit_item *)(void *)link);
 		if (e != OK) {
@@ -102,55 +110,68 @@ conclude_item(struct commit_item *item, const struct db *db, enum err e)
 		memcpy(item->epoch, db_epoch(db), DB_EPOCH_SIZE);
 }
 
-void
+enum err
 commit_alone(struct db *db, struct commit_item *item)
 {
 	struct queue_list batch = STAILQ_HEAD_INITIALIZER(batch);
-	enum err e;
+	enum err e = db_begin(db);
 
 	STAILQ_INSERT_TAIL(&batch, &item->link, link);
-	e = commit_items(db, &batch);
+	if (e == OK)
+		e = commit_items(db, &batch);
 	conclude_item(item, db, e);
+	return e;
+}
+
+enum err
+commit_look(struct db *db, enum err state)
+{
+	return state == OK ? OK : db_probe(db);
 }
 
 /* Logs the beginning and the end of trouble. */
 static void
-committer_note(struct committer *c, enum err e, const char *text)
+committer_note(struct committer *c, enum err e)
 {
-	if (e != OK && !c->stats.is_failing)
+	if (e != OK && c->stats.state == OK)
 		log_error("commit_failed", "path", c->cfg.db_path, "error",
-		    err_text(e), "sqlite", text);
-	else if (e == OK && c->stats.is_failing)
+		    err_text(e), "sqlite", c->fault.text);
+	else if (e == OK && c->stats.state != OK)
 		log_info("commit_recovered", "path", c->cfg.db_path);
-	c->stats.is_failing = e != OK;
-	c->stats.failures += e != OK;
+	c->stats.state = e;
 }
 
 /*
  * One transaction, and what has to be done when it fails: another file under
  * our path (rows committed into the old one are lost with it) is opened and
  * the batch written again; after an I/O error the connection is not trusted
- * any more.
+ * any more. *ret_locked: another program is in its transaction, and nothing
+ * was tried.
  */
 static enum err
-commit_batch(struct committer *c, const struct queue_list *batch)
+commit_batch(
+    struct committer *c, const struct queue_list *batch, bool *ret_locked)
 {
-	struct db_fault fault = {0};
 	enum err e = ERR_GONE;
 
+	*ret_locked = false;
 	for (int attempt = 0; attempt < 2 && e == ERR_GONE; attempt++) {
-		if (c->db == NULL && (e = committer_open(c, &fault)) != OK)
+		if (c->db == NULL)
+			e = committer_open(c, ATTEMPT_MS, &c->fault);
+		if (c->db == NULL) {
+			*ret_locked = e == ERR_BUSY;
 			break;
-		e = commit_items(c->db, batch);
-		fault = *db_last_fault(c->db);
+		}
+		e = db_begin(c->db);
+		*ret_locked = e == ERR_BUSY;
+		if (e == OK)
+			e = commit_items(c->db, batch);
+		c->fault = *db_last_fault(c->db);
 		if (e == ERR_GONE || e == ERR_IO || e == ERR_CORRUPT)
 			db_close(&c->db);
 	}
 	/* At commit the file may be missing: no such file is gone, too. */
-	if (e == ERR_NOENT)
-		e = ERR_GONE;
-	committer_note(c, e, fault.text);
-	return e;
+	return e == ERR_NOENT ? ERR_GONE : e;
 }
 
 static void
@@ -162,7 +183,7 @@ finish_batch(struct committer *c, struct queue_list *batch, enum err e)
 		item = (struct commit_item *)(void *)STAILQ_FIRST(batch);
 		STAILQ_REMOVE_HEAD(batch, link);
 		conclude_item(item, c->db, e);
-		c->stats.items += e == OK;
+		c->stats.items += e == OK && !item->is_look;
 		item->on_done(item);
 	}
 }
@@ -183,49 +204,153 @@ checkpoint(struct committer *c)
 		return;
 	db_set_busy(c->db, CHECKPOINT_BUSY_MS);
 	e = janitor_checkpoint(c->db, c->cfg.wal_limit_bytes, false, &stats);
-	db_set_busy(c->db, c->cfg.busy_ms);
+	db_set_busy(c->db, ATTEMPT_MS);
 	if (e != OK)
 		c->next_checkpoint_us = now_us + CHECKPOINT_PAUSE_US;
 }
 
-/* Moves items to the empty batch as long as they do not weigh too much. */
-static void
-cut_batch(struct queue_list *waiting, struct queue_list *batch)
+/* What has come; waits for it only where nothing waits already. False when the
+ * queue is closed and nothing is left. */
+static bool
+take_waiting(struct committer *c)
 {
-	struct queue_item *link;
-	size_t weight = 0;
+	c->n_waiting += queue_pop(&c->queue, &c->waiting,
+	    COMMIT_BATCH_MAX - c->n_waiting, c->n_waiting == 0);
+	return c->n_waiting > 0;
+}
 
-	while (
-	    (link = STAILQ_FIRST(waiting)) != NULL && weight < BATCH_WEIGHT) {
-		weight += ((struct commit_item *)(void *)link)->weight;
-		STAILQ_REMOVE_HEAD(waiting, link);
-		STAILQ_INSERT_TAIL(batch, link, link);
+/* Moves what waits to the empty batch as long as it does not weigh too much.
+ * True when something of it writes. */
+static bool
+cut_batch(struct committer *c, struct queue_list *batch)
+{
+	struct commit_item *item;
+	size_t weight = 0;
+	bool writes = false;
+
+	while (!STAILQ_EMPTY(&c->waiting) && weight < BATCH_WEIGHT) {
+		item = (struct commit_item *)(void *)STAILQ_FIRST(&c->waiting);
+		weight += item->weight;
+		writes = writes || !item->is_look;
+		STAILQ_REMOVE_HEAD(&c->waiting, link);
+		STAILQ_INSERT_TAIL(batch, &item->link, link);
+		c->n_waiting--;
 	}
+	return writes;
+}
+
+/* What has waited for the lock in vain, and what only looks. */
+static void
+cut_overdue(struct committer *c, int64_t now_us, struct queue_list *looks,
+    struct queue_list *overdue)
+{
+	struct queue_list kept = STAILQ_HEAD_INITIALIZER(kept), *to;
+	struct commit_item *item;
+
+	while (!STAILQ_EMPTY(&c->waiting)) {
+		item = (struct commit_item *)(void *)STAILQ_FIRST(&c->waiting);
+		STAILQ_REMOVE_HEAD(&c->waiting, link);
+		to = &kept;
+		if (item->is_look)
+			to = looks;
+		else if (now_us - item->since_us >= c->cfg.busy_ms * 1000LL)
+			to = overdue;
+		STAILQ_INSERT_TAIL(to, &item->link, link);
+		c->n_waiting -= to != &kept;
+	}
+	STAILQ_CONCAT(&c->waiting, &kept);
+}
+
+/* Another program holds the lock; the batch waits on, before what came later.
+ * The state is bad a little before the first wait is over: who looks once in a
+ * second must know it by then. */
+static void
+wait_on(struct committer *c, struct queue_list *batch, int64_t began_us)
+{
+	struct queue_list looks = STAILQ_HEAD_INITIALIZER(looks);
+	struct queue_list overdue = STAILQ_HEAD_INITIALIZER(overdue);
+	struct queue_item *link;
+	int64_t now_us = clock_mono_us();
+
+	STAILQ_FOREACH(link, batch, link)
+		c->n_waiting++;
+	STAILQ_CONCAT(batch, &c->waiting);
+	STAILQ_CONCAT(&c->waiting, batch);
+	if (c->stats.locked_since_us == 0)
+		c->stats.locked_since_us = began_us;
+	cut_overdue(c, now_us, &looks, &overdue);
+	if (!STAILQ_EMPTY(&overdue) ||
+	    now_us - c->stats.locked_since_us >= c->cfg.busy_ms * 800LL)
+		committer_note(c, ERR_BUSY);
+	c->stats.failures += !STAILQ_EMPTY(&overdue);
+	finish_batch(c, &overdue, ERR_BUSY);
+	finish_batch(c, &looks, c->stats.state);
 }
 
 static void *
 run(void *arg)
 {
 	struct committer *c = arg;
-	struct queue_list waiting = STAILQ_HEAD_INITIALIZER(waiting);
 	struct queue_list batch = STAILQ_HEAD_INITIALIZER(batch);
+	bool writes, is_locked;
 	int64_t began_us;
 	enum err e;
 
-	while (!STAILQ_EMPTY(&waiting) ||
-	       queue_pop(&c->queue, &waiting, COMMIT_BATCH_MAX, true) > 0) {
-		cut_batch(&waiting, &batch);
+	while (take_waiting(c)) {
+		writes = cut_batch(c, &batch);
 		began_us = clock_mono_us();
-		e = commit_batch(c, &batch);
-		c->stats.commits++;
-		histogram_add(&c->stats.commit, clock_mono_us() - began_us);
+		e = commit_batch(c, &batch, &is_locked);
+		if (is_locked) {
+			wait_on(c, &batch, began_us);
+			continue;
+		}
+		c->stats.locked_since_us = 0;
+		c->stats.looked_us = clock_mono_us();
+		committer_note(c, e);
+		c->stats.failures += e != OK;
+		if (writes) {
+			c->stats.commits++;
+			histogram_add(
+			    &c->stats.commit, c->stats.looked_us - began_us);
+		}
 		/* The bell before the answers: the page is waiting. */
-		if (e == OK)
+		if (writes && e == OK)
 			bell_ring(&c->bell);
 		finish_batch(c, &batch, e);
 		checkpoint(c);
 	}
 	return NULL;
+}
+
+static enum err
+write_look(struct commit_item *item, struct db *db)
+{
+	struct committer *c =
+	    (struct committer *)(void *)((char *)item -
+					 offsetof(struct committer, look));
+
+	return commit_look(db, c->stats.state);
+}
+
+static void
+on_looked(struct commit_item *item)
+{
+	struct committer *c =
+	    (struct committer *)(void *)((char *)item -
+					 offsetof(struct committer, look));
+
+	c->is_looking = false;
+}
+
+void
+committer_look(struct committer *c)
+{
+	if (c->is_looking ||
+	    clock_mono_us() - c->stats.looked_us < COMMIT_LOOK_US)
+		return;
+	c->is_looking = true;
+	if (!committer_push(c, &c->look))
+		c->is_looking = false;
 }
 
 enum err
@@ -244,7 +369,10 @@ committer_start(const struct committer_config *cfg, struct committer **ret,
 		free(c);
 		return e;
 	}
-	e = committer_open(c, fault);
+	STAILQ_INIT(&c->waiting);
+	c->look = (struct commit_item){
+	    .is_look = true, .write = write_look, .on_done = on_looked};
+	e = committer_open(c, cfg->busy_ms, fault);
 	if (e == OK && pthread_create(&c->thread, NULL, run, c) != 0)
 		e = ERR_SYS;
 	if (e != OK) {
@@ -261,6 +389,7 @@ committer_start(const struct committer_config *cfg, struct committer **ret,
 bool
 committer_push(struct committer *c, struct commit_item *item)
 {
+	item->since_us = clock_mono_us();
 	return queue_push(&c->queue, &item->link);
 }
 

@@ -5,6 +5,9 @@
  *
  * Threads that each commit for themselves wait on SQLite's unfair lock; one
  * writer needs none, and an idle one commits a lone event at once.
+ *
+ * While another program holds the lock, the batch is tried again and again:
+ * each item is given up when it has waited for busy_ms itself.
  */
 #ifndef JOBWIRE_COMMIT_H
 #define JOBWIRE_COMMIT_H
@@ -20,7 +23,11 @@
 /* One call's writing, all or nothing; embedded in its owner. */
 struct commit_item {
 	struct queue_item link;
-	size_t weight; /* about how many bytes it writes */
+	int64_t since_us; /* set by committer_push() */
+	size_t weight;	  /* about how many bytes it writes */
+	/* Looks whether the database can be written: counts as no transaction,
+	 * and is not kept waiting by a lock. Then its result is the state. */
+	bool is_look;
 	/*
 	 * Writes, within the writer's transaction. May be called again, when
 	 * the database turned out to be another one. ERR_PROTO, ERR_LIMIT,
@@ -31,7 +38,7 @@ struct commit_item {
 	enum err (*write)(struct commit_item *item, struct db *db);
 	/* Set before on_done. OK: committed with synchronous=FULL into the file
 	 * under the database's path. Else what write() said, or as db_begin()
-	 * and db_commit(). */
+	 * and db_commit(); ERR_BUSY after busy_ms. */
 	enum err result;
 	char epoch[DB_EPOCH_SIZE];
 	void (*on_done)(struct commit_item *item); /* on the writer's thread */
@@ -39,23 +46,35 @@ struct commit_item {
 
 /* One item in a transaction of its own, on the caller's connection; sets its
  * result and epoch and does not call on_done. For programs that serve one
- * request. Blocks. */
-void commit_alone(struct db *db, struct commit_item *item);
+ * request. Returns what happened to the transaction. Blocks. */
+enum err commit_alone(struct db *db, struct commit_item *item);
 
 /* What the writer did; written by it, read by anybody. */
 struct commit_stats {
-	struct histogram commit;     /* what each transaction took */
-	_Atomic uint64_t commits;    /* transactions */
-	_Atomic uint64_t items;	     /* committed */
-	_Atomic uint64_t failures;   /* batches that were not */
-	_Atomic uint64_t is_failing; /* 1: the last one failed */
+	struct histogram commit;   /* what each transaction took */
+	_Atomic uint64_t commits;  /* transactions */
+	_Atomic uint64_t items;	   /* committed */
+	_Atomic uint64_t failures; /* batches that were not */
+	/* OK, or what is wrong: with the last batch, or with a lock that others
+	 * have held for so long that the next one will hardly come through. */
+	_Atomic enum err state;
+	_Atomic int64_t
+	    locked_since_us;	   /* by others, as far as known; 0: not */
+	_Atomic int64_t looked_us; /* when the last batch was over */
 };
+
+enum { COMMIT_LOOK_US = 1000000 };
+
+/* For write() of what only looks. While all goes well an empty transaction
+ * tells a missing or locked database and costs no fsync. In trouble only
+ * writing tells whether it is over. */
+CHECK_RESULT enum err commit_look(struct db *db, enum err state);
 
 struct committer;
 
 struct committer_config {
 	const char *db_path; /* borrowed for its life */
-	int busy_ms;	     /* how long to wait for other writers */
+	int busy_ms;	     /* how long an item may wait for other writers */
 	size_t queue_max;    /* items that may wait */
 	/* Checkpoints when the WAL is filled beyond it. */
 	int64_t wal_limit_bytes;
@@ -68,6 +87,11 @@ CHECK_RESULT enum err committer_start(const struct committer_config *cfg,
 
 /* Thread-safe. False when the queue is full: on_done is not called. */
 bool committer_push(struct committer *c, struct commit_item *item);
+
+/* To be called every COMMIT_LOOK_US: looks whether the database can be written,
+ * unless a batch has just shown it. So a lock is known before calls have waited
+ * in vain for it, and the end of trouble when nobody calls. */
+void committer_look(struct committer *c);
 
 const struct commit_stats *committer_stats(const struct committer *c);
 

@@ -4,23 +4,27 @@
  */
 #include "hook/call.h"
 
-/* The writer has to look: only it knows whether its file is still there. */
+/* The writer has to look: only it knows whether its file is still there. While
+ * it waits for a lock, what it knows is answered at once. */
 bool
 health_prepare(struct hook_call *c)
 {
-	(void)c;
-	return true;
+	const struct commit_stats *stats = c->cfg->stats;
+
+	c->commit.is_look = true;
+	if (stats == NULL || stats->locked_since_us == 0)
+		return true;
+	c->commit.result = stats->state;
+	health_conclude(c);
+	return false;
 }
 
-/* While all goes well an empty transaction tells a missing or locked database
- * and costs no fsync. In trouble only writing tells whether it is over, also
- * when no webhook comes. */
+/* A process for one request knows nothing yet. */
 enum err
 health_write(struct hook_call *c, struct db *db)
 {
-	const struct commit_stats *stats = c->cfg->stats;
-
-	return stats == NULL || stats->is_failing ? db_probe(db) : OK;
+	return commit_look(
+	    db, c->cfg->stats == NULL ? ERR_BUSY : c->cfg->stats->state);
 }
 
 void

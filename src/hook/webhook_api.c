@@ -48,7 +48,8 @@ struct webhook_api {
 	size_t n_workers;
 	pthread_rwlock_t keys_lock;
 	struct hook_keys keys; /* under the lock */
-	uint32_t run_id;       /* these two make request ids */
+	struct timer tick;
+	uint32_t run_id; /* these two make request ids */
 	uint64_t n_calls;
 	_Atomic uint64_t outcomes[CALL_OUTCOMES];
 	_Atomic uint64_t refusals[REFUSAL_CODES];
@@ -221,7 +222,7 @@ format_metrics(void *arg, struct buf *out)
 	    "What transactions took, waiting for other writers included.",
 	    &s->commit);
 	metric_add(out, "commit_failing", "gauge",
-	    "1 while the database cannot be written.", s->is_failing);
+	    "1 while the database cannot be written.", s->state != OK);
 	metric_add(out, "webhook_connections_open", "gauge",
 	    "FastCGI connections that are open.", t->open);
 	metric_add(out, "webhook_body_bytes", "gauge",
@@ -236,6 +237,18 @@ format_metrics(void *arg, struct buf *out)
 	metric_add(out, "webhook_tickets_refused_total", "counter",
 	    "Tickets not given because max_tickets were unused.",
 	    api->cfg.guard->stats->tickets_refused);
+}
+
+static void
+on_tick(struct timer *t)
+{
+	struct webhook_api *api =
+	    (struct webhook_api *)(void *)((char *)t -
+					   offsetof(struct webhook_api, tick));
+
+	committer_look(api->committer);
+	/* A timer that is due has a place in the heap. */
+	(void)!timer_set(api->loop, t, loop_now_us(api->loop) + COMMIT_LOOK_US);
 }
 
 static enum err
@@ -291,6 +304,10 @@ webhook_api_start(struct loop *loop, const struct webhook_config *cfg,
 	e = loop_on_wake(loop, on_wake, api);
 	if (e == OK)
 		e = start_threads(api, fault);
+	api->tick.on_due = on_tick;
+	if (e == OK)
+		e = timer_set(
+		    loop, &api->tick, clock_mono_us() + COMMIT_LOOK_US);
 	if (e != OK) {
 		webhook_api_stop(&api);
 		return e;
@@ -309,6 +326,7 @@ webhook_api_stop(struct webhook_api **webhook_api)
 
 	if (api == NULL)
 		return;
+	timer_cancel(api->loop, &api->tick);
 	queue_close(&api->work);
 	for (size_t i = 0; i < api->n_workers; i++)
 		(void)pthread_join(api->workers[i], NULL);

@@ -24,7 +24,7 @@ write_call(struct hook_call *c, const struct webhook_config *cfg)
 	/* A folder that is missing is a database that is. */
 	c->commit.result = e == ERR_NOENT ? ERR_GONE : e;
 	if (e == OK) {
-		commit_alone(db, &c->commit);
+		e = commit_alone(db, &c->commit);
 		fault = *db_last_fault(db);
 	}
 	if (c->commit.result == OK && bell_open(cfg->db_path, &bell) == OK)

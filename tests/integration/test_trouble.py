@@ -238,15 +238,58 @@ def test_database_busy(inbound):
     connection.execute("BEGIN IMMEDIATE")
     begun = time.monotonic()
     statuses = at_once(
-        5,
-        lambda n: health(inbound) if n == 0 else
-        refusal(inbound.post(inbound.signed("during"), COMPLETED)),
+        4, lambda n: refusal(inbound.post(inbound.signed("during"), COMPLETED)),
     )
     assert time.monotonic() - begun < patience(15)
-    assert statuses == [503] + [(503, "database_busy")] * 4
+    assert statuses == [(503, "database_busy")] * 4
+    assert health(inbound) == 503
     connection.execute("COMMIT")
     assert_well_again(inbound)
     assert len(inbound.writer.rows()) == 1
+
+
+def test_each_waits_for_itself(inbound):
+    """Who comes while others wait for the lock is given up 5 s after he came,
+    and not 5 s after they were."""
+    inbound.writer.connection.execute("BEGIN IMMEDIATE")
+    waited = [None] * 4
+
+    def call(number):
+        time_to_come = begun + number
+        until(lambda: time.monotonic() >= time_to_come, "its turn")
+        came = time.monotonic()
+        answer = inbound.post(inbound.signed(f"job-{number}"), COMPLETED)
+        waited[number] = time.monotonic() - came
+        return refusal(answer)
+
+    begun = time.monotonic()
+    assert at_once(4, call) == [(503, "database_busy")] * 4
+    assert min(waited) > 4
+    assert max(waited) < 5 + patience(2)
+    inbound.writer.connection.execute("COMMIT")
+
+
+@pytest.mark.parametrize("calls", [0, 1])
+def test_health_while_locked(inbound, calls):
+    """Answered at once; bad 5 s after the lock was taken at the latest, called
+    or not, and not before calls have any reason to fear; well again without
+    one."""
+    inbound.writer.connection.execute("BEGIN IMMEDIATE")
+    begun = time.monotonic()
+    answers = []
+
+    def ask(_):
+        while not answers or answers[-1][1] == 200:
+            came = time.monotonic()
+            answers.append((came - begun, health(inbound)))
+            assert time.monotonic() - came < patience(1)
+            assert came - begun < 5 + patience(2), "it is never bad"
+
+    at_once(1 + calls, lambda n: ask(n) if n == 0 else
+            inbound.post(inbound.signed("during"), COMPLETED))
+    assert answers[-1][0] > 3
+    inbound.writer.connection.execute("COMMIT")
+    assert_well_again(inbound)
 
 
 # -- the disk ----------------------------------------------------------------

@@ -240,11 +240,11 @@ test_trouble(void **state)
 		assert_int_equal(push_together(c, 5), 1);
 		assert_results(5, troubles[i]);
 		assert_int_equal(committer_stats(c)->failures, i + 1);
-		assert_true(committer_stats(c)->is_failing);
+		assert_int_equal(committer_stats(c)->state, troubles[i]);
 		things[3].says = OK;
 		assert_int_equal(push_together(c, 0), 0);
 		assert_int_equal(things[0].item.result, OK);
-		assert_false(committer_stats(c)->is_failing);
+		assert_int_equal(committer_stats(c)->state, OK);
 	}
 	assert_int_equal(
 	    raw_int(s, "SELECT count(*) FROM job_events WHERE job_id <> "
