@@ -22,11 +22,13 @@ enum frame_effect {
 struct frame {
 	unsigned refs;
 	enum frame_effect effect;
-	bool is_skipped; /* stands for a row that cannot be sent */
-	int64_t floor;	 /* of the job, when the row was read */
-	int64_t id;	 /* the row's; 0 for what is no row */
-	int64_t read_us; /* when the row was read (CLOCK_MONOTONIC) */
+	int64_t id; /* the row's; 0 for what is no row */
 	struct buf body;
+	/* Set by hub.c where it makes the frame of a row, before anybody else
+	 * has it; false and 0 for what is no row. */
+	bool is_skipped; /* stands for a row that cannot be sent */
+	int64_t floor;	 /* event id: retention took the job's up to here */
+	int64_t read_us; /* when the row was read (CLOCK_MONOTONIC) */
 };
 
 /* Takes body (also on failure). Returns owned (frame_unref) with one

@@ -58,6 +58,10 @@ enum topic_kind {
 
 enum { HUB_SKIPPED_MAX = 1024 };
 
+/* Written by hub.c alone, but for gone_floor (stream_open.c looks it up),
+ * has_stalled (set by a stream that could not read), the list of streams and
+ * what stats count. cfg, db, epoch, loop, is_draining and the beats may be read
+ * by all of live; the rest is hub.c's. */
 struct hub {
 	struct loop *loop;
 	struct hub_config cfg;
@@ -71,8 +75,8 @@ struct hub {
 	size_t n_ready;
 	struct deferred work;
 	struct frame *beat_comment, *beat_event;
-	int64_t last_id;    /* newest row handed out */
-	int64_t gone_floor; /* newest row that left with a whole job */
+	int64_t last_id;    /* event id: newest row handed out */
+	int64_t gone_floor; /* event id: newest that left with a whole job */
 	int64_t skipped[HUB_SKIPPED_MAX]; /* rows that were logged, a ring */
 	bool has_unread;  /* a read failed or stopped at its limit */
 	bool has_stalled; /* a stream could not read: try again */
@@ -105,7 +109,9 @@ struct sub {
 	LIST_ENTRY(sub) link; /* in its topic */
 	struct stream *stream;
 	struct topic *topic;
-	int64_t floor;	  /* retention's, when the stream last looked */
+	/* Event id: retention took the topic's up to here, when the stream last
+	 * looked. */
+	int64_t floor;
 	bool is_terminal; /* as far as the stream's cursor has come */
 };
 

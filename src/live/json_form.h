@@ -16,21 +16,25 @@
 #include "web/answer.h"
 
 struct json_form {
-	/* Before: */
-	int64_t cursor;	    /* events after this row */
-	const char *resync; /* reason, NULL when nothing was lost */
-	/* After: */
-	size_t n_events;  /* without the resync */
+	/* Set by the caller: */
+	int64_t cursor;	    /* event id: what comes after it is told */
+	const char *resync; /* reason, borrowed; NULL: nothing was lost */
+	/* Set on success: */
+	size_t n_events;  /* rows read, without the resync */
 	bool is_terminal; /* every job has ended, and all was said */
 };
 
-/* Fills the answer from one snapshot of the database. Errors as
- * hub_fetch(). */
+/*
+ * Fills the answer, which must be empty, from one snapshot of the database. Reads
+ * the hub's db, epoch, cfg and place; blocks as hub_read_rows(). Errors as
+ * hub_read_rows(), and ERR_NOMEM: then part of it stands in the answer, and must
+ * not be sent.
+ */
 CHECK_RESULT enum err json_form_fill(struct json_form *f, struct hub *h,
     const struct selection *sel, struct answer *a);
 
-/* 503 for a database that cannot be read, or for want of memory; replaces what
- * is in the answer. */
+/* 503 for a database that cannot be read, or with ERR_NOMEM for want of memory;
+ * replaces what is in the answer. */
 void answer_trouble(struct answer *a, enum err e);
 
 #endif

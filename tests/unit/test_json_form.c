@@ -257,7 +257,7 @@ test_memory(void **state)
 	publish("a:completed");
 	for (unsigned n = 1; is_more; n++) {
 		hub_free(&hub);
-		start(); /* with nothing prepared */
+		start();		/* with nothing prepared */
 		hub->is_failing = true; /* as if that were logged before */
 		alloc_fail_start(n);
 		e = fill("a", 0, "epoch");
