@@ -34,7 +34,7 @@ copy_time(
 enum err
 survey_count(struct db *db, struct survey *ret)
 {
-	struct survey s;
+	struct survey s = {0};
 	sqlite3_stmt *st = NULL;
 	bool has_row = false;
 	enum err e = stmt_open(db, STMT_COUNT, &st);
