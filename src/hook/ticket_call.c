@@ -77,7 +77,7 @@ take_jobs(struct hook_call *c, struct ticket_call *t)
 	struct jtext_iter it = {0};
 	struct buf job_id = BUF_INIT;
 	struct span body;
-	bool is_bad = false, is_empty;
+	bool is_bad = false, is_empty, is_whole;
 	size_t n = 0;
 
 	if (!call_take_json(c, NULL, &body))
@@ -89,9 +89,13 @@ take_jobs(struct hook_call *c, struct ticket_call *t)
 		return true;
 	it.rest = t->job_ids;
 	is_empty = jtext_kind(t->job_ids) != JTEXT_ARRAY;
-	while (!is_empty && n <= JOBS_MAX && next_job(&it, &job_id, &is_bad))
+	while (!is_empty && n <= JOBS_MAX && buf_ok(&job_id) &&
+	       next_job(&it, &job_id, &is_bad))
 		n++;
+	is_whole = buf_ok(&job_id);
 	buf_done(&job_id);
+	if (!is_whole)
+		return call_refuse_memory(c);
 	if (n > JOBS_MAX)
 		return call_refuse(c, 400, "too_many_jobs",
 		    "One ticket is for at most 64 jobs.");
