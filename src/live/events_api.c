@@ -179,13 +179,14 @@ job_list_check(struct call *c, const struct job_list *list)
 	return e == OK;
 }
 
-/* The form of the answer. False: none that this client takes. */
-static bool
+/* The form of the answer. ERR_PROTO: none that this client takes; ERR_NOMEM. */
+static enum err
 choose_form(const struct request *r, bool *ret_json)
 {
 	enum accept json = accept_find(r->accept, "application/json");
 	enum accept sse = accept_find(r->accept, "text/event-stream");
 	struct buf format = BUF_INIT;
+	enum err e = OK;
 
 	if (query_get(span_of(r->query), "format", &format)) {
 		json = span_eq_str(buf_span(&format), "json") ? ACCEPT_NAMED
@@ -193,25 +194,32 @@ choose_form(const struct request *r, bool *ret_json)
 		sse = span_eq_str(buf_span(&format), "sse") ? ACCEPT_NAMED
 							    : ACCEPT_NOT;
 	}
+	if (!buf_ok(&format))
+		e = ERR_NOMEM;
+	else if (json == ACCEPT_NOT && sse == ACCEPT_NOT)
+		e = ERR_PROTO;
 	buf_done(&format);
 	*ret_json = json > sse;
-	return json != ACCEPT_NOT || sse != ACCEPT_NOT;
+	return e;
 }
 
-/* wait=SECONDS, 0 to WAIT_MAX_S; 0 when missing. */
-static bool
+/* wait=SECONDS, 0 to WAIT_MAX_S; 0 when missing. ERR_PROTO, ERR_NOMEM. */
+static enum err
 read_wait(const struct request *r, int64_t *ret_ms)
 {
 	struct buf text = BUF_INIT;
 	int64_t n = 0;
-	bool ok = !query_get(span_of(r->query), "wait", &text);
+	enum err e = OK;
 
-	if (!ok)
-		ok = opt_parse_int(text.data, &n) == OK && n >= 0 &&
-		     n <= WAIT_MAX_S && strlen(text.data) == text.len;
+	if (query_get(span_of(r->query), "wait", &text) &&
+	    (opt_parse_int(text.data, &n) != OK || n < 0 || n > WAIT_MAX_S ||
+		strlen(text.data) != text.len))
+		e = ERR_PROTO;
+	if (!buf_ok(&text))
+		e = ERR_NOMEM;
 	buf_done(&text);
 	*ret_ms = n * 1000;
-	return ok;
+	return e;
 }
 
 /* Last-Event-ID, or one of the two query parameters that polyfills use. */
@@ -220,7 +228,9 @@ last_event_id(const struct request *r, struct buf *scratch)
 {
 	if (*r->last_event_id != '\0')
 		return span_of(r->last_event_id);
-	if (!query_get(span_of(r->query), "last_event_id", scratch))
+	/* The second would forget that the first had no memory. */
+	if (!query_get(span_of(r->query), "last_event_id", scratch) &&
+	    buf_ok(scratch))
 		(void)query_get(span_of(r->query), "lastEventId", scratch);
 	return buf_span(scratch);
 }
@@ -279,12 +289,16 @@ handle_events(struct call *c, const char *path_id)
 	struct job_list jobs = {0};
 	bool wants_json;
 	int64_t wait_ms;
+	enum err form = choose_form(c->r, &wants_json);
+	enum err wait = read_wait(c->r, &wait_ms);
 
 	job_list_read(&jobs, path_id, c->r->query);
-	if (!choose_form(c->r, &wants_json))
+	if (form == ERR_NOMEM || wait == ERR_NOMEM)
+		refuse_trouble(c, ERR_NOMEM);
+	else if (form != OK)
 		refuse(c, 406, "not_acceptable",
 		    "This path gives text/event-stream or application/json.");
-	else if (!read_wait(c->r, &wait_ms))
+	else if (wait != OK)
 		refuse(c, 400, "bad_wait",
 		    "wait is a whole number of seconds from 0 to 55.");
 	else if (!job_list_check(c, &jobs))
@@ -473,7 +487,7 @@ events_api_request(struct events_api *api, struct exchange *x)
 		return;
 	}
 	c.wants_stream = route->get == handle_events &&
-			 choose_form(c.r, &wants_json) && !wants_json;
+			 choose_form(c.r, &wants_json) == OK && !wants_json;
 	if (strcmp(c.r->method, "OPTIONS") == 0)
 		handle_options(&c);
 	else if (strcmp(c.r->method, "GET") != 0 &&
