@@ -235,7 +235,7 @@ say_later(void)
 	if (accept_find(accept, "text/event-stream") == ACCEPT_NAMED)
 		(void)fputs("Content-Type: text/event-stream\r\n"
 			    "Cache-Control: no-store\r\n\r\n"
-			    "retry: 30000\n: This server is not set up.\n\n",
+			    "retry: 30000\n: This server is not set up.\n",
 		    stdout);
 }
 

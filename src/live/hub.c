@@ -135,27 +135,30 @@ hub_note_skipped(struct hub *h, int64_t id, enum err why)
 	log_warn("row_skipped", "id", LOG_INT(id), "reason", err_text(why));
 }
 
-/*
- * A row that cannot be sent must not stall the events behind it, nor keep a
- * stream open whose job it ended, nor bring its client back for ever: what is
- * sent in its place is its id.
- */
-static enum err
-frame_of_row(struct batch *b, const struct event_row *row, struct frame **ret)
+enum err
+hub_add_event(struct hub *h, const struct event_row *row, struct buf *out,
+    bool *ret_is_skipped)
 {
-	struct hub *h = b->hub;
 	struct sse_event e = {h->epoch, row->id, row->type, row->job_id,
 	    row->restore_id, row->status, row->data,
 	    (size_t)h->cfg.inline_output};
-	struct buf body = BUF_INIT;
-	enum err err = sse_add_event(&body, &e);
-	bool is_skipped = err == ERR_PROTO || err == ERR_LIMIT;
+	enum err err = sse_add_event(out, &e);
 
-	if (is_skipped) {
-		hub_note_skipped(h, row->id, err);
-		sse_add_id(&body, h->epoch, row->id);
-		err = OK;
-	}
+	*ret_is_skipped = err == ERR_PROTO || err == ERR_LIMIT;
+	if (!*ret_is_skipped)
+		return err;
+	hub_note_skipped(h, row->id, err);
+	sse_add_id(out, h->epoch, row->id);
+	return buf_ok(out) ? OK : ERR_NOMEM;
+}
+
+static enum err
+frame_of_row(struct batch *b, const struct event_row *row, struct frame **ret)
+{
+	struct buf body = BUF_INIT;
+	bool is_skipped;
+	enum err err = hub_add_event(b->hub, row, &body, &is_skipped);
+
 	if (err == OK)
 		err = frame_new(&body, row->id, effect_of(row->type), ret);
 	buf_done(&body);
@@ -533,7 +536,7 @@ hub_new(struct loop *loop, const struct hub_config *cfg, struct hub **ret)
 	watch.arg = h;
 	if ((e = hub_open(h, &fault)) != OK)
 		hub_lacks(h, e, &fault);
-	e = text_frame(": heartbeat\n\n", &h->beat_comment);
+	e = text_frame(": heartbeat\n", &h->beat_comment);
 	if (e == OK)
 		e = text_frame(
 		    "event: heartbeat\ndata: {}\n\n", &h->beat_event);

@@ -130,6 +130,14 @@ int64_t hub_draw_retry_ms(const struct hub *h);
  * that was read. 0, no place, stays. */
 int64_t hub_place(const struct hub *h, int64_t id);
 
+/*
+ * Appends the row as an event. One that cannot be sent must not stall the events
+ * behind it, nor keep a stream open whose job it ended: what stands for it is
+ * its id, and it is counted. ERR_NOMEM.
+ */
+CHECK_RESULT enum err hub_add_event(struct hub *h, const struct event_row *row,
+    struct buf *out, bool *ret_is_skipped);
+
 /* Calls stream_advance() at the end of the turn; not any more. */
 void hub_queue(struct hub *h, struct stream *s);
 void hub_unqueue(struct hub *h, struct stream *s);

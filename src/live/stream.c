@@ -23,6 +23,7 @@ enum {
 	/* Deadlines are rounded up to these, so that thousands of streams wake
 	 * the loop a few times a second and not thousands of times. */
 	TICK_US = 128 * 1000,
+	GRACE_US = 1000 * 1000,
 	BATCHES_PER_ADVANCE = 4,
 };
 
@@ -96,7 +97,7 @@ stream_warn(struct stream *s, int64_t now)
 	struct buf b = BUF_INIT;
 	struct frame *f = NULL;
 
-	s->lease->warn_us = s->pending != NULL ? now + 1000000 : INT64_MAX;
+	s->lease->warn_us = s->pending != NULL ? now + GRACE_US : INT64_MAX;
 	if (s->pending != NULL || s->json != NULL)
 		return;
 	lease_add_warning(&b, s->lease);
@@ -120,6 +121,23 @@ stream_recheck(const struct stream *s, int64_t now)
 	return e == ERR_EXPIRED || e == ERR_AUTH ? e : OK;
 }
 
+/* Its time is over. While an event is under way it gets some more: there are
+ * clients that keep the id, or the first lines, of an event that breaks off. How
+ * long that can last is up to lag_timeout. */
+static void
+stream_retire(struct stream *s, int64_t now)
+{
+	const struct hub *h = s->hub;
+
+	if (s->pending != NULL && !h->is_draining) {
+		s->life_due_us = now + GRACE_US;
+		stream_schedule(s);
+	} else {
+		stream_finish(
+		    s, h->is_draining ? STREAM_DRAINED : STREAM_LIFETIME);
+	}
+}
+
 static void
 on_timer(struct timer *t)
 {
@@ -138,8 +156,7 @@ on_timer(struct timer *t)
 	} else if (now >= s->life_due_us && s->json != NULL) {
 		stream_answer_json(s, true);
 	} else if (now >= s->life_due_us) {
-		stream_finish(
-		    s, h->is_draining ? STREAM_DRAINED : STREAM_LIFETIME);
+		stream_retire(s, now);
 	} else {
 		if (now >= s->beat_due_us)
 			stream_beat(s, now);
@@ -303,7 +320,8 @@ stream_read(struct stream *s, const struct selection *sel, struct batch *b,
 }
 
 /* An old event must not be the place that the client comes back with: at its
- * age, jobs that are gone would count as lost each time anew. */
+ * age, jobs that are gone would count as lost each time anew. It moves with the
+ * next event or heartbeat event. */
 static void
 stream_move_on(struct stream *s)
 {

@@ -69,7 +69,7 @@ stream_finish(struct stream *s, enum stream_end why)
 	enum sent sent = s->pending == NULL ? SENT_ALL : SENT_PART;
 
 	if (sent == SENT_ALL && why != STREAM_COMPLETED) {
-		buf_addf(&retry, "retry: %lld\n\n",
+		buf_addf(&retry, "retry: %lld\n",
 		    (long long)hub_draw_retry_ms(s->hub));
 		if (buf_ok(&retry))
 			sent = x->ops->send(x, buf_span(&retry), &progress);

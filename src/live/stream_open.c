@@ -6,6 +6,7 @@
  */
 #include "live/stream.h"
 
+#include <limits.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -51,7 +52,7 @@ read_last_event_id(
 struct loss {
 	int64_t n;
 	bool is_lost;
-	bool has_news; /* there are events after n */
+	bool has_news; /* there are events after n that can be sent */
 };
 
 static enum err
@@ -93,6 +94,41 @@ look_at_all(struct hub *h, const struct selection *sel, struct loss *loss,
 	return e;
 }
 
+/* Looks for one row that can be sent. */
+struct search {
+	struct hub *hub;
+	bool is_found;
+	enum err e;
+};
+
+static bool
+on_row(void *arg, const struct event_row *row)
+{
+	struct search *s = arg;
+	struct buf event = BUF_INIT;
+	bool is_skipped;
+
+	s->e = hub_add_event(s->hub, row, &event, &is_skipped);
+	s->is_found = !is_skipped;
+	buf_done(&event);
+	return s->e == OK && is_skipped;
+}
+
+/* When all jobs have ended, and only rows follow that cannot be sent, nothing
+ * is left: such a row moves no client, which would come back for ever. */
+static enum err
+look_for_events(
+    struct hub *h, const struct selection *sel, int64_t after, bool *ret)
+{
+	struct search search = {.hub = h};
+	enum err e = hub_read_rows(h, sel, after, INT_MAX, on_row, &search);
+
+	if (e == OK)
+		e = search.e;
+	*ret = search.is_found;
+	return e;
+}
+
 static enum err
 stream_locate(
     struct hub *h, const struct stream_request *req, struct stream_place *ret)
@@ -110,6 +146,8 @@ stream_locate(
 	place.resync =
 	    read_last_event_id(h, req->last_event_id, newest, &loss.n);
 	e = look_at_all(h, &req->sel, &loss, &place);
+	if (e == OK && place.n_open == 0 && loss.has_news && !req->wants_json)
+		e = look_for_events(h, &req->sel, loss.n, &loss.has_news);
 	if (e != OK)
 		return e;
 	if (loss.n > 0 && loss.is_lost)
@@ -153,7 +191,7 @@ answer_later(struct exchange *x, const struct stream_request *req,
 		    (long long)(wait_ms / 1000));
 	} else {
 		buf_add_str(&a.headers, STREAM_TYPE);
-		buf_addf(&a.body, "retry: %lld\n: %s\n\n", (long long)wait_ms,
+		buf_addf(&a.body, "retry: %lld\n: %s\n", (long long)wait_ms,
 		    message);
 	}
 	send_answer(x, req, &a);
@@ -212,7 +250,9 @@ open_json(struct hub *h, struct exchange *x, const struct stream_request *req,
 }
 
 /* Header fields, the reconnection time, the comment that opens every stream,
- * and the resync where there is one: one frame, so one packet. */
+ * and the resync where there is one: one frame, so one packet. No empty line
+ * stands behind the first two, which hold without it: many clients would take
+ * it for an event. */
 static enum err
 prelude_frame(struct hub *h, const struct stream_request *req,
     const struct stream_place *place, struct frame **ret)
@@ -221,7 +261,7 @@ prelude_frame(struct hub *h, const struct stream_request *req,
 
 	buf_add_str(&b, "Status: 200 OK\r\n" STREAM_TYPE);
 	buf_add_span(&b, req->headers);
-	buf_addf(&b, "\r\nretry: %lld\n: jobwire 1 epoch=%s\n\n",
+	buf_addf(&b, "\r\nretry: %lld\n: jobwire 1 epoch=%s\n",
 	    (long long)hub_draw_retry_ms(h), h->epoch);
 	if (place->resync != NULL)
 		sse_add_resync(&b, h->epoch, place->resync);

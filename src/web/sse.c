@@ -302,5 +302,5 @@ sse_add_id(struct buf *out, const char *epoch, int64_t n)
 	char id[SSE_ID_SIZE];
 
 	sse_id_format(epoch, n, id);
-	buf_addf(out, "id: %s\n\n", id);
+	buf_addf(out, "id: %s\n", id);
 }

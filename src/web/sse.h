@@ -62,8 +62,10 @@ CHECK_RESULT enum err sse_add_data(struct buf *out, const struct sse_event *e);
  * sse_id_parse() would refuse (either could break the line). */
 CHECK_RESULT enum err sse_add_event(struct buf *out, const struct sse_event *e);
 
-/* Appends a block of an id alone: it dispatches nothing, but the client's
- * Last-Event-ID moves to it (HTML Standard section 9.2.6, dispatch, step 1). */
+/* Appends an id alone, without the empty line that ends an event: many clients
+ * hand an event without data to the page. So it counts with the next event,
+ * unless that has an id of its own (HTML Standard section 9.2.6: the last event
+ * ID is set when an event is dispatched). */
 void sse_add_id(struct buf *out, const char *epoch, int64_t n);
 
 /* Appends the event that tells a client that history was lost (`reason` is one

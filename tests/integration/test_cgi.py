@@ -278,7 +278,7 @@ def assert_full(cgi):
     assert answer.headers["content-type"].startswith("text/event-stream")
     retry, comment, end = answer.body.decode().split("\n", 2)
     assert 10000 <= int(retry.removeprefix("retry: ")) <= 30000
-    assert comment.startswith(": ") and end == "\n"
+    assert comment.startswith(": ") and end == ""
     answer = cgi.call("GET", TARGET + "?format=json&wait=5")
     assert (answer.status, answer.error()) == (503, "overloaded")
     assert 10 <= int(answer.headers["retry-after"]) <= 30

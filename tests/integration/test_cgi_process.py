@@ -109,7 +109,7 @@ def test_unusable_settings(make_site):
     environment["HTTP_ACCEPT"] = "text/event-stream"
     done = run(cgi.path, environment=environment)
     assert done.stdout.startswith("Content-Type: text/event-stream\n")
-    assert "\n\nretry: 30000\n" in done.stdout
+    assert done.stdout.partition("\n\n")[2].startswith("retry: 30000\n:")
 
 
 # -- standard input -----------------------------------------------------------

@@ -357,7 +357,7 @@ def open_stream(site, job):
     connection.send(stream_request(job))
     exchange = FastcgiExchange(connection)
     body = b""
-    while b"\n\n" not in body:
+    while b": jobwire" not in body:
         body += exchange.read_some()
     return connection, exchange
 

@@ -383,6 +383,6 @@ def test_full(full):
     answer = get(full, "/events/b")
     assert answer.status == 200
     match = re.fullmatch(
-        r"retry: (\d+)\n: No further client can wait here now\.\n\n", answer.body.decode()
+        r"retry: (\d+)\n: No further client can wait here now\.\n", answer.body.decode()
     )
     assert match and 10000 <= int(match[1]) <= 30000

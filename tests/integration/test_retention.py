@@ -154,10 +154,34 @@ def test_an_old_place_is_left_behind(make_site):
     site = make_site(heartbeat="100ms")
     site.start("events")
     place = f"{site.writer.epoch()}-{outlived(site)}"
-    target = jobs_target(["old", "not-yet"])
+    target = jobs_target(["old", "not-yet"], "heartbeat=event")
     with stream_at(site, target, last_id=place) as stream:
         assert [reason_of(e) for e in stream.take(2)] == ["expired", None]
-        stream.wait_comments(2)  # what begins the stream, and a heartbeat
+        assert stream.next().event == "heartbeat"  # it moves the place
+        stream.reconnect().wait_open()
+        publish(site, "not-yet", "step", 1)
+        event = stream.next()
+        while event.event == "heartbeat":
+            event = stream.next()
+        assert data_of(event)["job_id"] == "not-yet"
+
+
+def test_an_old_place_is_left_behind_with_the_next_event(make_site):
+    """Where heartbeats are comments nothing else could move it: who comes back
+    before is told again, and then has all there is again."""
+    site = make_site(heartbeat="100ms")
+    site.start("events")
+    place = f"{site.writer.epoch()}-{outlived(site)}"
+    target = jobs_target(["old", "not-yet"])
+    with stream_at(site, target, last_id=place) as stream:
+        for _ in range(2):
+            reasons = [reason_of(e) for e in stream.take(2)]
+            assert reasons == ["expired", None]
+            stream.wait_comments(3)  # the opening one, and two heartbeats
+            stream.reconnect()
+        stream.take(2)
+        publish(site, "not-yet", "step", 1)
+        assert data_of(stream.next())["job_id"] == "not-yet"
         stream.reconnect().wait_open()
         publish(site, "not-yet", "step", 1)
         assert data_of(stream.next())["job_id"] == "not-yet"

@@ -222,8 +222,34 @@ between(struct span s, const char *from, const char *to)
 	return cut_through(&s, to);
 }
 
-/* Whole events as "ID:JOB:TYPE "; a resync as "ID:resync:REASON ". What was cut
- * short is forgotten, as a browser does. */
+/* Of several ids in a block the last counts. Empty when there is none. */
+static inline struct span
+block_id(struct span block)
+{
+	struct span next, id = {0};
+
+	while ((next = between(block, "id: ", "\n")).n > 0) {
+		id = next;
+		block.n -= (size_t)(id.p - block.p);
+		block.p = id.p;
+	}
+	return id;
+}
+
+/* The next whole event; empty at the end. What was cut short is forgotten, as a
+ * browser does. There is none without data: many clients would take an empty
+ * line for one. */
+static inline struct span
+cut_event(struct span *s)
+{
+	struct span block = cut_through(s, "\n\n");
+
+	block.n += block.n > 0; /* its last line's end */
+	assert_true(block.n == 0 || memmem(block.p, block.n, "\ndata: ", 7));
+	return block;
+}
+
+/* Whole events as "ID:JOB:TYPE "; a resync as "ID:resync:REASON ". */
 static inline const char *
 seen(const struct client *c)
 {
@@ -233,13 +259,8 @@ seen(const struct client *c)
 	buf_reset(&text);
 	buf_reserve(&text, 1);
 	(void)cut_through(&rest, "\r\n\r\n");
-	while (rest.n > 0) {
-		block = cut_through(&rest, "\n\n");
-		block.n += block.n > 0; /* its last line's end */
-		if (block.n == 0 ||
-		    memmem(block.p, block.n, "data: ", 6) == NULL)
-			continue;
-		id = between(block, "id: ", "\n");
+	while ((block = cut_event(&rest)).n > 0) {
+		id = block_id(block);
 		if (id.n == 0)
 			continue; /* heartbeat */
 		buf_add(&text, id.p + 9, id.n - 9);
@@ -260,7 +281,7 @@ seen(const struct client *c)
 	return text.data;
 }
 
-/* What it would send as Last-Event-ID: an id counts without data, too. NULL
+/* What it would send as Last-Event-ID: the id of the last whole event. NULL
  * before the first; valid until the next call. */
 static inline const char *
 last_id(const struct client *c)
@@ -270,10 +291,8 @@ last_id(const struct client *c)
 
 	last[0] = '\0';
 	(void)cut_through(&rest, "\r\n\r\n");
-	while (rest.n > 0) {
-		block = cut_through(&rest, "\n\n");
-		block.n += block.n > 0;
-		id = between(block, "id: ", "\n");
+	while ((block = cut_event(&rest)).n > 0) {
+		id = block_id(block);
 		if (id.n > 0)
 			snprintf(last, sizeof(last), "%.*s", (int)id.n, id.p);
 	}

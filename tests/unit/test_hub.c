@@ -311,6 +311,32 @@ test_unsendable_end(void **state)
 	}
 	assert_int_equal(c->fate, ANSWERED);
 	assert_int_equal(c->status, 204);
+	assert_int_equal(metrics->hub.rows_skipped, 1);
+}
+
+/* A job that has nothing else: there was never anything to say. */
+static void
+test_unsendable_only(void **state)
+{
+	struct client *c, *late;
+
+	(void)state;
+	c = open_stream("a", NULL);
+	raw(site,
+	    "INSERT INTO job_events (job_id, type, data) VALUES "
+	    "('a', 'note', json_object('x', printf('%.*c', 1048577, 'x'))),"
+	    "('a', 'failed', json_object('x', printf('%.*c', 1048577, "
+	    "'x')))");
+	wait_fate(c, ENDED);
+	assert_seen(c, "");
+	late = open_stream("a", last_id(c));
+	assert_int_equal(late->fate, ANSWERED);
+	assert_int_equal(late->status, 204);
+	assert_int_equal(metrics->hub.rows_skipped, 2);
+	publish("a:queued");
+	c = open_stream("a", NULL);
+	assert_seen(c, "3:a:queued ");
+	assert_int_equal(c->fate, OPEN);
 }
 
 /* More rows at once than one look reads; the base poll is for what nobody
@@ -579,6 +605,7 @@ main(void)
 	    TEST(test_unsendable_row),
 	    TEST(test_unsendable_rows),
 	    TEST(test_unsendable_end),
+	    TEST(test_unsendable_only),
 	    TEST_OWN(test_burst),
 	    TEST(test_long_replay_takes_turns),
 	    TEST(test_open_without_memory),

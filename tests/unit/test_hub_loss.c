@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "live_site.h"
 
 /* --- lost history --------------------------------------------------------- */
@@ -113,6 +114,35 @@ test_lost_while_behind(void **state)
 		fail_msg("seen \"%s\" without a word", seen(c));
 }
 
+/* A planned end waits for the event that is under way. */
+static const struct stream *awaited_stream;
+
+static bool
+has_more_time(void)
+{
+	return awaited_stream->life_due_us > clock_mono_us() + 500 * 1000;
+}
+
+static void
+test_lifetime_within_an_event(void **state)
+{
+	struct client *c = client_new();
+
+	(void)state;
+	cfg.lifetime_ms = 20;
+	start();
+	publish("a:queued");
+	c->room = 200;
+	client_ask(c, "a", NULL);
+	assert_true(c->is_blocked);
+	awaited_stream = LIST_FIRST(&hub->streams);
+	assert_true(wait_until(loop, has_more_time));
+	client_allow(c, SIZE_MAX);
+	wait_fate(c, ENDED);
+	assert_seen(c, "1:a:queued ");
+	assert_int_equal(metrics->hub.closed[STREAM_LIFETIME], 1);
+}
+
 int
 main(void)
 {
@@ -121,6 +151,7 @@ main(void)
 	    TEST(test_resync_expired),
 	    TEST(test_resync_job_is_gone),
 	    TEST(test_lost_while_behind),
+	    TEST_OWN(test_lifetime_within_an_event),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,15 +15,16 @@ Event = collections.namedtuple("Event", "id event data at")
 class Parser:
     """Interprets an event stream piece by piece.
 
-    Beyond the standard it keeps the comments, and counts the events that the
-    standard drops silently because they have no data.
+    Beyond the standard it keeps the comments. An empty line that no data stand
+    before, which the standard passes over, is an error unless `is_lenient`:
+    many clients take it for an event, so our streams have none.
     """
 
-    def __init__(self, last_id=""):
+    def __init__(self, last_id="", is_lenient=False):
         self.last_id = last_id
         self.retry = None  # milliseconds
         self.comments = []
-        self.dropped = 0
+        self._is_lenient = is_lenient
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._at_start = True
         self._after_cr = False
@@ -83,7 +84,7 @@ class Parser:
         event, data = self._event or "message", self._data
         self._event, self._data = "", []
         if not data:
-            self.dropped += event != "message"
+            assert self._is_lenient, "an empty line without data before it"
             return None
         return Event(self.last_id, event, "\n".join(data), at)
 
