@@ -51,18 +51,15 @@ check_keys(struct doctor *d)
 	struct hook_keys keys = {0};
 	struct guard guard = {0};
 	struct buf message = BUF_INIT;
-	const char *setting = "";
-	enum err e = hook_keys_load(&d->webhook, &keys, &message);
+	enum err e = hook_keys_load(&d->webhook, &stats, &keys, &message);
 
-	if (e == OK) {
-		setting = "jwt_key: ";
+	if (e == OK)
 		e = guard_init(&guard, &d->events, &stats, &message);
-	}
 	guard_done(&guard);
 	if (e != OK) {
 		doctor_say(d, FINDING_FAIL, "settings",
-		    "correct it, or let this user read the file", "%s%s",
-		    setting, message.len > 0 ? message.data : err_text(e));
+		    "correct it, or let this user read the file", "%s",
+		    message.len > 0 ? message.data : err_text(e));
 	} else if (d->webhook.webhook_auth == WEBHOOK_AUTH_NONE) {
 		doctor_say(d, FINDING_WARN, "settings",
 		    "set webhook_secret and leave webhook_auth out",

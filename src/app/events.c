@@ -33,6 +33,8 @@ enum {
 
 struct start {
 	enum program program;
+	int argc; /* as main() got them */
+	char **argv;
 	struct settings settings;
 	struct metrics *slots; /* one per worker */
 	int listen_fd;
@@ -62,15 +64,18 @@ on_stop(void *arg)
 	hub_drain(ev->api.hub);
 }
 
-static void
-on_reload(void *arg)
+static enum err
+on_reload(void *arg, struct buf *message)
 {
 	struct events *ev = arg;
-	struct buf message = BUF_INIT;
-	enum err e = guard_reload(&ev->guard, &message);
+	struct guard made;
+	enum err e =
+	    guard_init(&made, ev->service.settings, ev->guard.stats, message);
 
-	service_log_reload(e, &message);
-	buf_done(&message);
+	guard_done(e == OK ? &ev->guard : &made);
+	if (e == OK)
+		ev->guard = made;
+	return e;
 }
 
 static enum err
@@ -97,6 +102,37 @@ check_keys(const struct settings *s)
 
 	guard_done(&g);
 	return e;
+}
+
+static enum err
+try_keys(void *arg, struct buf *message)
+{
+	const struct start *p = arg;
+	struct access_stats stats = {0};
+	struct guard g;
+	enum err e = guard_init(&g, &p->settings, &stats, message);
+
+	guard_done(&g);
+	return e;
+}
+
+/* In the parent of the workers: one that takes another's place begins with the
+ * settings as they are now. Each worker logs its own line. */
+static bool
+reload_parent(void *arg)
+{
+	struct start *p = arg;
+	struct service sv = {.program = p->program,
+	    .settings = &p->settings,
+	    .argc = p->argc,
+	    .argv = p->argv,
+	    .on_reload = try_keys,
+	    .arg = p};
+	struct buf kept = BUF_INIT;
+	enum err e = service_reload(&sv, &kept);
+
+	buf_done(&kept);
+	return e == OK;
 }
 
 static enum watch_scope
@@ -158,11 +194,13 @@ static int
 work(void *arg, size_t index)
 {
 	struct start *p = arg;
-	const struct settings *s = &p->settings;
+	struct settings *s = &p->settings;
 	struct metrics *slot = &p->slots[index];
 	struct events ev = {
 	    .service = {.program = p->program,
 		.settings = s,
+		.argc = p->argc,
+		.argv = p->argv,
 		.stats = &slot->fcgi,
 		.max_body = BODY_MAX,
 		.on_stop = on_stop,
@@ -220,7 +258,8 @@ run(struct start *p)
 		check_database(&p->settings) == OK) &&
 	    service_listen(&p->settings, p->program, &p->listen_fd) == OK &&
 	    metrics_new(n, &p->slots) == OK)
-		status = workers_run(n, p->slots, work, close_socket, p);
+		status = workers_run(
+		    n, p->slots, work, reload_parent, close_socket, p);
 	metrics_free(&p->slots, n);
 	return status;
 }
@@ -242,7 +281,8 @@ say_later(void)
 int
 events_main(enum program program, const char *usage, int argc, char **argv)
 {
-	struct start p = {.program = program, .listen_fd = -1};
+	struct start p = {
+	    .program = program, .argc = argc, .argv = argv, .listen_fd = -1};
 	int n_args, status;
 
 	status = settings_main(

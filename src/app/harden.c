@@ -374,6 +374,8 @@ allow_what_is_ours(struct fence *f, const struct settings *s)
 	}
 	if (s->fal_jwks != NULL)
 		allow_file(f, s->fal_jwks, MAY_READ);
+	if (s->config != NULL)
+		allow_file(f, s->config, MAY_READ);
 	allow(f, "/dev/null", MAY_USE);
 	allow(f, "/dev/urandom", MAY_READ); /* SQLite's seed */
 }

@@ -36,14 +36,46 @@ service_log_fault(enum err e, const struct db_fault *fault)
 	    fault->text[0] != '\0' ? fault->text : NULL);
 }
 
-void
-service_log_reload(enum err e, const struct buf *message)
+enum err
+service_reload(struct service *sv, struct buf *ret_kept)
 {
+	struct buf message = BUF_INIT, kept = BUF_INIT;
+	struct settings now = {0};
+	int n_args;
+	enum err e = settings_load(
+	    &now, sv->program, NULL, sv->argc, sv->argv, &n_args, &message);
+
+	if (e == OK) {
+		opt_swap(
+		    settings_table, sv->program, sv->settings, &now, &kept);
+		e = sv->on_reload(sv->arg, &message);
+		if (e != OK) {
+			buf_reset(&kept);
+			opt_swap(settings_table, sv->program, sv->settings,
+			    &now, &kept);
+		}
+	}
 	if (e == OK)
-		log_info("keys_reloaded");
+		buf_add_span(ret_kept, buf_span(&kept));
 	else
 		log_error("keys_kept", "detail",
-		    message->len > 0 ? message->data : err_text(e));
+		    message.len > 0 ? message.data : err_text(e));
+	log_set_level((enum log_level)sv->settings->log_level);
+	settings_done(&now);
+	buf_done(&kept);
+	buf_done(&message);
+	return e;
+}
+
+static void
+on_hangup(struct service *sv)
+{
+	struct buf kept = BUF_INIT;
+
+	if (service_reload(sv, &kept) == OK)
+		log_info("keys_reloaded", "needs_restart",
+		    kept.len > 0 ? kept.data : NULL);
+	buf_done(&kept);
 }
 
 int
@@ -106,8 +138,8 @@ on_signal(void *arg, int signal)
 	int64_t wait_ms = sv->settings->drain + EXIT_GRACE_MS;
 
 	if (signal == SIGHUP) {
-		if (sv->on_reload != NULL)
-			sv->on_reload(sv->arg);
+		if (sv->cgi == NULL)
+			on_hangup(sv);
 		return;
 	}
 	if (sv->cgi != NULL) { /* mostly, nobody reads the answer any more */

@@ -18,7 +18,9 @@
 
 struct service {
 	enum program program; /* set by the program, as are: */
-	const struct settings *settings;
+	struct settings *settings;
+	int argc; /* with argv, as main() got them: for SIGHUP */
+	char **argv;
 	struct fcgi_stats *stats;
 	size_t max_body; /* bytes of a request body */
 	struct loop *loop;
@@ -30,9 +32,9 @@ struct service {
 	/* Set by the program; called once, when it shall finish what it has
 	 * within settings->drain. May be NULL. */
 	void (*on_stop)(void *arg);
-	/* SIGHUP: read again what is in files of their own, keys above all, and
-	 * say with service_log_reload() how it went. May be NULL. */
-	void (*on_reload)(void *arg);
+	/* SIGHUP: load the keys that the settings name now. All are good, or
+	 * those from before stay: an error, with *message. */
+	enum err (*on_reload)(void *arg, struct buf *message);
 	void (*on_request)(void *arg, struct exchange *x);
 	void *arg;
 };
@@ -70,8 +72,14 @@ int service_run(struct service *sv, const char *name);
 
 void service_done(struct service *sv);
 
-/* Logs that keys were read again, or why the old ones stay. */
-void service_log_reload(enum err e, const struct buf *message);
+/*
+ * Reads the settings again, from where they came: those that can change in a
+ * running program do, when on_reload() takes them. *ret_kept gets the names of
+ * others that have changed and need a restart. On failure all stay as they
+ * were, and the reason is logged. Needs program, settings, argc, argv,
+ * on_reload and arg only. Blocks on the files.
+ */
+CHECK_RESULT enum err service_reload(struct service *sv, struct buf *ret_kept);
 
 /* Logs why the database could not be opened. */
 void service_log_fault(enum err e, const struct db_fault *fault);

@@ -21,7 +21,6 @@ struct webhook {
 	struct webhook_config cfg;
 	struct webhook_api *api; /* of a daemon */
 	struct hook_keys keys;	 /* until the api has them */
-	struct guard guard;
 	struct access_stats access_stats;
 };
 
@@ -41,10 +40,8 @@ static enum err
 load_keys(struct webhook *w, const struct settings *s)
 {
 	struct buf message = BUF_INIT;
-	enum err e = hook_keys_load(s, &w->keys, &message);
+	enum err e = hook_keys_load(s, &w->access_stats, &w->keys, &message);
 
-	if (e == OK)
-		e = guard_init(&w->guard, s, &w->access_stats, &message);
 	if (e != OK)
 		log_error("bad_secret", "detail",
 		    message.len > 0 ? message.data : err_text(e));
@@ -57,34 +54,32 @@ load_keys(struct webhook *w, const struct settings *s)
 	return e;
 }
 
-/* All keys are good, or all stay as they were. */
-static void
-on_reload(void *arg)
+static enum err
+on_reload(void *arg, struct buf *message)
 {
 	struct webhook *w = arg;
-	struct buf message = BUF_INIT;
 	struct hook_keys keys = {0};
-	enum err e = hook_keys_load(w->service.settings, &keys, &message);
+	enum err e = hook_keys_load(
+	    w->service.settings, &w->access_stats, &keys, message);
 
-	if (e == OK)
-		e = guard_reload(&w->guard, &message);
-	if (e != OK) {
+	if (e == OK && w->api != NULL) {
+		e = webhook_api_set_keys(w->api, &keys);
 		hook_keys_done(&keys);
-	} else if (w->api != NULL) {
-		webhook_api_set_keys(w->api, &keys);
-	} else {
+	} else if (e == OK) {
 		hook_keys_done(&w->keys);
 		w->keys = keys;
 	}
-	service_log_reload(e, &message);
-	buf_done(&message);
+	return e;
 }
 
 static void
-configure(struct webhook *w, enum program program, const struct settings *s)
+configure(struct webhook *w, enum program program, struct settings *s, int argc,
+    char **argv)
 {
 	w->service = (struct service){.program = program,
 	    .settings = s,
+	    .argc = argc,
+	    .argv = argv,
 	    .stats = &w->stats,
 	    .max_body = (size_t)s->max_body,
 	    .on_request = on_request,
@@ -95,8 +90,8 @@ configure(struct webhook *w, enum program program, const struct settings *s)
 	    .base_url = s->base_url,
 	    .api_prefix = s->api_prefix,
 	    .cors_origins = s->cors_origins,
-	    .guard = &w->guard,
 	    .transport = &w->stats,
+	    .access = &w->access_stats,
 	    .is_open = s->webhook_auth == WEBHOOK_AUTH_NONE,
 	    .inline_output = (size_t)s->inline_output,
 	    /* One more, so that a long body never has the last of them. */
@@ -150,11 +145,10 @@ webhook_main(enum program program, const char *usage, int argc, char **argv)
 	if (status < 0 && s.check)
 		status = service_check(&s, program, DB_WRITE);
 	if (status < 0) {
-		configure(&w, program, &s);
+		configure(&w, program, &s, argc, argv);
 		status = run(&w, &s);
 	}
 	hook_keys_done(&w.keys);
-	guard_done(&w.guard);
 	settings_done(&s);
 	return status;
 }

@@ -35,6 +35,7 @@ struct crew {
 	size_t n, n_alive;
 	struct metrics *slots;
 	int (*work)(void *arg, size_t index);
+	bool (*on_reload)(void *arg);
 	void (*on_stop)(void *arg);
 	void *arg;
 	sigset_t signals, old_signals;
@@ -170,20 +171,22 @@ crew_run(struct crew *c)
 				  : sigtimedwait(&c->signals, NULL, &t);
 		if (sig == SIGCHLD)
 			crew_reap(c);
-		else if (sig == SIGHUP)
+		else if (sig == SIGHUP && c->on_reload(c->arg))
 			crew_tell(c, SIGHUP);
-		else if (sig > 0)
+		else if (sig > 0 && sig != SIGHUP)
 			crew_stop(c);
 	}
 }
 
 int
 workers_run(size_t n, struct metrics *slots,
-    int (*work)(void *arg, size_t index), void (*on_stop)(void *arg), void *arg)
+    int (*work)(void *arg, size_t index), bool (*on_reload)(void *arg),
+    void (*on_stop)(void *arg), void *arg)
 {
 	struct crew c = {.n = n,
 	    .slots = slots,
 	    .work = work,
+	    .on_reload = on_reload,
 	    .on_stop = on_stop,
 	    .arg = arg};
 	int status;

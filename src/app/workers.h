@@ -5,6 +5,7 @@
 #ifndef JOBWIRE_WORKERS_H
 #define JOBWIRE_WORKERS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "live/metrics.h"
@@ -14,13 +15,14 @@
  * all have ended after SIGTERM or SIGINT, which they are sent. A child that
  * dies by itself is started again, after a pause that grows from 0.1 to 5 s
  * while it keeps dying young; the gauges of its slot are cleared. A second
- * signal kills. SIGHUP is passed on. on_stop runs in the parent at the first one: it gives up what
+ * signal kills. SIGHUP is passed on when on_reload, in the parent, says so.
+ * on_stop runs in the parent at the first one: it gives up what
  * the parent holds open for its workers, the listening socket above all, where
  * clients would queue for nobody. With n = 1 there is no child: work runs in this process.
  * Call with no threads and no database open. Blocks.
  */
 int workers_run(size_t n, struct metrics *slots,
-    int (*work)(void *arg, size_t index), void (*on_stop)(void *arg),
-    void *arg);
+    int (*work)(void *arg, size_t index), bool (*on_reload)(void *arg),
+    void (*on_stop)(void *arg), void *arg);
 
 #endif

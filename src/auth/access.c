@@ -42,12 +42,6 @@ guard_done(struct guard *g)
 	ticket_desk_done(&g->desk);
 }
 
-enum err
-guard_reload(struct guard *g, struct buf *message)
-{
-	return g->jwt != NULL ? jwt_reload(g->jwt, message) : OK;
-}
-
 /* --- Refusals ------------------------------------------------------------------- */
 
 /* RFC 6750 section 3: the scheme alone where nothing was sent. */
@@ -208,7 +202,7 @@ admit(struct access *a)
 
 /* A credential that was sent, and is no good. */
 static enum err
-fail(struct guard *g, enum reason reason, struct refusal *why)
+fail(const struct guard *g, enum reason reason, struct refusal *why)
 {
 	g->stats->failures++;
 	return refuse(reason, why);
@@ -231,7 +225,7 @@ read_ticket(struct guard *g, struct span ticket, int64_t now_s,
 }
 
 enum err
-access_read_token(struct guard *g, const struct request *r, int64_t now_s,
+access_read_token(const struct guard *g, const struct request *r, int64_t now_s,
     struct access *ret, struct refusal *why)
 {
 	struct access a = {.mode = g->mode};
@@ -253,7 +247,7 @@ access_read_token(struct guard *g, const struct request *r, int64_t now_s,
 }
 
 enum err
-access_settle(struct guard *g, const struct access *a, struct db *db,
+access_settle(const struct guard *g, const struct access *a, struct db *db,
     int64_t now_s, struct refusal *why)
 {
 	enum err e = a->has_pass ? pass_check(&a->pass, db, now_s) : OK;

@@ -27,8 +27,9 @@ struct access_stats {
 	_Atomic uint64_t failures;
 };
 
-/* What decisions need; one per process. Several threads may share it, but only
- * one may let tickets in. */
+/* What decisions need. To read the keys again, make another one and put it in
+ * the place of this one. Several threads may share it, but only one may let
+ * tickets in. */
 struct guard {
 	enum events_auth mode;
 	const char *cookie; /* borrowed: where else a token may be; NULL */
@@ -46,9 +47,6 @@ struct guard {
 CHECK_RESULT enum err guard_init(struct guard *g, const struct settings *s,
     struct access_stats *stats, struct buf *message);
 void guard_done(struct guard *g);
-
-/* Reads key files again; on failure the old keys stay. */
-CHECK_RESULT enum err guard_reload(struct guard *g, struct buf *message);
 
 /* How long a right lasts: what an open stream is looked at with again. */
 struct pass {
@@ -100,11 +98,11 @@ CHECK_RESULT enum err access_identify(struct guard *g, struct db *db,
  * needs no database and runs on any thread; the second asks it whether the
  * token was revoked. Errors as access_identify().
  */
-CHECK_RESULT enum err access_read_token(struct guard *g,
+CHECK_RESULT enum err access_read_token(const struct guard *g,
     const struct request *r, int64_t now_s, struct access *ret,
     struct refusal *why);
-CHECK_RESULT enum err access_settle(struct guard *g, const struct access *a,
-    struct db *db, int64_t now_s, struct refusal *why);
+CHECK_RESULT enum err access_settle(const struct guard *g,
+    const struct access *a, struct db *db, int64_t now_s, struct refusal *why);
 
 /* Why a pass that was good is not now: *why for pass_check()'s ERR_EXPIRED or
  * ERR_AUTH. */

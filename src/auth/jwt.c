@@ -2,12 +2,11 @@
 /*
  * What makes a token good: form, header, signature, claims, in this order, so
  * that next to nothing is done with what nobody signed. Signatures are jws.c's
- * business, who may read what access.c's. Blocks only in jwt_new() and
- * jwt_reload(), on key files.
+ * business, who may read what access.c's. Blocks only in jwt_new(), on key
+ * files.
  */
 #include "auth/jwt.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +15,6 @@
 
 struct jwt {
 	struct jwt_config cfg;
-	pthread_rwlock_t lock; /* over keys: readers verify */
 	struct jws_keys keys;
 };
 
@@ -56,13 +54,11 @@ jwt_new(const struct jwt_config *config, struct jwt **ret, struct buf *message)
 		return ERR_NOMEM;
 	jwt->cfg = *config;
 	e = load(config, &jwt->keys, message);
-	if (e != OK || pthread_rwlock_init(&jwt->lock, NULL) != 0) {
-		jws_keys_done(&jwt->keys);
+	if (e == OK)
+		*ret = jwt;
+	else
 		free(jwt);
-		return e != OK ? e : ERR_NOMEM;
-	}
-	*ret = jwt;
-	return OK;
+	return e;
 }
 
 void
@@ -70,26 +66,9 @@ jwt_free(struct jwt **jwt)
 {
 	if (*jwt == NULL)
 		return;
-	(void)pthread_rwlock_destroy(&(*jwt)->lock);
 	jws_keys_done(&(*jwt)->keys);
 	free(*jwt);
 	*jwt = NULL;
-}
-
-enum err
-jwt_reload(struct jwt *jwt, struct buf *message)
-{
-	struct jws_keys keys, old;
-	enum err e = load(&jwt->cfg, &keys, message);
-
-	if (e != OK)
-		return e;
-	(void)pthread_rwlock_wrlock(&jwt->lock);
-	old = jwt->keys;
-	jwt->keys = keys;
-	(void)pthread_rwlock_unlock(&jwt->lock);
-	jws_keys_done(&old);
-	return OK;
 }
 
 /* --- Checking -------------------------------------------------------------------- */
@@ -218,20 +197,18 @@ check_claims(const struct jwt *jwt, struct span payload, int64_t now_s,
 
 enum err
 jwt_verify(
-    struct jwt *jwt, struct span token, int64_t now_s, struct claims *ret)
+    const struct jwt *jwt, struct span token, int64_t now_s, struct claims *ret)
 {
 	struct parts p = {.header = BUF_INIT};
 	const struct jws_key *key = NULL;
 	struct span payload = {0};
 	enum err e = split(token, &p, &payload);
 
-	(void)pthread_rwlock_rdlock(&jwt->lock);
 	if (e == OK)
 		e = read_header(jwt, buf_span(&p.header), &key);
 	if (e == OK)
 		e = jws_verify(
 		    jwt->cfg.alg, key, p.message, buf_span(&p.signature));
-	(void)pthread_rwlock_unlock(&jwt->lock);
 	if (e == OK)
 		e = b64url_read(payload, &p.payload);
 	if (e == OK)

@@ -31,26 +31,24 @@ struct jwt_config {
 	const char *audience; /* NULL: any */
 };
 
+/* Immutable once made, so any thread may check with it. */
 struct jwt;
 
 /* config's strings are borrowed for its life. Returns owned (jwt_free). Errors
- * as jws_keys_load(), with *message; ERR_AUTH: there is no key. */
+ * as jws_keys_load(), with *message; ERR_AUTH: there is no key. Blocks on the
+ * key files. */
 CHECK_RESULT enum err jwt_new(
     const struct jwt_config *config, struct jwt **ret, struct buf *message);
 void jwt_free(struct jwt **jwt);
-
-/* Reads the key files again. On failure the old keys stay; errors as jwt_new().
- * Thread-safe; blocks on the files. */
-CHECK_RESULT enum err jwt_reload(struct jwt *jwt, struct buf *message);
 
 /*
  * Checks a token at time now_s. Which algorithm and which keys count is the
  * configuration's to say, never the token's. ERR_AUTH: it is not a token of
  * ours, or not for us, or not yet; ERR_EXPIRED: it was; ERR_NOMEM. claims_done()
- * after OK. Thread-safe; never blocks.
+ * after OK. Never blocks.
  */
-CHECK_RESULT enum err jwt_verify(
-    struct jwt *jwt, struct span token, int64_t now_s, struct claims *ret);
+CHECK_RESULT enum err jwt_verify(const struct jwt *jwt, struct span token,
+    int64_t now_s, struct claims *ret);
 
 /* Appends a token with these claims, signed with the first of the keys, and
  * with the configuration's issuer and audience. Errors as jws_sign(). */

@@ -25,7 +25,7 @@ struct line {
 	char text[LINE_MAX_BYTES];
 };
 
-static enum log_level max_level = LOG_LEVEL_INFO;
+static _Atomic enum log_level max_level = LOG_LEVEL_INFO;
 
 static const char *const level_names[] = {
     [LOG_LEVEL_ERROR] = "error",

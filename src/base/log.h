@@ -22,7 +22,7 @@ enum log_level {
 
 enum { LOG_VALUE_MAX = 256 };
 
-/* Lines above this level are dropped. Start value: info. Call before threads. */
+/* Lines above this level are dropped. Start value: info. Thread-safe. */
 void log_set_level(enum log_level level);
 
 /*

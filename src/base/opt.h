@@ -42,6 +42,7 @@ struct opt_def {
 	size_t offset;	     /* of the member in the target structure */
 	unsigned programs;   /* bit mask: who uses it */
 	bool secret;	     /* never shown */
+	bool live;	     /* opt_swap() may change it in a running program */
 	const char *metavar; /* "PATH" in --help; NULL: by the type */
 	const char *help;    /* one line for --help, the manual, the example;
 				OPT_GONE: what there is instead */
@@ -105,6 +106,14 @@ void opt_help(const struct opt_def *defs, unsigned program, struct buf *out);
 /* `name = value` for each setting of `program`; a secret is `(set)`. */
 void opt_show(const struct opt_def *defs, unsigned program, const void *target,
     struct buf *out);
+
+/*
+ * What two targets of `program` differ in: the live ones change places, the
+ * names of the others are appended to *ret_kept, separated by ", ". So a second
+ * call with the same targets undoes the first.
+ */
+void opt_swap(const struct opt_def *defs, unsigned program, void *a, void *b,
+    struct buf *ret_kept);
 
 /* Parsers for one value, for command line arguments outside the table.
  * ERR_PROTO on anything but a whole number with a known unit. */

@@ -72,22 +72,22 @@ const struct opt_def settings_table[] = {
     {MEMBER(base_url), .type = OPT_STRING, .fallback = "http://127.0.0.1:8080",
 	.programs = WEBHOOK | TOOL, .metavar = "URL",
 	.help = "scheme, host and port of the URLs given out"},
-    {MEMBER(log_level), .type = OPT_CHOICE, .fallback = "info",
+    {MEMBER(log_level), .type = OPT_CHOICE, .live = true, .fallback = "info",
 	.choices = "error|warn|info|debug", .programs = ALL,
 	.help = "least serious kind of line to log"},
     {MEMBER(webhook_auth), .type = OPT_CHOICE, .fallback = "signed",
 	.choices = "signed|none", .programs = WEBHOOK,
 	.help = "none lets anybody report for any job"},
-    {MEMBER(webhook_secret), .type = OPT_STRING, .programs = WEBHOOK | TOOL,
-	.secret = true, .metavar = "LIST|@FILE",
+    {MEMBER(webhook_secret), .type = OPT_STRING, .live = true,
+	.programs = WEBHOOK | TOOL, .secret = true, .metavar = "LIST|@FILE",
 	.help = "keys of signed URLs; the first signs, all verify"},
-    {MEMBER(publish_keys), .type = OPT_STRING, .programs = WEBHOOK,
-	.secret = true, .metavar = "LIST|@FILE",
+    {MEMBER(publish_keys), .type = OPT_STRING, .live = true,
+	.programs = WEBHOOK, .secret = true, .metavar = "LIST|@FILE",
 	.help = "keys of those who register jobs and publish events"},
-    {MEMBER(standard_secret), .type = OPT_STRING, .programs = WEBHOOK,
-	.secret = true, .metavar = "LIST|@FILE",
+    {MEMBER(standard_secret), .type = OPT_STRING, .live = true,
+	.programs = WEBHOOK, .secret = true, .metavar = "LIST|@FILE",
 	.help = "secrets of Standard Webhooks, Replicate's among them"},
-    {MEMBER(fal_jwks), .type = OPT_STRING, .programs = WEBHOOK,
+    {MEMBER(fal_jwks), .type = OPT_STRING, .live = true, .programs = WEBHOOK,
 	.metavar = "FILE", .help = "public keys of fal.ai, as it gives them"},
     {MEMBER(max_body), .type = OPT_SIZE, .fallback = "32m", .min = KILO,
 	.max = 1024 * MEGA, .programs = WEBHOOK,
@@ -108,8 +108,8 @@ const struct opt_def settings_table[] = {
     {MEMBER(jwt_alg), .type = OPT_CHOICE, .fallback = "HS256",
 	.choices = "HS256|RS256|ES256", .programs = ALL,
 	.help = "the one algorithm of tokens"},
-    {MEMBER(jwt_key), .type = OPT_STRING, .programs = ALL, .secret = true,
-	.metavar = "KEY|@FILE|KID=@FILE,...",
+    {MEMBER(jwt_key), .type = OPT_STRING, .live = true, .programs = ALL,
+	.secret = true, .metavar = "KEY|@FILE|KID=@FILE,...",
 	.help = "secret (HS256) or public keys in PEM that tokens are checked "
 		"with"},
     {MEMBER(jwt_issuer), .type = OPT_STRING, .programs = ALL, .metavar = "NAME",
@@ -267,6 +267,21 @@ enter_folder_of(const char *file, struct buf *message)
 	return e;
 }
 
+bool
+settings_is_cgi(enum program program)
+{
+	return (program & PROGRAMS_CGI) != 0 &&
+	       getenv("GATEWAY_INTERFACE") != NULL;
+}
+
+/* What a web server puts on a CGI program's command line comes from the
+ * client's query: RFC 3875, section 4.4. */
+static int
+own_argc(enum program program, int argc)
+{
+	return settings_is_cgi(program) ? 1 : argc;
+}
+
 enum err
 settings_load(struct settings *s, enum program program,
     const struct opt_flags *flags, int argc, char **argv, int *ret_argc,
@@ -276,12 +291,13 @@ settings_load(struct settings *s, enum program program,
 	    .program = program,
 	    .aliases = aliases,
 	    .flags = flags};
-	const char *named = opt_find_flag(&src, argc - 1, argv + 1, "config");
 	char *fallback = default_file(program);
-	const char *why;
+	const char *named, *why;
 	enum err e;
 
 	*s = (struct settings){0};
+	argc = own_argc(program, argc);
+	named = opt_find_flag(&src, argc - 1, argv + 1, "config");
 	if (named == NULL)
 		named = getenv("JOBWIRE_CONFIG");
 	src.file_required = named != NULL && named[0] != '\0';
@@ -292,6 +308,9 @@ settings_load(struct settings *s, enum program program,
 		return ERR_NOENT;
 	}
 	e = opt_load(&src, s, argc - 1, argv + 1, ret_argc, message);
+	if (e == OK && s->config == NULL && access(src.file, F_OK) == 0 &&
+	    (s->config = strdup(src.file)) == NULL)
+		e = ERR_NOMEM;
 	if (e == OK && message->len > 0)
 		log_warn("setting_gone", "detail", message->data);
 	if (e == OK)
@@ -306,7 +325,6 @@ settings_load(struct settings *s, enum program program,
 		buf_add_str(message, why);
 		return ERR_PROTO;
 	}
-	log_set_level((enum log_level)s->log_level);
 	return OK;
 }
 
@@ -327,13 +345,6 @@ print_help(enum program program, const char *usage)
 	return 0;
 }
 
-bool
-settings_is_cgi(enum program program)
-{
-	return (program & PROGRAMS_CGI) != 0 &&
-	       getenv("GATEWAY_INTERFACE") != NULL;
-}
-
 int
 settings_main(struct settings *s, enum program program, const char *usage,
     const struct opt_flags *flags, int argc, char **argv, int *ret_argc)
@@ -342,10 +353,7 @@ settings_main(struct settings *s, enum program program, const char *usage,
 	struct buf message = BUF_INIT;
 	int status = -1;
 
-	/* What a web server puts on a CGI program's command line comes from
-	 * the client's query: RFC 3875, section 4.4. */
-	if (settings_is_cgi(program))
-		argc = 1;
+	argc = own_argc(program, argc);
 	*s = (struct settings){0};
 	if (opt_find_flag(&src, argc - 1, argv + 1, "help") != NULL)
 		return print_help(program, usage);
@@ -360,6 +368,7 @@ settings_main(struct settings *s, enum program program, const char *usage,
 		    buf_span(&message).p);
 		status = 2;
 	}
+	log_set_level((enum log_level)s->log_level);
 	buf_done(&message);
 	return status;
 }

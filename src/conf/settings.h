@@ -80,10 +80,11 @@ extern const struct opt_def settings_table[];
 /*
  * Finds the configuration file (--config, JOBWIRE_CONFIG, else the default
  * where it exists: /etc/jobwire/jobwire.conf, of a CGI program jobwire.conf in
- * the folder above the one that holds it), loads everything, sets the log
- * level. A CGI program is then in the folder of that file, existing or not:
- * relative paths begin there. flags: those that this program has beside the
- * settings; NULL: none. argc/argv as main() got them; the arguments that
+ * the folder above the one that holds it), loads everything; s->config names
+ * the file where there is one. A CGI program is then in the folder of that
+ * file, existing or not: relative paths begin there. flags: those that this
+ * program has beside the settings; NULL: none. argc/argv as main() got them;
+ * the arguments that
  * are no flags end up in argv[1..*ret_argc]. Errors as opt_load();
  * settings_done() afterwards in every case.
  */
@@ -98,7 +99,7 @@ bool settings_is_cgi(enum program program);
 
 /*
  * settings_load() for a program's main(), passing over the arguments of a CGI
- * request: answers --help and --version (with `usage`, the text before the
+ * request: sets the log level, answers --help and --version (with `usage`, the text before the
  * flags) and reports errors. Returns -1 when the program shall go on, else the
  * exit status it shall end with (0, or 2 for bad usage).
  */

@@ -20,7 +20,8 @@
 #include "web/sse.h"
 
 struct hook_call *
-call_new(const struct request *r, const struct hook_config *cfg)
+call_new(const struct request *r, const struct hook_config *cfg,
+    const struct hook_keys *keys)
 {
 	struct hook_call *c = calloc(1, sizeof(*c));
 
@@ -28,6 +29,7 @@ call_new(const struct request *r, const struct hook_config *cfg)
 		return NULL;
 	c->request = r;
 	c->cfg = cfg;
+	c->keys = keys;
 	c->answer = (struct answer)ANSWER_INIT;
 	return c;
 }
@@ -59,9 +61,8 @@ write_call(struct commit_item *item, struct db *db)
 }
 
 bool
-call_prepare(struct hook_call *c, const struct hook_keys *keys, int64_t now_s)
+call_prepare(struct hook_call *c, int64_t now_s)
 {
-	c->keys = keys;
 	c->now_s = now_s;
 	c->commit.write = write_call;
 	c->route = hook_find_route(c);

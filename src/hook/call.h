@@ -24,13 +24,11 @@
 
 struct hook_call;
 
-/* What the calls are served with. Borrowed for the life of what serves them,
- * but for the keys, which may be others for each call. */
+/* What the calls are served with. Borrowed for the life of what serves them. */
 struct hook_config {
 	const char *base_url, *api_prefix; /* of the URLs given out */
 	bool is_open;			   /* webhook_auth = none */
 	size_t inline_output;
-	struct guard *guard;	  /* of who reads: for tickets */
 	const char *cors_origins; /* whose pages may ask for them; NULL */
 	const struct commit_stats *stats; /* for healthz; NULL: no writer */
 	void (*format_metrics)(void *arg, struct buf *out);
@@ -74,7 +72,7 @@ struct hook_call {
 	struct queue_item link; /* first; for who carries it */
 	struct commit_item commit;
 	const struct hook_config *cfg;
-	const struct hook_keys *keys;	/* borrowed during prepare() */
+	const struct hook_keys *keys;	/* borrowed until it is answered */
 	const struct request *request;	/* borrowed until it is answered */
 	const struct hook_route *route; /* NULL: refused before one was found */
 	int64_t now_s;
@@ -95,15 +93,14 @@ struct hook_call {
 /* The route of a request; NULL, with the refusal in c->answer. */
 const struct hook_route *hook_find_route(struct hook_call *c);
 
-/* A new call for a request, not yet routed. Returns owned (call_free); NULL
- * without memory. */
-struct hook_call *call_new(
-    const struct request *r, const struct hook_config *cfg);
+/* A new call for a request, not yet routed; all are borrowed for its life.
+ * Returns owned (call_free); NULL without memory. */
+struct hook_call *call_new(const struct request *r,
+    const struct hook_config *cfg, const struct hook_keys *keys);
 void call_free(struct hook_call **c); /* accepts NULL */
 
 /* Finds the route and prepares. True: push c->commit (its write is set). */
-bool call_prepare(
-    struct hook_call *c, const struct hook_keys *keys, int64_t now_s);
+bool call_prepare(struct hook_call *c, int64_t now_s);
 
 /* Fills the answer after the writing, and the header fields that every answer
  * has. After a false call_prepare() it is not needed. */

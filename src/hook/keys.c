@@ -8,8 +8,8 @@
 #include <errno.h>
 
 enum err
-hook_keys_load(
-    const struct settings *s, struct hook_keys *ret, struct buf *message)
+hook_keys_load(const struct settings *s, struct access_stats *stats,
+    struct hook_keys *ret, struct buf *message)
 {
 	struct hook_keys made = {0};
 	struct buf why = BUF_INIT;
@@ -30,13 +30,15 @@ hook_keys_load(
 		name = "fal_jwks";
 		e = fal_keys_load(s->fal_jwks, &made.fal, &why);
 	}
-	saved = errno;
-	if (e == OK) {
-		*ret = made;
-	} else {
+	if (e != OK)
 		buf_addf(message, "%s: %s", name, buf_span(&why).p);
+	else
+		e = guard_init(&made.guard, s, stats, message);
+	saved = errno;
+	if (e == OK)
+		*ret = made;
+	else
 		hook_keys_done(&made);
-	}
 	buf_done(&why);
 	errno = saved;
 	return e;
@@ -49,4 +51,5 @@ hook_keys_done(struct hook_keys *k)
 	sign_keys_done(&k->publish);
 	standard_keys_done(&k->standard);
 	fal_keys_done(&k->fal);
+	guard_done(&k->guard);
 }

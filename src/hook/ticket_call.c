@@ -45,11 +45,11 @@ take_token(struct hook_call *c, struct ticket_call *t)
 {
 	enum err e;
 
-	if (c->cfg->guard->mode != EVENTS_AUTH_TICKET)
+	if (c->keys->guard.mode != EVENTS_AUTH_TICKET)
 		return call_refuse(c, 403, "tickets_off",
 		    "Tickets are given with events_auth = ticket only.");
 	e = access_read_token(
-	    c->cfg->guard, c->request, c->now_s, &t->access, &t->why);
+	    &c->keys->guard, c->request, c->now_s, &t->access, &t->why);
 	if (e == ERR_AUTH)
 		return refuse(c, &t->why);
 	return e == OK || call_refuse_memory(c);
@@ -150,7 +150,7 @@ ticket_call_write(struct hook_call *c, struct db *db)
 	    .message = "Too many tickets of this token's subject are unused.",
 	    .retry_after_s = TICKET_LIFE_S,
 	};
-	struct guard *g = c->cfg->guard;
+	const struct guard *g = &c->keys->guard;
 	struct ticket_call *t = c->state;
 	enum err e;
 

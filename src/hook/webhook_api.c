@@ -37,6 +37,13 @@ static const char *const refusal_codes[] = {"bad_job_id", "bad_restore_id",
 
 enum { REFUSAL_CODES = sizeof(refusal_codes) / sizeof(refusal_codes[0]) };
 
+/* Keys, with all that hold them: whoever has them in force, and each call that
+ * came meanwhile. Taken and dropped on the loop's thread only. */
+struct key_set {
+	struct hook_keys keys;
+	size_t n_holders;
+};
+
 struct webhook_api {
 	struct webhook_config cfg;
 	struct hook_config hook;
@@ -46,8 +53,7 @@ struct webhook_api {
 	struct committer *committer;
 	pthread_t workers[WEBHOOK_WORKERS_MAX];
 	size_t n_workers;
-	pthread_rwlock_t keys_lock;
-	struct hook_keys keys; /* under the lock */
+	struct key_set *keys; /* in force */
 	struct timer tick;
 	uint32_t run_id; /* these two make request ids */
 	uint64_t n_calls;
@@ -55,6 +61,22 @@ struct webhook_api {
 	_Atomic uint64_t refusals[REFUSAL_CODES];
 	bool said_secret; /* the missing secret was logged */
 };
+
+static void
+drop_keys(struct key_set *set)
+{
+	if (set == NULL || --set->n_holders > 0)
+		return;
+	hook_keys_done(&set->keys);
+	free(set);
+}
+
+static struct key_set *
+keys_of(const struct hook_call *c)
+{
+	return (struct key_set *)((char *)(uintptr_t)c->keys -
+				  offsetof(struct key_set, keys));
+}
 
 /* To the loop, from any thread. */
 static void
@@ -80,11 +102,8 @@ on_committed(struct commit_item *item)
 static void
 work_on(struct webhook_api *api, struct hook_call *c)
 {
-	bool has_work;
+	bool has_work = call_prepare(c, clock_real_ms() / 1000);
 
-	(void)pthread_rwlock_rdlock(&api->keys_lock);
-	has_work = call_prepare(c, &api->keys, clock_real_ms() / 1000);
-	(void)pthread_rwlock_unlock(&api->keys_lock);
 	body_rest(c->request->body, c->request->is_body_mapped);
 	if (!has_work) {
 		hand_back(c);
@@ -139,6 +158,18 @@ note_refusal(struct webhook_api *api, const struct hook_call *c)
 	api->refusals[i] += c->is_signed;
 }
 
+/* Counts the call and answers it. */
+static void
+finish(struct webhook_api *api, struct hook_call *c)
+{
+	struct key_set *keys = keys_of(c);
+
+	api->outcomes[c->outcome]++;
+	note_refusal(api, c);
+	call_answer(&c);
+	drop_keys(keys);
+}
+
 static void
 on_wake(void *arg)
 {
@@ -150,9 +181,7 @@ on_wake(void *arg)
 	while (!STAILQ_EMPTY(&list)) {
 		c = (struct hook_call *)(void *)STAILQ_FIRST(&list);
 		STAILQ_REMOVE_HEAD(&list, link);
-		api->outcomes[c->outcome]++;
-		note_refusal(api, c);
-		call_answer(&c);
+		finish(api, c);
 	}
 }
 
@@ -160,13 +189,15 @@ void
 webhook_api_request(void *arg, struct exchange *x)
 {
 	struct webhook_api *api = arg;
-	struct hook_call *c = call_new(x->request, &api->hook);
+	struct hook_call *c =
+	    call_new(x->request, &api->hook, &api->keys->keys);
 
 	if (c == NULL) {
 		api->outcomes[CALL_FAILED]++;
 		call_answer_memory(x);
 		return;
 	}
+	api->keys->n_holders++;
 	c->carrier = api;
 	c->x = x;
 	c->began_us = clock_mono_us();
@@ -174,23 +205,23 @@ webhook_api_request(void *arg, struct exchange *x)
 	if (!queue_push(&api->work, &c->link)) {
 		(void)call_refuse(c, 503, "overloaded",
 		    "The server is overloaded; send it again.");
-		api->outcomes[CALL_FAILED]++;
-		call_answer(&c);
+		finish(api, c);
 	}
 }
 
-void
+enum err
 webhook_api_set_keys(struct webhook_api *api, struct hook_keys *keys)
 {
-	struct hook_keys old;
+	struct key_set *set = malloc(sizeof(*set));
 
-	(void)pthread_rwlock_wrlock(&api->keys_lock);
-	old = api->keys;
-	api->keys = *keys;
-	(void)pthread_rwlock_unlock(&api->keys_lock);
+	if (set == NULL)
+		return ERR_NOMEM;
+	*set = (struct key_set){*keys, 1};
 	*keys = (struct hook_keys){0};
-	hook_keys_done(&old);
+	drop_keys(api->keys);
+	api->keys = set;
 	api->said_secret = false;
+	return OK;
 }
 
 static void
@@ -232,11 +263,10 @@ format_metrics(void *arg, struct buf *out)
 	metric_add(out, "webhook_requests_timed_out_total", "counter",
 	    "Connections that took too long to send or to read.", t->timed_out);
 	metric_add(out, "webhook_auth_failures_total", "counter",
-	    "Tokens not accepted for a ticket.",
-	    api->cfg.guard->stats->failures);
+	    "Tokens not accepted for a ticket.", api->cfg.access->failures);
 	metric_add(out, "webhook_tickets_refused_total", "counter",
 	    "Tickets not given because max_tickets were unused.",
-	    api->cfg.guard->stats->tickets_refused);
+	    api->cfg.access->tickets_refused);
 }
 
 static void
@@ -289,14 +319,12 @@ webhook_api_start(struct loop *loop, const struct webhook_config *cfg,
 	    .api_prefix = cfg->api_prefix,
 	    .is_open = cfg->is_open,
 	    .inline_output = cfg->inline_output,
-	    .guard = cfg->guard,
 	    .cors_origins = cfg->cors_origins,
 	    .format_metrics = format_metrics,
 	    .arg = api};
 	api->loop = loop;
 	if (queue_init(&api->work, QUEUE_MAX) != OK ||
-	    queue_init(&api->done, 0) != OK ||
-	    pthread_rwlock_init(&api->keys_lock, NULL) != 0) {
+	    queue_init(&api->done, 0) != OK) {
 		free(api);
 		return ERR_SYS;
 	}
@@ -308,13 +336,13 @@ webhook_api_start(struct loop *loop, const struct webhook_config *cfg,
 	if (e == OK)
 		e = timer_set(
 		    loop, &api->tick, clock_mono_us() + COMMIT_LOOK_US);
-	if (e != OK) {
+	if (e == OK)
+		e = webhook_api_set_keys(api, keys);
+	if (e == OK)
+		*ret = api;
+	else
 		webhook_api_stop(&api);
-		return e;
-	}
-	webhook_api_set_keys(api, keys);
-	*ret = api;
-	return OK;
+	return e;
 }
 
 void
@@ -322,6 +350,7 @@ webhook_api_stop(struct webhook_api **webhook_api)
 {
 	struct webhook_api *api = *webhook_api;
 	struct queue_list list = STAILQ_HEAD_INITIALIZER(list);
+	struct key_set *keys;
 	struct hook_call *c;
 
 	if (api == NULL)
@@ -334,12 +363,13 @@ webhook_api_stop(struct webhook_api **webhook_api)
 	while (queue_pop(&api->done, &list, 1, false) > 0) {
 		c = (struct hook_call *)(void *)STAILQ_FIRST(&list);
 		STAILQ_REMOVE_HEAD(&list, link);
+		keys = keys_of(c);
 		call_free(&c);
+		drop_keys(keys);
 	}
 	queue_done(&api->work);
 	queue_done(&api->done);
-	hook_keys_done(&api->keys);
-	(void)pthread_rwlock_destroy(&api->keys_lock);
+	drop_keys(api->keys);
 	free(api);
 	*webhook_api = NULL;
 }

@@ -26,10 +26,10 @@ enum { WEBHOOK_WORKERS_MAX = 65 };
 struct webhook_config {
 	/* Borrowed for its life. */
 	const char *db_path, *base_url, *api_prefix;
-	const char *cors_origins;	    /* NULL: none */
-	struct guard *guard;		    /* for tickets */
-	const struct fcgi_stats *transport; /* for the metrics */
-	bool is_open;			    /* webhook_auth = none */
+	const char *cors_origins;	   /* NULL: none */
+	const struct access_stats *access; /* for the metrics, as is */
+	const struct fcgi_stats *transport;
+	bool is_open; /* webhook_auth = none */
 	size_t inline_output;
 	size_t
 	    workers; /* threads that verify and parse, 1..WEBHOOK_WORKERS_MAX */
@@ -43,9 +43,10 @@ CHECK_RESULT enum err webhook_api_start(struct loop *loop,
     const struct webhook_config *cfg, struct hook_keys *keys,
     struct webhook_api **ret, struct db_fault *fault);
 
-/* Other keys from now on: takes them. Waits for the calls that are being
- * verified, some milliseconds. */
-void webhook_api_set_keys(struct webhook_api *api, struct hook_keys *keys);
+/* Other keys for the calls that come from now on: takes them, leaving *keys
+ * empty. On failure (ERR_NOMEM) nothing changes. */
+CHECK_RESULT enum err webhook_api_set_keys(
+    struct webhook_api *api, struct hook_keys *keys);
 
 /* Takes the exchange; api is a struct webhook_api *. Fits
  * fcgi_config.on_request. */

@@ -52,10 +52,9 @@ webhook_once_request(void *once, struct exchange *x)
 	    .api_prefix = o->cfg->api_prefix,
 	    .is_open = o->cfg->is_open,
 	    .inline_output = o->cfg->inline_output,
-	    .guard = o->cfg->guard,
 	    .cors_origins = o->cfg->cors_origins,
 	    .format_metrics = format_metrics};
-	struct hook_call *c = call_new(x->request, &hook);
+	struct hook_call *c = call_new(x->request, &hook, o->keys);
 
 	if (c == NULL) {
 		call_answer_memory(x);
@@ -64,7 +63,7 @@ webhook_once_request(void *once, struct exchange *x)
 	c->x = x;
 	c->began_us = clock_mono_us();
 	call_set_id(c, (uint32_t)clock_real_ms(), (uint64_t)getpid());
-	if (call_prepare(c, o->keys, clock_real_ms() / 1000))
+	if (call_prepare(c, clock_real_ms() / 1000))
 		write_call(c, o->cfg);
 	call_answer(&c);
 }

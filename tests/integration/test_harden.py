@@ -113,8 +113,12 @@ def test_database_behind_a_link(make_site):
 
 def test_folder_that_is_replaced(make_site):
     """The new one is closed to what was hardened before: the log says what
-    helps, and it does."""
-    site = make_site().start_both()
+    helps, and it does. The settings are elsewhere: their folder is open."""
+    site = make_site()
+    os.mkdir(os.path.join(site.root, "etc"))
+    site.config = os.path.join(site.root, "etc", "jobwire.conf")
+    site.configure()
+    site.start_both()
     until(lambda: "event=ready" in site.webhook.log_text(), "the threads")
     if "landlock=on" not in site.webhook.log_text():
         pytest.skip("no Landlock here: every folder is open")

@@ -101,9 +101,9 @@ static inline bool
 prepare(struct site *s)
 {
 	call_free(&s->d);
-	s->d = call_new(&s->request, &s->cfg);
+	s->d = call_new(&s->request, &s->cfg, &s->keys);
 	assert_non_null(s->d);
-	return call_prepare(s->d, &s->keys, NOW);
+	return call_prepare(s->d, NOW);
 }
 
 /* Nothing a sender or a reader of the answer should not see. */

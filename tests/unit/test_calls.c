@@ -60,9 +60,9 @@ prepare(const char *route, const char *body)
 	    .authorization = "Bearer " KEY,
 	    .variables = request.variables,
 	    .body = span_of(body)};
-	call = call_new(&request, &cfg);
+	call = call_new(&request, &cfg, &keys);
 	assert_non_null(call);
-	return call_prepare(call, &keys, NOW);
+	return call_prepare(call, NOW);
 }
 
 /* The key of the calls that follow; NULL: none. */
@@ -355,9 +355,9 @@ test_delivery_written_twice(void **state)
 	    "{\"id\":\"x\",\"status\":\"IN_PROGRESS\"}");
 	request.query = "job_id=a";
 	call_free(&call);
-	call = call_new(&request, &open);
+	call = call_new(&request, &open, &keys);
 	assert_non_null(call);
-	assert_true(call_prepare(call, &keys, NOW));
+	assert_true(call_prepare(call, NOW));
 	commit_alone(s->db, &call->commit);
 	raw(s, "DELETE FROM jobs; INSERT INTO job_events (job_id, type) "
 	       "VALUES ('a', 'completed')");

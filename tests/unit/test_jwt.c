@@ -336,30 +336,6 @@ test_made_tokens(void **state)
 	buf_done(&message);
 }
 
-static void
-test_reload(void **state)
-{
-	const struct folder *f = *state;
-	struct jwt_config cfg = {.alg = JWT_ALG_HS256};
-	struct buf message = BUF_INIT;
-	struct jwt *jwt;
-
-	cfg.key = at(f, "secret", NULL);
-	jwt = make(&cfg);
-	write_text(f, "secret", "short");
-	assert_int_equal(jwt_reload(jwt, &message), ERR_LIMIT);
-	assert_non_null(strstr(message.data, "jwt_key: "));
-	assert_int_equal(verify(jwt, TOKEN, now_s), OK);
-	write_text(f, "secret", SECRET "2");
-	assert_int_equal(jwt_reload(jwt, &message), OK);
-	assert_int_equal(verify(jwt, TOKEN, now_s), ERR_AUTH);
-	write_text(f, "secret", SECRET);
-	assert_int_equal(jwt_reload(jwt, &message), OK);
-	assert_int_equal(verify(jwt, TOKEN, now_s), OK);
-	jwt_free(&jwt);
-	buf_done(&message);
-}
-
 /* A token is never found bad for want of memory. */
 static void
 test_no_memory(void **state)
@@ -389,7 +365,6 @@ main(void)
 	    cmocka_unit_test(test_known_token),
 	    cmocka_unit_test(test_not_for_us),
 	    cmocka_unit_test(test_made_tokens),
-	    cmocka_unit_test(test_reload),
 	    cmocka_unit_test(test_no_memory),
 	};
 

@@ -72,7 +72,7 @@ test_none(void **state)
 	struct buf message = BUF_INIT;
 
 	(void)state;
-	assert_int_equal(hook_keys_load(&s, &k, &message), OK);
+	assert_int_equal(hook_keys_load(&s, NULL, &k, &message), OK);
 	assert_int_equal(
 	    k.url.n + k.publish.n + k.standard.n + k.fal.n + message.len, 0);
 	hook_keys_done(&k);
@@ -88,13 +88,13 @@ test_all(void **state)
 	struct buf message = BUF_INIT;
 
 	(void)state;
-	assert_int_equal(hook_keys_load(&s, &old, &message), OK);
+	assert_int_equal(hook_keys_load(&s, NULL, &old, &message), OK);
 	assert_int_equal(old.url.n, 1);
 	assert_int_equal(old.publish.n, 2);
 	assert_int_equal(old.standard.n, 1);
 	assert_int_equal(old.fal.n, 1);
 	s.publish_keys[strlen("a-key-of-publishers")] = '\0';
-	assert_int_equal(hook_keys_load(&s, &new, &message), OK);
+	assert_int_equal(hook_keys_load(&s, NULL, &new, &message), OK);
 	assert_int_equal(new.publish.n, 1);
 	assert_int_equal(old.publish.n, 2);
 	hook_keys_done(&old);
@@ -134,7 +134,8 @@ test_refused(void **state)
 		struct hook_keys k = {.url = {.n = 77}};
 		struct buf message = BUF_INIT;
 
-		assert_int_equal(hook_keys_load(&s, &k, &message), cases[i].e);
+		assert_int_equal(
+		    hook_keys_load(&s, NULL, &k, &message), cases[i].e);
 		if (cases[i].e == ERR_SYS)
 			assert_int_equal(errno, ENOENT);
 		assert_string_equal(message.data, cases[i].message);
@@ -158,7 +159,7 @@ test_no_memory(void **state)
 	for (unsigned n = 1; is_more; n++) {
 		assert_null(k.url.keys);
 		alloc_fail_start(n);
-		e = hook_keys_load(&s, &k, &message);
+		e = hook_keys_load(&s, NULL, &k, &message);
 		is_more = alloc_fail_stop();
 		assert_int_equal(e, is_more ? ERR_NOMEM : OK);
 		buf_done(&message);

@@ -1,0 +1,206 @@
+"""SIGHUP: the settings are read again. Those that can change while a program
+runs do, all or none; those that cannot are named."""
+
+import os
+import signal
+
+import pytest
+from harness.process import read_text
+from harness.publish import fixture, signed_query
+from harness.reading import get
+from harness.site import SECRET, webhook_target
+from harness.tokens import HS_SECRET, bearer, claims, private_key, public_key, token
+from harness.wait import until
+from harness.workers import wait_workers, workers_of
+
+COMPLETED = fixture("runpod-completed.json")
+NEW = "a-new-secret-0123456789abcdef0123"
+
+
+def hang_up(server, event, count=1):
+    """Sends SIGHUP; the line that tells what came of it."""
+
+    def lines():
+        return [
+            line for line in server.log_text().splitlines()
+            if f" event={event}" in line
+        ]
+
+    before = len(lines())
+    server.child.send_signal(signal.SIGHUP)
+    until(lambda: len(lines()) == before + count, event)
+    return lines()[-1]
+
+
+def replace(path, old, new):
+    """As an editor does it: nobody reads half a file."""
+    text = read_text(path)
+    assert old in text
+    with open(path + ".new", "w", encoding="utf-8") as file:
+        file.write(text.replace(old, new))
+    os.rename(path + ".new", path)
+
+
+def statuses(site, text, times=8):
+    """What a token gets, of each worker."""
+    return {
+        get(site, "/events/a?format=json", bearer(text)).status
+        for _ in range(times)
+    }
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_rotation(make_site, tmp_path, workers):
+    """As docs/security.md has it: the new key beside the old one, then the new
+    one alone. A worker that takes another's place knows no other."""
+    old_file, new_file = tmp_path / "old.pub", tmp_path / "new.pub"
+    old_file.write_text(read_text(public_key("ES256")))
+    new_file.write_text(read_text(public_key("ES256", "second")))
+    settings = {
+        "events_auth": "jwt", "jwt_alg": "ES256", "workers": str(workers),
+    }
+    site = make_site(**settings, jwt_key=f"old=@{old_file}")
+    old, new = (
+        token(
+            claims(jobs=["a"]), "ES256", private_key("ES256", name), {"kid": kid}
+        )
+        for kid, name in (("old", "first"), ("new", "second"))
+    )
+    server = site.start("events")
+    until(lambda: server.log_text().count("event=ready") == workers, "the keys")
+    assert (statuses(site, old), statuses(site, new)) == ({200}, {401})
+    both = f"new=@{new_file},old=@{old_file}"
+    site.configure(**settings, jwt_key=both)
+    line = hang_up(server, "keys_reloaded", workers)
+    assert "needs_restart" not in line
+    assert (statuses(site, old), statuses(site, new)) == ({200}, {200})
+    old_file.unlink()
+    site.configure(**settings, jwt_key=both.split(",", maxsplit=1)[0])
+    hang_up(server, "keys_reloaded", workers)
+    assert (statuses(site, old), statuses(site, new)) == ({401}, {200})
+    if workers > 1:
+        pids = wait_workers(server, workers)
+        os.kill(pids[0], signal.SIGKILL)
+        until(lambda: set(workers_of(server)) - set(pids), "a new worker")
+        wait_workers(server, workers)
+        assert (statuses(site, old), statuses(site, new)) == ({401}, {200})
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    "wrong, reason", [
+        ({"jwt_key": "k=@/nonexistent/key"}, "/nonexistent/key"),
+        ({"jwt_key": "short"}, "jwt_key"),
+        ({"jwt_key": NEW, "no_such_setting": "1"}, "no_such_setting"),
+        ({"jwt_key": NEW, "log_level": "loud"}, "log_level"),
+    ],
+)
+def test_bad_settings_change_nothing(make_site, workers, wrong, reason):
+    """One line in the log, and a worker that dies afterwards comes back."""
+    settings = {"events_auth": "jwt", "workers": str(workers)}
+    site = make_site(**settings, jwt_key=HS_SECRET)
+    server = site.start("events")
+    until(lambda: server.log_text().count("event=ready") == workers, "the keys")
+    site.configure(**settings, **wrong)
+    assert reason in hang_up(server, "keys_kept")
+    good = token(claims(jobs=["a"]))
+    other = token(claims(jobs=["a"]), key=NEW)
+    assert (statuses(site, good), statuses(site, other)) == ({200}, {401})
+    if workers > 1:
+        pids = wait_workers(server, workers)
+        os.kill(pids[0], signal.SIGKILL)
+        until(lambda: set(workers_of(server)) - set(pids), "a new worker")
+        wait_workers(server, workers)
+        assert statuses(site, good) == {200}
+
+
+@pytest.mark.parametrize("name", ["events", "webhook"])
+def test_what_needs_a_restart(make_site, name):
+    site = make_site()
+    server = site.start(name)
+    site.configure(
+        cors_origins="https://app.example", max_bodies="512m",
+        max_streams="5", jwt_key=NEW,
+    )
+    line = hang_up(server, "keys_reloaded")
+    named = line.split("needs_restart=")[1].strip('"').split(", ")
+    assert set(named) == {"cors_origins", "max_bodies"} | (
+        {"max_streams"} if name == "events" else set()
+    )
+    site.configure()
+    assert "needs_restart" not in hang_up(server, "keys_reloaded")
+
+
+def test_flag_still_wins(make_site):
+    site = make_site(events_auth="jwt", jwt_key="x" * 40)
+    server = site.start("events", "--jwt-key", HS_SECRET)
+    site.configure(events_auth="jwt", jwt_key=NEW)
+    hang_up(server, "keys_reloaded")
+    assert statuses(site, token(claims(jobs=["a"]))) == {200}
+
+
+def test_log_level(make_site):
+    site = make_site()
+    server = site.start("webhook")
+    site.deliver("loud", COMPLETED)
+    until(lambda: "job_id=loud" in server.log_text(), "its line")
+    site.configure(log_level="warn")
+    server.child.send_signal(signal.SIGHUP)
+
+    def is_quiet():
+        lines = server.log_text().count("event=request")
+        site.deliver("quiet", COMPLETED)
+        return server.log_text().count("event=request") == lines
+
+    until(is_quiet, "the level")
+    site.configure()
+    hang_up(server, "keys_reloaded")
+
+
+def test_webhook_settings(make_site):
+    """Every kind of key of the writing half, in the file of settings itself."""
+    site = make_site(publish_keys=SECRET)
+    server = site.start("webhook")
+
+    def publish(key):
+        return site.post(
+            "/api/v1/jobs/a/events", b'{"type":"step"}',
+            {"Content-Type": "application/json", **bearer(key)},
+        ).status
+
+    def report(secret):
+        return site.post(
+            webhook_target(signed_query(secret, "job")), COMPLETED
+        ).status
+
+    assert (publish(SECRET), publish(NEW)) == (201, 401)
+    assert (report(SECRET), report(NEW)) == (200, 403)
+    site.configure(publish_keys=NEW, webhook_secret=NEW, standard_secret="short")
+    assert "standard_secret" in hang_up(server, "keys_kept")
+    assert (publish(SECRET), publish(NEW)) == (201, 401)
+    assert (report(SECRET), report(NEW)) == (200, 403)
+    site.configure(publish_keys=NEW, webhook_secret=f"{NEW},{SECRET}")
+    hang_up(server, "keys_reloaded")
+    assert (publish(SECRET), publish(NEW)) == (401, 201)
+    assert (report(SECRET), report(NEW)) == (200, 200)
+
+
+def test_keys_change_under_load(make_site):
+    """A call is checked with the keys of when it came: none is refused, and
+    none is checked with keys that are gone."""
+    site = make_site(webhook_secret=f"{SECRET},{NEW}")
+    server = site.start("webhook")
+    body = COMPLETED.replace(b'"Hello World"', b'"%s"' % (b"x" * 200_000), 1)
+    calls = []
+    list_now, list_next = f"{NEW},{SECRET}", f"{SECRET},{NEW}"
+    for number in range(60):
+        calls.append(site.endpoint("webhook").open(
+            "POST", site.signed(f"job-{number}"),
+            {"Content-Type": "application/json"}, body,
+        ))
+        if number % 3 == 0:
+            list_now, list_next = list_next, list_now
+            replace(site.config, list_now, list_next)
+            server.child.send_signal(signal.SIGHUP)
+    assert {call.finish().status for call in calls} == {200}
+    assert "keys_kept" not in server.log_text()
