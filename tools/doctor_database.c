@@ -20,7 +20,7 @@
 
 enum {
 	CHECK_BUDGET_MS = 5000,	    /* checkpoints wait for it */
-	WAL_LARGE_BYTES = 64 << 20, /* the janitor keeps it near 40 MiB */
+	WAL_LARGE_BYTES = 64 << 20, /* eight times what it should be */
 	SPACE_LITTLE_MB = 256,
 	SPACE_NONE_MB = 16,
 	MB = 1 << 20,

@@ -21,8 +21,8 @@
 
 enum {
 	JANITOR_INTERVAL_MS = 1000,
-	WAL_LIMIT_BYTES = 10 << 20, /* more than the webhook writer's own, or
-				       both would want the lock at once */
+	WAL_LIMIT_BYTES = 7 << 20, /* more than the webhook writer's own, or
+				      both would want the lock at once */
 	/* Without another connection open, whoever opens the database reads
 	 * the WAL whole: so does each CGI process. */
 	CGI_WAL_LIMIT_BYTES = 1 << 20,
@@ -273,6 +273,7 @@ service_run(struct service *sv, const char *name)
 	    .keep_events = s->keep_events,
 	    .wal_limit_bytes =
 		sv->cgi != NULL ? CGI_WAL_LIMIT_BYTES : WAL_LIMIT_BYTES,
+	    .wal_bytes = sv->cgi != NULL ? 0 : DB_WAL_BYTES,
 	    .interval_ms = JANITOR_INTERVAL_MS,
 	    .on_fault = on_janitor_fault,
 	    .arg = sv,

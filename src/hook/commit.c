@@ -203,9 +203,12 @@ checkpoint(struct committer *c)
 	if (c->db == NULL || now_us < c->next_checkpoint_us)
 		return;
 	db_set_busy(c->db, CHECKPOINT_BUSY_MS);
-	e = janitor_checkpoint(c->db, c->cfg.wal_limit_bytes, false, &stats);
+	e = janitor_checkpoint(c->db, c->cfg.wal_limit_bytes, &stats);
 	db_set_busy(c->db, ATTEMPT_MS);
-	if (e != OK)
+	/* Refused at once: another program is at it, and does not restart the
+	 * WAL. After the next batch, then, or the WAL grows meanwhile. */
+	if (e != OK &&
+	    clock_mono_us() - now_us >= CHECKPOINT_BUSY_MS * INT64_C(1000))
 		c->next_checkpoint_us = now_us + CHECKPOINT_PAUSE_US;
 }
 

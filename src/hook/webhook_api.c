@@ -21,9 +21,9 @@
 
 enum {
 	QUEUE_MAX = 4096, /* calls in flight; more are answered 503 */
-	/* A checkpoint of this size takes some ms, which deliveries wait. A
-	 * larger WAL is what a nearly full disk has no room for. */
-	WAL_LIMIT_BYTES = 8 << 20,
+	/* A checkpoint of this size takes some ms, which deliveries wait. What
+	 * is left of DB_WAL_BYTES takes a usual batch. */
+	WAL_LIMIT_BYTES = 6 << 20,
 };
 
 /* What a webhook is refused with whose sender is known: the labels of a

@@ -57,6 +57,7 @@ on_busy(void *arg, int n_before)
 static enum err
 set_pragmas(struct db *db, enum db_mode mode)
 {
+	char limit[64];
 	int rc;
 
 	rc = sqlite3_exec(db->h,
@@ -66,6 +67,10 @@ set_pragmas(struct db *db, enum db_mode mode)
 					     elsewhere */
 	    "PRAGMA mmap_size = 0;",
 	    NULL, NULL, NULL);
+	(void)snprintf(limit, sizeof(limit), "PRAGMA journal_size_limit = %d",
+	    DB_WAL_BYTES);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(db->h, limit, NULL, NULL, NULL);
 	if (rc == SQLITE_OK && mode == DB_READ)
 		rc = sqlite3_exec(
 		    db->h, "PRAGMA query_only = ON", NULL, NULL, NULL);

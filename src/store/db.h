@@ -31,11 +31,17 @@ struct db_fault {
 	char text[200]; /* one line; no data of any row */
 };
 
-enum { DB_EPOCH_SIZE = 9 };
+enum {
+	DB_EPOCH_SIZE = 9,
+	/* Of the WAL's file. Made by the janitor; what a large transaction or
+	 * a long reader adds is cut off when the WAL begins at its front again.
+	 * A nearly full disk has no room for more. */
+	DB_WAL_BYTES = 8 << 20,
+};
 
 /*
  * Opens path. Sets: WAL, synchronous=FULL, foreign keys off, cell_size_check,
- * DEFENSIVE, mmap_size 0, no autocheckpoint and no checkpoint on close
+ * DEFENSIVE, mmap_size 0, a WAL of DB_WAL_BYTES, no autocheckpoint and no checkpoint on close
  * (janitor.h says why), a busy handler that waits 0.5-1.5 ms at a time,
  * jittered, up to busy_ms in all.
  * Then checks application_id and user_version and, with DB_WRITE or

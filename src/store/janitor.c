@@ -25,21 +25,14 @@
 #include "store/events.h"
 #include "store/stmt.h"
 #include "store/tokens.h"
+#include "store/wal.h"
 
 enum {
 	/* A checkpoint that waits for readers holds up writers that long. */
 	BUSY_MS = 500,
 	/* Between two batches, for writers to get their turn. */
 	PAUSE_MS = 20,
-	/* So many looks without a commit: all is quiet. */
-	QUIET_LOOKS = 10,
-	/* A WAL up to this size is left as it is then: writing into blocks
-	 * that are there is cheaper than growing the file. */
-	QUIET_WAL_BYTES = 1 << 20,
 	DAY_MS = 86400000,
-	WAL_HEADER_SIZE = 32,
-	WAL_FRAME_HEADER_SIZE = 24,
-	WAL_SALT_SIZE = 8,
 };
 
 struct janitor {
@@ -49,9 +42,9 @@ struct janitor {
 	pthread_mutex_t mutex;
 	pthread_cond_t wake;
 	bool is_stopping; /* under mutex; the rest is the thread's own */
+	bool is_extended; /* the WAL; or it cannot be */
 	int lock_fd;	  /* -1: another process may be the janitor */
 	struct db *db;	  /* NULL: not open */
-	int n_quiet;	  /* looks since the last commit by others */
 	char fault_text[sizeof(((struct db_fault *)0)->text)]; /* reported */
 };
 
@@ -301,60 +294,16 @@ janitor_prune(struct db *db, const struct janitor_config *cfg, bool *ret_more,
 
 /* --- checkpoints -------------------------------------------------------- */
 
-/* The open WAL; borrowed from the connection. NULL: there is none. */
-static sqlite3_file *
-wal_file(struct db *db)
-{
-	sqlite3_file *f = NULL;
-
-	sqlite3_file_control(db->h, "main", SQLITE_FCNTL_JOURNAL_POINTER, &f);
-	return f != NULL && f->pMethods != NULL ? f : NULL;
-}
-
-/*
- * Is a frame of the present generation behind limit? The size cannot tell:
- * after a RESTART writers begin at the front again and the file keeps its
- * size. A frame counts while it has the salt of the header
- * (https://sqlite.org/fileformat2.html, section 4.1).
- */
-static bool
-wal_is_filled(sqlite3_file *f, int64_t limit)
-{
-	unsigned char header[WAL_HEADER_SIZE], salt[WAL_SALT_SIZE];
-	int64_t frame_size, frame;
-
-	if (f->pMethods->xRead(f, header, sizeof(header), 0) != SQLITE_OK)
-		return false;
-	frame_size = WAL_FRAME_HEADER_SIZE + ((int64_t)header[8] << 24) +
-		     ((int64_t)header[9] << 16) + ((int64_t)header[10] << 8) +
-		     header[11];
-	frame = WAL_HEADER_SIZE + limit / frame_size * frame_size;
-	return f->pMethods->xRead(f, salt, sizeof(salt), frame + 8) ==
-		   SQLITE_OK &&
-	       memcmp(salt, header + 16, sizeof(salt)) == 0;
-}
-
-static bool
-wal_is_larger(sqlite3_file *f, int64_t limit)
-{
-	sqlite3_int64 size = 0;
-
-	return f->pMethods->xFileSize(f, &size) == SQLITE_OK && size > limit;
-}
-
 enum err
-janitor_checkpoint(struct db *db, int64_t limit_bytes, bool truncate,
-    struct janitor_stats *add_to)
+janitor_checkpoint(
+    struct db *db, int64_t limit_bytes, struct janitor_stats *add_to)
 {
-	sqlite3_file *f = wal_file(db);
 	int rc;
 
-	if (f == NULL || !(truncate ? wal_is_larger(f, limit_bytes)
-				    : wal_is_filled(f, limit_bytes)))
+	if (!wal_is_filled(db, limit_bytes))
 		return OK;
-	rc = sqlite3_wal_checkpoint_v2(db->h, "main",
-	    truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_RESTART,
-	    NULL, NULL);
+	rc = sqlite3_wal_checkpoint_v2(
+	    db->h, "main", SQLITE_CHECKPOINT_RESTART, NULL, NULL);
 	if (rc != SQLITE_OK)
 		return stmt_failed(db, rc);
 	add_to->checkpoints++;
@@ -441,7 +390,7 @@ take_db(struct janitor *j)
 		report(j, &fault);
 		return false;
 	}
-	j->n_quiet = 0;
+	j->is_extended = false;
 	return true;
 }
 
@@ -452,21 +401,19 @@ work(struct janitor *j)
 	bool has_more = true;
 	enum err e;
 
+	/* All works without, as on a full disk; but a lock is not for ever. */
+	if (!j->is_extended)
+		j->is_extended =
+		    wal_extend(j->db, j->cfg.wal_bytes) != ERR_BUSY;
 	for (;;) {
-		e = janitor_checkpoint(
-		    j->db, j->cfg.wal_limit_bytes, false, &stats);
+		e = janitor_checkpoint(j->db, j->cfg.wal_limit_bytes, &stats);
 		if (e == OK || e == ERR_BUSY)
 			e = janitor_prune(j->db, &j->cfg, &has_more, &stats);
 		if (e != OK)
 			return e;
 		if (!has_more || wait_ms(j, PAUSE_MS))
-			break;
+			return OK;
 	}
-	j->n_quiet = db_changed(j->db) ? 0 : j->n_quiet + 1;
-	if (j->n_quiet < QUIET_LOOKS)
-		return OK;
-	j->n_quiet = 0;
-	return janitor_checkpoint(j->db, QUIET_WAL_BYTES, true, &stats);
 }
 
 static void
@@ -576,8 +523,7 @@ janitor_step(const struct janitor_config *cfg)
 	if (j == NULL)
 		return;
 	if (take_lock(j) && take_db(j)) {
-		e = janitor_checkpoint(
-		    j->db, cfg->wal_limit_bytes, false, &stats);
+		e = janitor_checkpoint(j->db, cfg->wal_limit_bytes, &stats);
 		if (e == OK || e == ERR_BUSY)
 			e = events_last_id(j->db, &last);
 		j->db->pruned_id = random_between(0, last);

@@ -11,8 +11,8 @@
  * close: SQLite before 3.51.3 can lose a WAL reset that races with a PASSIVE
  * checkpoint (facts: https://sqlite.org/wal.html, section 11), and only
  * PASSIVE reads the WAL header without the write lock. The janitor, and a writer
- * of many events itself, checkpoint with RESTART (the janitor with TRUNCATE when
- * all is quiet), which take the lock first.
+ * of many events itself, checkpoint with RESTART, which takes the lock first. The
+ * WAL's file is not truncated: see wal.h.
  */
 #ifndef JOBWIRE_JANITOR_H
 #define JOBWIRE_JANITOR_H
@@ -29,7 +29,8 @@ struct janitor;
 struct janitor_config {
 	const char *db_path; /* borrowed for the call only */
 	int64_t keep_days, keep_progress, keep_events;
-	int64_t wal_limit_bytes; /* checkpoint above this size of the WAL */
+	int64_t wal_limit_bytes; /* checkpoint when the WAL is filled so far */
+	int64_t wal_bytes;	 /* the file is made so large; 0: left */
 	int64_t interval_ms;	 /* how often it looks */
 	/* Runs on the janitor's thread; NULL fault: all is well again. */
 	void (*on_fault)(void *arg, const struct db_fault *fault);
@@ -65,10 +66,10 @@ CHECK_RESULT enum err janitor_prune(struct db *db,
 /* Finished jobs that last changed before this moment are not kept. */
 void janitor_cutoff(int64_t keep_days, char ret[CLOCK_RFC3339_SIZE]);
 
-/* Checkpoints now: RESTART when the WAL is filled beyond limit (0: when there
- * is anything in it), with truncate TRUNCATE when its file is larger than
- * that. ERR_BUSY is harmless. */
-CHECK_RESULT enum err janitor_checkpoint(struct db *db, int64_t limit_bytes,
-    bool truncate, struct janitor_stats *add_to);
+/* Checkpoints now (RESTART) when the WAL is filled beyond limit (0: when there is
+ * anything in it). ERR_BUSY is harmless: at once where another program is at it,
+ * else after the connection's deadline. */
+CHECK_RESULT enum err janitor_checkpoint(
+    struct db *db, int64_t limit_bytes, struct janitor_stats *add_to);
 
 #endif

@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "store/jobs.h"
+#include "store/wal.h"
 #include "store_site.h"
 
 enum { DEADLINE_MS = 20000, LONG_MS = 3600 * 1000 };
@@ -254,44 +255,47 @@ test_checkpoint_restarts_the_wal(void **state)
 	for (i = 0; i < 20; i++)
 		raw_events(s, "a", "note", 10);
 	size = wal_size(s);
-	assert_int_equal(janitor_checkpoint(s->db, size + 1, false, &done), OK);
+	assert_int_equal(janitor_checkpoint(s->db, size + 1, &done), OK);
 	assert_int_equal(done.checkpoints, 0);
-	assert_int_equal(janitor_checkpoint(s->db, size / 2, false, &done), OK);
+	assert_int_equal(janitor_checkpoint(s->db, size / 2, &done), OK);
 	assert_int_equal(done.checkpoints, 1);
 	/* Writers begin at the front again, and the file keeps its size:
 	 * that it is large does not make another one due. */
 	raw_events(s, "a", "note", 1);
 	assert_int_equal(wal_size(s), size);
-	assert_int_equal(janitor_checkpoint(s->db, size / 2, false, &done), OK);
+	assert_int_equal(janitor_checkpoint(s->db, size / 2, &done), OK);
 	assert_int_equal(done.checkpoints, 1);
 	for (i = 0; i < 15; i++)
 		raw_events(s, "a", "note", 10);
-	assert_int_equal(janitor_checkpoint(s->db, size / 2, false, &done), OK);
+	assert_int_equal(janitor_checkpoint(s->db, size / 2, &done), OK);
 	assert_int_equal(done.checkpoints, 2);
 	raw_events(s, "a", "note", 1);
-	assert_int_equal(janitor_checkpoint(s->db, 0, false, &done), OK);
+	assert_int_equal(janitor_checkpoint(s->db, 0, &done), OK);
 	assert_int_equal(done.checkpoints, 3);
 }
 
+/* What was larger for once is cut back when the WAL begins anew. */
 static void
-test_checkpoint_truncates_the_wal(void **state)
+test_checkpoint_bounds_the_wal(void **state)
 {
+	struct event_new e = {.job_id = "b", .type = "note"};
 	struct site *s = *state;
 	struct janitor_stats done = {0};
-	off_t size;
 
-	raw_events(s, "a", "note", 100);
-	size = wal_size(s);
-	assert_true(size > 0);
-	assert_int_equal(janitor_checkpoint(s->db, size, true, &done), OK);
-	assert_int_equal(done.checkpoints, 0);
-	assert_int_equal(janitor_checkpoint(s->db, 0, true, &done), OK);
+	assert_int_equal(wal_extend(s->db, DB_WAL_BYTES), OK);
+	assert_int_equal(wal_size(s), DB_WAL_BYTES);
+	raw(s, "PRAGMA wal_autocheckpoint = 0");
+	raw(s, "INSERT INTO job_events (job_id, type, data) VALUES "
+	       "('a', 'note', '{\"x\":\"' || hex(zeroblob(5000000)) || '\"}')");
+	assert_true(wal_size(s) > DB_WAL_BYTES);
+	assert_int_equal(janitor_checkpoint(s->db, 0, &done), OK);
 	assert_int_equal(done.checkpoints, 1);
-	assert_int_equal(wal_size(s), 0);
-	assert_int_equal(janitor_checkpoint(s->db, 0, true, &done), OK);
-	assert_int_equal(janitor_checkpoint(s->db, 0, false, &done), OK);
-	assert_int_equal(done.checkpoints, 1);
-	assert_int_equal(raw_int(s, "SELECT count(*) FROM job_events"), 100);
+	append(s->db, &e);
+	assert_int_equal(wal_size(s), DB_WAL_BYTES);
+	assert_int_equal(janitor_checkpoint(s->db, 0, &done), OK);
+	append(s->db, &e);
+	assert_int_equal(wal_size(s), DB_WAL_BYTES);
+	assert_int_equal(raw_int(s, "SELECT count(*) FROM job_events"), 3);
 }
 
 static void
@@ -303,10 +307,10 @@ test_checkpoint_held_up_by_a_reader(void **state)
 	s->db->busy_ms = 5;
 	raw_events(s, "a", "note", 1);
 	raw(s, "BEGIN; SELECT count(*) FROM jobs");
-	assert_int_equal(janitor_checkpoint(s->db, 0, false, &done), ERR_BUSY);
+	assert_int_equal(janitor_checkpoint(s->db, 0, &done), ERR_BUSY);
 	assert_int_equal(done.checkpoints, 0);
 	raw(s, "COMMIT");
-	assert_int_equal(janitor_checkpoint(s->db, 0, false, &done), OK);
+	assert_int_equal(janitor_checkpoint(s->db, 0, &done), OK);
 	assert_int_equal(done.checkpoints, 1);
 }
 
@@ -359,19 +363,16 @@ test_thread_stops_at_once(void **state)
 }
 
 static void
-test_thread_truncates_when_quiet(void **state)
+test_thread_extends_the_wal(void **state)
 {
 	struct site *s = *state;
 	struct janitor_config cfg = config(s);
 	const struct timespec pause = {0, 1000000};
 	struct janitor *j;
 
-	raw(s, "PRAGMA wal_autocheckpoint = 0");
-	raw(s, "INSERT INTO job_events (job_id, type, data) VALUES "
-	       "('a', 'note', '{\"x\":\"' || hex(zeroblob(1048576)) || '\"}')");
-	assert_true(wal_size(s) > 1 << 20);
+	cfg.wal_bytes = 3 << 20;
 	assert_int_equal(janitor_start(&cfg, &j), OK);
-	while (wal_size(s) != 0)
+	while (wal_size(s) != cfg.wal_bytes)
 		nanosleep(&pause, NULL);
 	janitor_stop(&j);
 }
@@ -557,11 +558,11 @@ main(void)
 	    SITE_TEST(test_many_old_jobs_go_in_batches),
 	    SITE_TEST(test_prune_while_locked),
 	    SITE_TEST(test_checkpoint_restarts_the_wal),
-	    SITE_TEST(test_checkpoint_truncates_the_wal),
+	    SITE_TEST(test_checkpoint_bounds_the_wal),
 	    SITE_TEST(test_checkpoint_held_up_by_a_reader),
 	    SITE_TEST(test_thread_prunes),
 	    SITE_TEST(test_thread_stops_at_once),
-	    SITE_TEST(test_thread_truncates_when_quiet),
+	    SITE_TEST(test_thread_extends_the_wal),
 	    SITE_TEST(test_thread_waits_for_the_lock),
 	    SITE_TEST(test_steps_of_short_processes),
 	    SITE_TEST(test_thread_follows_a_replaced_database),

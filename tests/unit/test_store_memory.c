@@ -394,7 +394,7 @@ checkpoint(struct site *s)
 {
 	struct janitor_stats stats = {0};
 
-	return janitor_checkpoint(s->db, 0, true, &stats);
+	return janitor_checkpoint(s->db, 0, &stats);
 }
 
 static void
