@@ -20,7 +20,7 @@ static const char *const finding_names[] = {
 static void
 add_member(struct buf *out, const char *name, const char *value)
 {
-	buf_addf(out, "%s\"%s\":", *name == 'f' ? "{" : ",", name);
+	buf_addf(out, "%s\"%s\":", out->len == 0 ? "{" : ",", name);
 	jtext_add_quoted(out, span_of(value));
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "command.h"
+#include "io/beside.h"
 #include "store/events.h"
 #include "store/survey.h"
 #include "web/jtext.h"
@@ -28,7 +29,7 @@ file_size(const char *path, const char *suffix)
 	struct stat file;
 	int64_t size = 0;
 
-	buf_addf(&name, "%s%s", path, suffix);
+	beside_add(&name, path, suffix);
 	if (buf_ok(&name) && stat(name.data, &file) == 0)
 		size = file.st_size;
 	buf_done(&name);

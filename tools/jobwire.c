@@ -66,6 +66,7 @@ run_with_settings(const struct command *cmd, const struct opt_flags *flags,
 
 	c->settings = &s;
 	status = settings_main(&s, PROGRAM_TOOL, "", flags, argc, argv, &c->n);
+	db_allow_remote(s.allow_remote == ALLOW_REMOTE_ON);
 	if (status < 0 && s.check) {
 		status = service_check(&s, PROGRAM_TOOL, DB_READ);
 	} else if (status < 0 && c->n == 0) {

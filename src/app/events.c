@@ -232,9 +232,16 @@ check_database(const struct settings *s)
 	struct db_fault fault = {0};
 	struct db *db = NULL;
 	enum err e = db_open(s->db, DB_READ, 1000, &db, &fault);
+	const char *remote = NULL;
 
+	if (e == OK && s->allow_remote == ALLOW_REMOTE_OFF)
+		remote = db_is_remote(s->db);
 	if (e != OK)
 		service_log_fault(e, &fault);
+	else if (remote != NULL)
+		log_warn("database_remote", "filesystem", remote, "hint",
+		    "put it on a local disk: SQLite's locks and shared memory "
+		    "do not hold here");
 	db_close(&db);
 	return e;
 }
@@ -289,6 +296,7 @@ events_main(enum program program, const char *usage, int argc, char **argv)
 	    &p.settings, program, usage, NULL, argc, argv, &n_args);
 	if (status < 0 && n_args > 0)
 		status = settings_misuse(usage);
+	db_allow_remote(p.settings.allow_remote == ALLOW_REMOTE_ON);
 	if (status < 0 && check_keys(&p.settings) != OK)
 		status = EXIT_FAILURE;
 	if (status > 0 && settings_is_cgi(program))

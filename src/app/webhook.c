@@ -140,6 +140,7 @@ webhook_main(enum program program, const char *usage, int argc, char **argv)
 	status = settings_main(&s, program, usage, NULL, argc, argv, &n_args);
 	if (status < 0 && n_args > 0)
 		status = settings_misuse(usage);
+	db_allow_remote(s.allow_remote == ALLOW_REMOTE_ON);
 	if (status < 0 && load_keys(&w, &s) != OK)
 		status = EXIT_FAILURE;
 	if (status < 0 && s.check)

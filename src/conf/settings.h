@@ -33,6 +33,7 @@ enum events_auth {
 };
 enum jwt_alg { JWT_ALG_HS256, JWT_ALG_RS256, JWT_ALG_ES256 };
 enum inotify_use { INOTIFY_AUTO, INOTIFY_OFF };
+enum allow_remote { ALLOW_REMOTE_OFF, ALLOW_REMOTE_ON };
 enum hardening { HARDENING_ON, HARDENING_OFF };
 
 /* Durations in milliseconds, sizes in bytes. Strings are owned by this
@@ -41,6 +42,7 @@ struct settings {
 	bool help, version, check, json;
 	char *config;
 	char *db;
+	int allow_remote;
 	char *socket;
 	char *socket_mode;
 	int64_t workers;

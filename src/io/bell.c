@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "io/beside.h"
 
 /* SQLite does the same with -wal. What root leaves here could be rung by nobody
  * else, and then events are only found by the base poll. */
@@ -30,7 +31,7 @@ bell_open(const char *db_path, struct bell *ret)
 	struct buf path = BUF_INIT;
 	int fd = -1;
 
-	buf_addf(&path, "%s-bell", db_path);
+	beside_add(&path, db_path, "-bell");
 	errno = ENOMEM;
 	/* A symbolic link here could lead the byte into any other file. */
 	if (buf_ok(&path))

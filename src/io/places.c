@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "io/beside.h"
 
 struct places {
 	int fd;
@@ -27,7 +28,7 @@ places_open(const char *db_path, size_t n, struct places **ret)
 	struct buf path = BUF_INIT;
 	enum err e = ERR_NOMEM;
 
-	buf_addf(&path, "%s-places", db_path);
+	beside_add(&path, db_path, "-places");
 	if (p == NULL || !buf_ok(&path))
 		goto out;
 	e = ERR_SYS;

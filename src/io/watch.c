@@ -36,6 +36,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "io/bell.h"
+#include "io/beside.h"
 #include "io/filesystem.h"
 
 enum {
@@ -59,8 +60,9 @@ enum { SAW_HINT = 1, SAW_LOSS = 2, SAW_PROBE = 4 };
 struct watch {
 	struct loop *loop;
 	struct watch_config cfg;
-	char *folder;
-	char *name;	  /* of the database in the folder */
+	char *path;	  /* of the database, as it was given */
+	char *folder;	  /* that the file itself is in */
+	char *name;	  /* of the file in the folder */
 	char *bell;	  /* the bell's path */
 	char *probe_name; /* of the self-test's file in the folder */
 	enum state state;
@@ -223,6 +225,58 @@ on_inotify(struct io *io, unsigned ready)
 }
 
 /*
+ * Names
+ */
+
+static void
+free_names(struct watch *w)
+{
+	free(w->folder);
+	free(w->name);
+	free(w->probe_name);
+	free(w->bell);
+	w->folder = w->name = w->probe_name = w->bell = NULL;
+}
+
+/* What the path leads to now: a symbolic link may be set to another file.
+ * False without memory; then the names stay. */
+static bool
+set_names(struct watch *w)
+{
+	struct buf folder = BUF_INIT, bell = BUF_INIT, probe = BUF_INIT;
+	struct watch new = {0};
+	const char *name;
+
+	beside_add_folder(&folder, w->path);
+	beside_add(&bell, w->path, "-bell");
+	if (!buf_ok(&bell) ||
+	    (w->bell != NULL && strcmp(w->bell, bell.data) == 0)) {
+		buf_done(&folder);
+		buf_done(&bell);
+		return w->bell != NULL;
+	}
+	name = strrchr(bell.data, '/');
+	name = name == NULL ? bell.data : name + 1;
+	new.name = strndup(name, strlen(name) - strlen("-bell"));
+	buf_addf(&probe, "%s-probe.%ld", new.name != NULL ? new.name : "",
+	    (long)getpid());
+	new.folder = buf_take(&folder);
+	new.probe_name = buf_take(&probe);
+	new.bell = buf_take(&bell);
+	if (new.name == NULL || new.folder == NULL || new.probe_name == NULL ||
+	    new.bell == NULL) {
+		free_names(&new);
+		return false;
+	}
+	free_names(w);
+	w->folder = new.folder;
+	w->name = new.name;
+	w->probe_name = new.probe_name;
+	w->bell = new.bell;
+	return true;
+}
+
+/*
  * Setting the watch
  */
 
@@ -292,7 +346,7 @@ add_watch(struct watch *w, const char **ret_why)
 	const char *name;
 	int wd = -1;
 
-	if (filesystem_of(w->folder, &name) == FILESYSTEM_REMOTE) {
+	if (filesystem_by_magic(w->folder, &name) == FILESYSTEM_REMOTE) {
 		*ret_why = "network file system";
 		return -1;
 	}
@@ -318,6 +372,8 @@ set_watch(struct watch *w)
 	const char *why = NULL;
 	int old = w->wd;
 
+	if (!set_names(w))
+		return; /* the next base tick tries again */
 	w->wd = add_watch(w, &why);
 	if (old != -1 && old != w->wd)
 		(void)inotify_rm_watch(w->io.fd, old);
@@ -353,27 +409,6 @@ on_base(struct timer *t)
  * Start and stop
  */
 
-/* Splits the path; false without memory. */
-static bool
-set_names(struct watch *w, const char *db_path)
-{
-	const char *slash = strrchr(db_path, '/');
-	const char *name = slash == NULL ? db_path : slash + 1;
-	struct buf probe = BUF_INIT, bell = BUF_INIT;
-
-	if (slash == NULL)
-		w->folder = strdup(".");
-	else
-		w->folder = strndup(db_path, (size_t)(name - db_path));
-	w->name = strdup(name);
-	buf_addf(&probe, "%s-probe.%ld", name, (long)getpid());
-	w->probe_name = buf_take(&probe);
-	buf_addf(&bell, "%s-bell", db_path);
-	w->bell = buf_take(&bell);
-	return w->folder != NULL && w->name != NULL && w->probe_name != NULL &&
-	       w->bell != NULL;
-}
-
 enum err
 watch_start(
     struct loop *loop, const struct watch_config *cfg, struct watch **ret)
@@ -392,7 +427,8 @@ watch_start(
 	w->base.on_due = on_base;
 	w->probe.on_due = on_probe_missing;
 	/* The first base tick, on the loop, does all the rest. */
-	if (!set_names(w, cfg->db_path) ||
+	w->path = strdup(cfg->db_path);
+	if (w->path == NULL || !set_names(w) ||
 	    timer_set(loop, &w->base, loop_now_us(loop)) != OK) {
 		watch_stop(&w);
 		return ERR_NOMEM;
@@ -422,10 +458,8 @@ watch_stop(struct watch **watch)
 	timer_cancel(w->loop, &w->recheck);
 	timer_cancel(w->loop, &w->base);
 	timer_cancel(w->loop, &w->probe);
-	free(w->folder);
-	free(w->name);
-	free(w->probe_name);
-	free(w->bell);
+	free_names(w);
+	free(w->path);
 	free(w);
 }
 

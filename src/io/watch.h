@@ -36,9 +36,8 @@ enum watch_scope {
 };
 
 struct watch_config {
-	/* Borrowed during watch_start() only. The file itself: SQLite puts
-	 * the -wal beside the target of a symbolic link, not beside the
-	 * link. */
+	/* Borrowed during watch_start() only. May be a symbolic link, and
+	 * lead to another file later. */
 	const char *db_path;
 	enum watch_scope scope;
 	int64_t poll_ms; /* each pause up to a quarter shorter or longer */

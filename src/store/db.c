@@ -24,7 +24,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
+#include "io/beside.h"
+#include "io/filesystem.h"
 #include "store/schema.h"
 #include "store/stmt.h"
 
@@ -136,13 +139,52 @@ no_path(struct db *db, enum db_mode mode)
 	return reason == ENOSPC || reason == EDQUOT ? ERR_FULL : ERR_READONLY;
 }
 
+/* Set before there are threads. */
+static bool is_remote_allowed;
+
+void
+db_allow_remote(bool is_allowed)
+{
+	is_remote_allowed = is_allowed;
+}
+
+const char *
+db_is_remote(const char *path)
+{
+	struct buf folder = BUF_INIT;
+	const char *name = "";
+	bool is_remote;
+
+	beside_add_folder(&folder, path);
+	is_remote = buf_ok(&folder) &&
+		    filesystem_of(folder.data, &name) == FILESYSTEM_REMOTE;
+	buf_done(&folder);
+	return is_remote ? name : NULL;
+}
+
+static enum err
+refuse_remote(struct db *db)
+{
+	const char *name = is_remote_allowed ? NULL : db_is_remote(db->path);
+
+	if (name == NULL)
+		return OK;
+	snprintf(db->fault.text, sizeof(db->fault.text),
+	    "%.70s is on %s, where SQLite's locks and shared memory do not "
+	    "hold; put it on a local disk (or set allow_remote = on)",
+	    db->path, name);
+	return ERR_READONLY;
+}
+
 static enum err
 open_file(struct db *db, enum db_mode mode)
 {
 	char *full;
-	enum err e = OK;
+	enum err e = mode == DB_READ ? OK : refuse_remote(db);
 	int rc;
 
+	if (e != OK)
+		return e;
 	/* mknod() and not open(): it creates without a descriptor to close.
 	 * SQLite gives the mode to -wal and -shm, too. */
 	if (mode == DB_CREATE && mknod(db->path, S_IFREG | 0660, 0) != 0 &&

@@ -55,6 +55,15 @@ enum {
 CHECK_RESULT enum err db_open(const char *path, enum db_mode mode, int busy_ms,
     struct db **ret, struct db_fault *fault);
 
+/* May databases on a network file system be opened for writing? Not before this
+ * is called: ERR_READONLY, for they get damaged. Call it before there are
+ * threads. */
+void db_allow_remote(bool is_allowed);
+
+/* The name of the network file system that the database is on, or would be; a
+ * static text, NULL: a local one. */
+const char *db_is_remote(const char *path);
+
 /* From now on this connection's commits do not wait for the disk: a power cut
  * may undo them. For what is past use after one. ERR_IO. */
 CHECK_RESULT enum err db_be_lazy(struct db *db);

@@ -21,7 +21,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
+#include "io/beside.h"
 #include "store/events.h"
 #include "store/stmt.h"
 #include "store/tokens.h"
@@ -37,7 +39,7 @@ enum {
 
 struct janitor {
 	struct janitor_config cfg;
-	char *db_path, *lock_path; /* owned */
+	char *db_path; /* owned */
 	pthread_t thread;
 	pthread_mutex_t mutex;
 	pthread_cond_t wake;
@@ -360,18 +362,25 @@ static bool
 take_lock(struct janitor *j)
 {
 	struct db_fault fault = {0};
+	struct buf path = BUF_INIT;
 
 	if (j->lock_fd != -1)
 		return true;
-	j->lock_fd = open(j->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0660);
+	beside_add(&path, j->db_path, "-janitor");
+	errno = ENOMEM;
+	if (buf_ok(&path))
+		j->lock_fd =
+		    open(path.data, O_RDWR | O_CREAT | O_CLOEXEC, 0660);
 	if (j->lock_fd == -1) {
 		fault.sys_errno = errno;
 		snprintf(fault.text, sizeof(fault.text),
-		    "cannot open %.100s: %s", j->lock_path,
+		    "cannot open %.100s: %s", buf_span(&path).p,
 		    strerror(fault.sys_errno));
 		report(j, &fault);
-		return false;
 	}
+	buf_done(&path);
+	if (j->lock_fd == -1)
+		return false;
 	if (flock(j->lock_fd, LOCK_EX | LOCK_NB) == 0)
 		return true;
 	close(j->lock_fd);
@@ -452,7 +461,6 @@ janitor_free(struct janitor **j)
 	pthread_cond_destroy(&(*j)->wake);
 	pthread_mutex_destroy(&(*j)->mutex);
 	free((*j)->db_path);
-	free((*j)->lock_path);
 	free(*j);
 	*j = NULL;
 }
@@ -473,9 +481,7 @@ janitor_new(const struct janitor_config *cfg)
 	j->lock_fd = -1;
 	j->cfg = *cfg;
 	j->cfg.db_path = j->db_path = strdup(cfg->db_path);
-	if (asprintf(&j->lock_path, "%s-janitor", cfg->db_path) == -1)
-		j->lock_path = NULL;
-	if (j->db_path == NULL || j->lock_path == NULL)
+	if (j->db_path == NULL)
 		janitor_free(&j);
 	return j;
 }

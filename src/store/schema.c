@@ -80,6 +80,14 @@ wrong_version(struct db *db, int64_t version)
 		remedy = "it was made before the first release: "
 			 "move it away and run: jobwire init";
 	db->fault = (struct db_fault){0};
+	if (version == 0) {
+		snprintf(db->fault.text, sizeof(db->fault.text),
+		    "%.70s is empty, as is a copy of a database in use without "
+		    "its -wal: copy with sqlite3's .backup; to begin anew run: "
+		    "jobwire init",
+		    db->path);
+		return ERR_VERSION;
+	}
 	snprintf(db->fault.text, sizeof(db->fault.text),
 	    "%.60s: schema version %" PRId64
 	    " is %s than this program's %d; %s",

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Where a database's companions are: SQLite puts -wal and -shm beside the file
+ * itself, not beside a symbolic link that leads to it, and so do we with the
+ * bell and the locks. Then programs agree that know the database by different
+ * names. Layer: io. Blocks on the disk.
+ */
+#ifndef JOBWIRE_BESIDE_H
+#define JOBWIRE_BESIDE_H
+
+#include "base/buf.h"
+
+/* Appends the file's own path, as the name leads there now, and suffix. Where
+ * there is no such file, the path as it is given. */
+void beside_add(struct buf *out, const char *db_path, const char *suffix);
+
+/* Appends the path of the folder that it is in, without a slash at its end;
+ * "/" and "." are as they are. */
+void beside_add_folder(struct buf *out, const char *db_path);
+
+#endif
