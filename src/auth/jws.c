@@ -20,6 +20,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/pem.h>
+#include <openssl/x509.h>
 
 #include "base/file.h"
 
@@ -74,6 +75,18 @@ is_of_kind(const EVP_PKEY *pem, enum jwt_alg alg)
 	       strcmp(group, "prime256v1") == 0;
 }
 
+/* The key of a certificate, whoever signed that and for how long: it is in our
+ * settings. */
+static EVP_PKEY *
+read_certificate(BIO *bio)
+{
+	X509 *cert = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL);
+	EVP_PKEY *key = cert != NULL ? X509_get_pubkey(cert) : NULL;
+
+	X509_free(cert);
+	return key;
+}
+
 static enum err
 load_pem(struct jws_key *key, struct span text, enum jwt_alg alg,
     bool is_private, struct buf *message)
@@ -85,12 +98,14 @@ load_pem(struct jws_key *key, struct span text, enum jwt_alg alg,
 	key->pem = is_private
 		       ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL)
 		       : PEM_read_bio_PUBKEY(bio, NULL, no_passphrase, NULL);
+	if (key->pem == NULL && !is_private && BIO_reset(bio) == 1)
+		key->pem = read_certificate(bio);
 	BIO_free(bio);
 	ERR_clear_error();
 	if (key->pem != NULL && is_of_kind(key->pem, alg))
 		return OK;
-	buf_addf(message, "not a %s key in PEM for %s",
-	    is_private ? "private" : "public",
+	buf_addf(message, "not a %s in PEM for %s",
+	    is_private ? "private key" : "public key or certificate",
 	    alg == JWT_ALG_RS256 ? "RS256 (RSA, 2048 bits or more)"
 				 : "ES256 (EC, P-256)");
 	return ERR_PROTO;

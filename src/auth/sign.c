@@ -74,7 +74,7 @@ add_key(struct sign_keys *k, struct span secret)
 }
 
 static enum err
-add_keys(struct sign_keys *k, struct span list, struct buf *message)
+add_keys(struct sign_keys *k, struct span list, size_t min, struct buf *message)
 {
 	while (list.n > 0) {
 		struct span secret = cut_item(&list);
@@ -82,9 +82,10 @@ add_keys(struct sign_keys *k, struct span list, struct buf *message)
 
 		if (secret.n == 0)
 			continue;
-		if (secret.n < SIGN_KEY_MIN) {
-			buf_addf(message, "secret %zu is shorter than %d bytes",
-			    k->n + 1, SIGN_KEY_MIN);
+		if (secret.n < min) {
+			buf_addf(message,
+			    "secret %zu is shorter than %zu bytes", k->n + 1,
+			    min);
 			return ERR_LIMIT;
 		}
 		e = add_key(k, secret);
@@ -112,6 +113,13 @@ read_list(const char *path, struct buf *list, struct buf *message)
 enum err
 sign_keys_load(const char *value, struct sign_keys *ret, struct buf *message)
 {
+	return sign_list_load(value, SIGN_KEY_MIN, ret, message);
+}
+
+enum err
+sign_list_load(
+    const char *value, size_t min, struct sign_keys *ret, struct buf *message)
+{
 	struct sign_keys keys = {0};
 	struct buf content = BUF_INIT;
 	struct span list = span_of(value);
@@ -122,7 +130,7 @@ sign_keys_load(const char *value, struct sign_keys *ret, struct buf *message)
 		list = buf_span(&content);
 	}
 	if (e == OK)
-		e = add_keys(&keys, list, message);
+		e = add_keys(&keys, list, min, message);
 	if (content.data != NULL)
 		OPENSSL_cleanse(content.data, content.len);
 	buf_done(&content);

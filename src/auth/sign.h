@@ -41,6 +41,9 @@ struct sign_keys {
 enum { SIGN_KEY_MIN = 16 };
 CHECK_RESULT enum err sign_keys_load(
     const char *value, struct sign_keys *ret, struct buf *message);
+/* The same for lists of other things, each of min bytes or more. */
+CHECK_RESULT enum err sign_list_load(
+    const char *value, size_t min, struct sign_keys *ret, struct buf *message);
 void sign_keys_done(struct sign_keys *k); /* wipes the bytes */
 
 struct sign_claim {

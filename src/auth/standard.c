@@ -20,6 +20,7 @@
 #include "auth/wire.h"
 
 #define PREFIX "whsec_"
+#define RAW "raw:"
 #define VERSION "v1,"
 
 enum {
@@ -30,44 +31,78 @@ enum {
 
 /* Loading. */
 
-static enum err
-decode(struct span text, struct standard_key *ret)
+static bool
+cut_prefix(struct span *text, const char *prefix)
 {
-	const struct span prefix = SPAN_LIT(PREFIX);
+	size_t n = strlen(prefix);
+
+	if (text->n < n || memcmp(text->p, prefix, n) != 0)
+		return false;
+	text->p += n;
+	text->n -= n;
+	return true;
+}
+
+/* For secrets that their sender uses as they are, without base64. */
+static enum err
+take_raw(struct span bytes, struct standard_key *ret, struct buf *why)
+{
+	if (bytes.n < SIGN_KEY_MIN || bytes.n > STANDARD_RAW_MAX) {
+		buf_addf(why, "does not have %d to %d bytes behind " RAW,
+		    SIGN_KEY_MIN, STANDARD_RAW_MAX);
+		return ERR_LIMIT;
+	}
+	memcpy(ret->bytes, bytes.p, bytes.n);
+	ret->n = bytes.n;
+	return OK;
+}
+
+static enum err
+decode(struct span text, struct standard_key *ret, struct buf *why)
+{
 	enum err e;
 
-	if (text.n >= prefix.n && memcmp(text.p, prefix.p, prefix.n) == 0) {
-		text.p += prefix.n;
-		text.n -= prefix.n;
+	if (cut_prefix(&text, RAW))
+		return take_raw(text, ret, why);
+	if (span_eq_str(text, "v1a") || cut_prefix(&text, "whpk_")) {
+		buf_add_str(why, "is a public key (v1a): not taken, use a "
+				 "sender's " PREFIX " secret");
+		return ERR_PROTO;
 	}
+	(void)cut_prefix(&text, PREFIX);
 	e = wire_base64(text, ret->bytes, STANDARD_KEY_MAX, &ret->n);
-	return e == OK && ret->n < STANDARD_KEY_MIN ? ERR_LIMIT : e;
+	if (e == OK && ret->n < STANDARD_KEY_MIN)
+		e = ERR_LIMIT;
+	if (e == ERR_LIMIT)
+		buf_addf(why, "does not have %d to %d bytes", STANDARD_KEY_MIN,
+		    STANDARD_KEY_MAX);
+	else if (e != OK)
+		buf_add_str(why, "is not " PREFIX " and base64");
+	return e;
 }
 
 static enum err
 decode_all(
     const struct sign_keys *texts, struct standard_keys *k, struct buf *message)
 {
+	struct buf why = BUF_INIT;
+	enum err e = OK;
+
 	k->keys = calloc(texts->n, sizeof(*k->keys));
 	if (k->keys == NULL) {
 		buf_add_str(message, err_text(ERR_NOMEM));
 		return ERR_NOMEM;
 	}
-	k->n = texts->n;
-	for (size_t i = 0; i < k->n; i++) {
-		enum err e = decode(texts->keys[i], &k->keys[i]);
-
-		if (e == OK)
+	for (size_t i = 0; i < texts->n && e == OK; i++) {
+		/* `v1,` says of what is behind it what it is. */
+		if (span_eq_str(texts->keys[i], "v1") && i + 1 < texts->n)
 			continue;
-		buf_addf(message, "secret %zu ", i + 1);
-		if (e == ERR_LIMIT)
-			buf_addf(message, "does not have %d to %d bytes",
-			    STANDARD_KEY_MIN, STANDARD_KEY_MAX);
-		else
-			buf_add_str(message, "is not " PREFIX " and base64");
-		return e;
+		e = decode(texts->keys[i], &k->keys[k->n++], &why);
 	}
-	return OK;
+	if (e != OK)
+		buf_addf(message, "secret %zu %s", k->n, buf_span(&why).p);
+	buf_done(&why);
+	return e;
 }
 
 enum err
@@ -76,7 +111,7 @@ standard_keys_load(
 {
 	struct standard_keys made = {0};
 	struct sign_keys texts = {0};
-	enum err e = sign_keys_load(value, &texts, message);
+	enum err e = sign_list_load(value, 1, &texts, message);
 
 	if (e == OK && texts.n > 0)
 		e = decode_all(&texts, &made, message);

@@ -21,10 +21,14 @@
 #include "base/err.h"
 #include "web/request.h"
 
-enum { STANDARD_KEY_MIN = 24, STANDARD_KEY_MAX = 64 }; /* bytes, of the spec */
+enum {
+	STANDARD_KEY_MIN = 24, /* bytes, of the spec */
+	STANDARD_KEY_MAX = 64,
+	STANDARD_RAW_MAX = 256, /* of a secret that is no base64 */
+};
 
 struct standard_key {
-	unsigned char bytes[STANDARD_KEY_MAX];
+	unsigned char bytes[STANDARD_RAW_MAX];
 	size_t n;
 };
 
@@ -37,9 +41,10 @@ struct standard_keys {
 /*
  * `value` is a list or @FILE as for sign_keys_load(), of secrets as a sender
  * shows them: `whsec_` and base64, or, as the reference libraries have it, the
- * base64 alone. Errors as there, and ERR_PROTO for what is no base64, ERR_LIMIT
- * for another length than STANDARD_KEY_MIN..MAX; *message says which, never the
- * secret. *ret is written on success only. Blocks on the file.
+ * base64 alone, both also behind `v1,`; or `raw:` and the bytes themselves.
+ * Errors as there, and ERR_PROTO for what is no base64 or is a public key
+ * (`v1a,`), ERR_LIMIT for another length than STANDARD_KEY_MIN..MAX, of raw ones
+ * SIGN_KEY_MIN..STANDARD_RAW_MAX; *message says which, never the secret. *ret is written on success only. Blocks on the file.
  */
 CHECK_RESULT enum err standard_keys_load(
     const char *value, struct standard_keys *ret, struct buf *message);

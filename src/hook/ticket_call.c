@@ -208,7 +208,8 @@ ticket_preflight_prepare(struct hook_call *c)
 	c->answer.status = 204;
 	answer_header(&c->answer, "Allow", methods);
 	cors_add_preflight(&c->answer.headers, c->cfg->cors_origins,
-	    c->request->origin, methods);
+	    c->request->origin, methods,
+	    request_header(c->request, "access-control-request-headers"));
 	c->outcome = CALL_LOOKED;
 	return false;
 }

@@ -418,8 +418,8 @@ handle_options(struct call *c)
 
 	a.status = 204;
 	answer_header(&a, "Allow", METHODS);
-	cors_add_preflight(
-	    &a.headers, c->api->cors_origins, c->r->origin, METHODS);
+	cors_add_preflight(&a.headers, c->api->cors_origins, c->r->origin,
+	    METHODS, request_header(c->r, "access-control-request-headers"));
 	c->x->ops->answer(c->x, &a);
 	answer_done(&a);
 }

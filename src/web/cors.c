@@ -40,19 +40,47 @@ cors_add(struct buf *headers, const char *allowed, const char *origin)
 		    origin);
 }
 
+/* Only what can stand for itself in a header field is repeated. */
+static bool
+are_names(const char *text)
+{
+	static const char token[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "abcdefghijklmnopqrstuvwxyz0123456789"
+				    "!#$%&'*+-.^_`|~";
+	size_t n, n_names = 0;
+
+	if (strnlen(text, CORS_NAMES_SIZE_MAX + 1) > CORS_NAMES_SIZE_MAX)
+		return false;
+	for (;; text++) {
+		text += strspn(text, " ");
+		n = strspn(text, token);
+		if (n == 0 || ++n_names > CORS_NAMES_MAX)
+			return false;
+		text += n;
+		text += strspn(text, " ");
+		if (*text != ',')
+			return *text == '\0';
+	}
+}
+
 void
 cors_add_preflight(struct buf *headers, const char *allowed, const char *origin,
-    const char *methods)
+    const char *methods, const char *names)
 {
+	bool has_names = are_names(names);
+
 	cors_add(headers, allowed, origin);
 	if (allowed == NULL || !is_allowed(allowed, origin))
 		return;
 	/* A Last-Event-ID longer than 128 bytes makes a preflight; ours are
-	 * shorter, but clients send what they like. */
+	 * shorter, but clients send what they like. And what watches pages
+	 * (tracing above all) adds fields to each fetch(): to refuse them would
+	 * keep an allowed page from its events, and none of them means anything
+	 * here. */
 	buf_addf(headers,
 	    "Access-Control-Allow-Methods: %s\r\n"
 	    "Access-Control-Allow-Headers: Authorization, Cache-Control, "
-	    "Content-Type, Last-Event-ID\r\n"
+	    "Content-Type, Last-Event-ID%s%s\r\n"
 	    "Access-Control-Max-Age: 600\r\n",
-	    methods);
+	    methods, has_names ? ", " : "", has_names ? names : "");
 }

@@ -16,8 +16,15 @@
  */
 void cors_add(struct buf *headers, const char *allowed, const char *origin);
 
-/* And those of an answer to a preflight. `methods` as in Allow. */
+enum { CORS_NAMES_MAX = 32, CORS_NAMES_SIZE_MAX = 1024 };
+
+/*
+ * And those of an answer to a preflight. `methods` as in Allow. `names` is its
+ * Access-Control-Request-Headers: allowed too, if all of them are tokens (RFC
+ * 9110 section 5.6.2) and there are not more than the above, in number and in
+ * bytes; "" when it has none.
+ */
 void cors_add_preflight(struct buf *headers, const char *allowed,
-    const char *origin, const char *methods);
+    const char *origin, const char *methods, const char *names);
 
 #endif

@@ -239,7 +239,8 @@ def test_preflight(crossed):
         "access-control-expose-headers": "Retry-After",
         "access-control-allow-methods": "GET, HEAD, OPTIONS",
         "access-control-allow-headers":
-            "Authorization, Cache-Control, Content-Type, Last-Event-ID",
+            "Authorization, Cache-Control, Content-Type, Last-Event-ID, "
+            "last-event-id",
         "access-control-max-age": "600",
     }
     answer = get(

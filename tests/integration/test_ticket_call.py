@@ -219,6 +219,33 @@ def test_ticket_preflight(shop):
     assert (answer.status, answer.headers["allow"]) == (405, "POST, OPTIONS")
 
 
+def test_preflight_names(shop):
+    """What a page's tracing adds to each fetch(), of both programs; nothing
+    that is no list of names."""
+    def allowed(site_ask, names):
+        answer = site_ask({
+            "Origin": ORIGIN, "Access-Control-Request-Method": "GET",
+            "Access-Control-Request-Headers": names,
+        })
+        assert answer.status == 204
+        assert answer.headers["access-control-allow-origin"] == ORIGIN
+        return answer.headers["access-control-allow-headers"]
+
+    def of_events(headers):
+        return get(shop, "/events/mine", headers, method="OPTIONS")
+
+    def of_tickets(headers):
+        return ask(shop, b"", headers, method="OPTIONS")
+
+    for one in (of_events, of_tickets):
+        fixed = allowed(one, "")
+        assert allowed(one, "baggage,sentry-trace") == (
+            fixed + ", baggage,sentry-trace"
+        )
+        for bad in ("a b", "a,,b", "x" * 1025, ",".join(["n"] * 33), "a:b"):
+            assert allowed(one, bad) == fixed
+
+
 def test_ticket_through_a_web_server(shop):
     """nginx passes the token on, and logs neither it nor the ticket."""
     web = Nginx(shop).start()

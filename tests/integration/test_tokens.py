@@ -3,6 +3,7 @@ responder. Streams that lose their right are in test_lease.py."""
 
 import base64
 import json
+import subprocess
 import time
 
 import pytest
@@ -66,6 +67,22 @@ def test_each_algorithm(make_site, alg):
         assert kinds(stream.wait_end()) == ["step", "completed"]
     assert get_json(site, JOB, **bearer(good))["terminal"]
     assert read(site, good[:-8] + "AAAAAAAA").status == 401
+
+
+@pytest.mark.parametrize("alg", ["RS256", "ES256"])
+def test_key_in_a_certificate(make_site, tmp_path, alg):
+    """As identity providers hand it out; the key in it is what counts."""
+    file = tmp_path / "cert.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-new", "-key", private_key(alg),
+         "-subj", "/CN=issuer", "-days", "1", "-out", file],
+        check=True, capture_output=True,
+    )
+    site = start(make_site, jwt_alg=alg, jwt_key=f"k1=@{file}")
+    good = token(alg=alg, header={"kid": "k1"})
+    assert read(site, good, "/jobs/mine").status == 200
+    other = token(alg=alg, header={"kid": "k1"}, key=private_key(alg, "second"))
+    assert read(site, other).status == 401
 
 
 def test_token_in_the_header(guarded):

@@ -19,6 +19,8 @@
 	"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEy" \
 	"MzQ1Njc4OTo7PD0+Pw=="
 #define SIG_64 "v1,LZ5zuwHTqQH3VM8ERUusjzVQq1FXzemvpR8Mk7Ivp5c="
+#define RAW_SECRET "polar_whs_0123456789abcdef"
+#define SIG_RAW "v1,zttW3MbpRiWtswSIFeIxh510C0RuV6AyAQ178R69vTU="
 #define SIG_NO_ID "v1,BbrBopkxy1IaPTmLxhGOIjtynRWNh3UqphKDPFaJ1cU="
 #define SIG_NO_BODY "v1,v48jdbgvh29KJz2Qc+ghw8G6vG3nAKnujWBg8oM/62A="
 
@@ -88,6 +90,25 @@ test_published_call(void **state)
 	assert_int_equal(verify_signed(SIG), OK);
 	c.body[0] = '\0';
 	assert_int_equal(verify_call(&c, verify, TIME), OK);
+}
+
+/* As dashboards show secrets; the raw one is 24 bytes as they are. */
+static void
+test_ways_to_write(void **state)
+{
+	(void)state;
+	load("v1," SECRET);
+	assert_int_equal(keys.n, 1);
+	assert_int_equal(verify_signed(SIG), OK);
+	load("v1," SECRET_32 ", v1," SECRET "," SECRET_64);
+	assert_int_equal(keys.n, 3);
+	assert_int_equal(verify_signed(SIG), OK);
+	assert_int_equal(verify_signed(SIG_32), OK);
+	load("raw:" RAW_SECRET "," SECRET_32);
+	assert_int_equal(keys.n, 2);
+	assert_int_equal(verify_signed(SIG_RAW), OK);
+	assert_int_equal(verify_signed(SIG_32), OK);
+	assert_int_equal(verify_signed(SIG), ERR_AUTH);
 }
 
 static void
@@ -233,8 +254,14 @@ test_load_refused(void **state)
 	assert_refused("@/nonexistent/key", ERR_SYS,
 	    "/nonexistent/key: No such file or directory");
 	assert_int_equal(errno, ENOENT);
-	assert_refused(SECRET ",whsec_short", ERR_LIMIT,
-	    "secret 2 is shorter than 16 bytes");
+	assert_refused(SECRET ",whsec_short", ERR_PROTO,
+	    "secret 2 is not whsec_ and base64");
+	assert_refused("whsec_c2hvcnQ=", ERR_LIMIT,
+	    "secret 1 does not have 24 to 64 bytes");
+	assert_refused(
+	    "v1", ERR_LIMIT, "secret 1 does not have 24 to 64 bytes");
+	assert_refused("raw:0123456789abcde", ERR_LIMIT,
+	    "secret 1 does not have 16 to 256 bytes behind raw:");
 	/* 23 and 65 bytes */
 	assert_refused("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", ERR_LIMIT,
 	    "secret 1 does not have 24 to 64 bytes");
@@ -245,7 +272,13 @@ test_load_refused(void **state)
 	    ERR_LIMIT, "secret 1 does not have 24 to 64 bytes");
 	/* a public key, which is not taken */
 	assert_refused("whpk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", ERR_PROTO,
-	    "secret 1 is not whsec_ and base64");
+	    "secret 1 is a public key (v1a): not taken, use a sender's whsec_ "
+	    "secret");
+	assert_refused("v1," SECRET
+		       ",v1a,whpk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+	    ERR_PROTO,
+	    "secret 2 is a public key (v1a): not taken, use a sender's whsec_ "
+	    "secret");
 	assert_refused("whsec_MfKQ9r8GKYqr TwjUPD8ILPZIo2LaLaSw", ERR_PROTO,
 	    "secret 1 is not whsec_ and base64");
 }
@@ -274,6 +307,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_teardown(test_published_call, tear_down),
+	    cmocka_unit_test_teardown(test_ways_to_write, tear_down),
 	    cmocka_unit_test_teardown(test_other_field_names, tear_down),
 	    cmocka_unit_test_teardown(test_every_bit_counts, tear_down),
 	    cmocka_unit_test_teardown(test_list_of_signatures, tear_down),
