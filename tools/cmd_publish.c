@@ -203,20 +203,23 @@ check_type(const struct command_line *c, const char *type)
 	return EXIT_USAGE;
 }
 
+/* The state is null as long as no event has said one. */
 static void
-print_published(
-    const struct command_line *c, struct db *db, int64_t id, const char *job_id)
+print_published(const struct command_line *c, struct db *db, int64_t id)
 {
-	char text[SSE_ID_SIZE], state[JOB_STATE_SIZE];
+	char text[SSE_ID_SIZE], state[JOB_STATE_SIZE] = "";
+	const char *quote;
 
 	sse_id_format(db_epoch(db), id, text);
-	if (!c->settings->json)
+	if (!c->settings->json) {
 		(void)puts(text);
-	else if (jobs_state(db, job_id, state) == OK)
-		(void)printf(
-		    "{\"event_id\":\"%s\",\"state\":\"%s\"}\n", text, state);
-	else
-		(void)printf("{\"event_id\":\"%s\"}\n", text);
+		return;
+	}
+	if (jobs_state_after(db, id, state) != OK)
+		state[0] = '\0'; /* it is stored all the same */
+	quote = state[0] != '\0' ? "\"" : "";
+	(void)printf("{\"event_id\":\"%s\",\"state\":%s%s%s}\n", text, quote,
+	    state[0] != '\0' ? state : "null", quote);
 }
 
 int
@@ -240,7 +243,7 @@ command_publish(const struct command_line *c)
 		goto out;
 	err = command_store(db, &e, &id);
 	if (err == OK) {
-		print_published(c, db, id, e.job_id);
+		print_published(c, db, id);
 		status = EXIT_DONE;
 	} else {
 		(void)command_fail_db("publish", db, err);

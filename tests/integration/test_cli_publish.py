@@ -187,5 +187,5 @@ def test_state_after_the_event(make_site):
 
     types = ["note", "progress", "completed", "note", "processing"]
     assert [state(name) for name in types] == [
-        "queued", "processing", "completed", "completed", "processing",
+        None, "processing", "completed", "completed", "processing",
     ]
