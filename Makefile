@@ -202,7 +202,8 @@ format: ## rewrite the C files in the project's layout (clang-format 14)
 
 # --- installing and shipping ------------------------------------------------
 SHARE := share/jobwire
-CLIENT := jobwire.js jobwire.global.js useJobEvents.js jobwire.d.ts useJobEvents.d.ts package.json
+CLIENT := jobwire.js jobwire.global.js useJobEvents.js jobwire.d.ts useJobEvents.d.ts package.json \
+	jobwire-$(VERSION).tgz
 UNITS := $(patsubst contrib/%,$(GEN)/%,$(wildcard contrib/systemd/*.service contrib/systemd/*.socket))
 # source:folder below PREFIX
 FILES := $(patsubst %,$(BIN)/%:bin,$(PROGRAMS)) \

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: ISC
 // The React hook: a subscription for as long as a component shows a job.
 
+"use client";
+
 import { useEffect, useInsertionEffect, useRef, useState } from "react";
 
 import {

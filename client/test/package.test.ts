@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: ISC
-// The built folder as others use it: imported where there is no browser, and
-// type-checked by pages that are stricter than most.
+// The packed client as others use it: installed, imported where there is no
+// browser, bundled, and type-checked by pages that are stricter than most.
 
 import { execFile } from "node:child_process";
-import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { build } from "esbuild";
+import ts from "typescript";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 const run = promisify(execFile);
@@ -17,7 +19,8 @@ let folder: string;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "jobwire-package-"));
-  for (const name of ["18", "19"]) await mkdir(join(folder, name, "node_modules"), { recursive: true });
+  const packed = (await readdir(built)).filter((name) => name.endsWith(".tgz"));
+  expect(packed).toEqual([`jobwire-${(await readFile(join(built, "../../VERSION"), "utf8")).trim()}.tgz`]);
   const page = `import { subscribe, type JobEvent, type Subscription } from "jobwire";
 import { useJobEvents, type JobEvents } from "jobwire/react";
 export function follow(id: string, onDone?: (event: JobEvent) => void, url?: string): Subscription {
@@ -39,16 +42,17 @@ console.log(typeof subscribe, renderToString(createElement(Shown, { id: "a" })))
 `;
   for (const [version, suffix] of [["18", "18"], ["19", ""]]) {
     const ours = join(folder, version, "node_modules");
-    await cp(built, join(ours, "jobwire"), { recursive: true });
+    await mkdir(join(folder, version));
+    await writeFile(join(folder, version, "package.json"), '{ "type": "module" }');
+    await run("npm", ["install", "--offline", join(built, packed[0])], { cwd: join(folder, version) });
     for (const name of ["react", "react-dom"])
       await cp(join(modules, name + suffix), join(ours, name), { recursive: true });
     for (const name of ["scheduler", "loose-envify", "js-tokens"])
       await symlink(join(modules, name), join(ours, name));
-    await writeFile(join(folder, version, "package.json"), '{ "type": "module" }');
     await writeFile(join(folder, version, "page.ts"), page);
     await writeFile(join(folder, version, "render.js"), render);
   }
-});
+}, 60_000);
 afterAll(() => rm(folder, { recursive: true }));
 
 describe.each(["18", "19"])("with React %s", (version) => {
@@ -56,6 +60,36 @@ describe.each(["18", "19"])("with React %s", (version) => {
     const { stdout, stderr } = await run(process.execPath, ["render.js"], { cwd: join(folder, version) });
     expect(stderr).toBe("");
     expect(stdout).toMatch(/^function .*connection.*closed/);
+  });
+});
+
+describe("the hook's module", () => {
+  const inside = () => join(folder, "19/node_modules/jobwire/useJobEvents.js");
+
+  test("is found by node", async () => {
+    const code = 'console.log(import.meta.resolve("jobwire/react"))';
+    const { stdout } = await run(process.execPath, ["--input-type=module", "-e", code], { cwd: join(folder, "19") });
+    expect(fileURLToPath(stdout.trim())).toBe(inside());
+  });
+
+  test("is found by a bundler", async () => {
+    const { metafile } = await build({
+      absWorkingDir: join(folder, "19"),
+      entryPoints: ["page.ts"],
+      bundle: true,
+      format: "esm",
+      external: ["react"],
+      metafile: true,
+      write: false,
+      outdir: "out",
+    });
+    const names = ["page.ts", ...["jobwire", "useJobEvents"].map((name) => `node_modules/jobwire/${name}.js`)];
+    expect(Object.keys(metafile.inputs).sort()).toEqual(names.sort());
+  });
+
+  test("begins with the directive that makes it the browser's, for Next.js", async () => {
+    const source = ts.createSourceFile("module.js", await readFile(inside(), "utf8"), ts.ScriptTarget.ES2022);
+    expect(source.statements[0].getText(source)).toBe('"use client";');
   });
 });
 
