@@ -2,14 +2,24 @@
 // One tab's subscriptions to one server. The tabs elect a leader with a lock:
 // it alone talks to the server (leader.ts) and tells everybody on a channel. A
 // tab without locks or channels leads itself.
+//
+// The lock says who leads. It is taken away from a leader that does not answer,
+// and from a hidden one, whose timers the browser slows down.
 
 import type { ConnectionOptions } from "./jobwire.js";
 import { type Leader, lead } from "./leader.js";
-import { HEARTBEAT_MS, type Message, type Of, SILENT_BEATS } from "./protocol.js";
+import type { Message } from "./protocol.js";
 import type { Subscriber } from "./subscriber.js";
 
 /** A leader that is asked and stays silent for this long does not run any more. */
 const ANSWER_MS = 5000;
+const TICK_MS = 1000;
+/** A leader is asked at every so many ticks. */
+const ASK_TICKS = 15;
+/** After a longer gap between ticks the machine, or the tab, has slept. */
+const GAP_MS = 5000;
+/** Streams are tried again so long after they did not get through. */
+const POLL_MS = 3_600_000;
 
 export interface Hub {
   add(subscriber: Subscriber): void;
@@ -18,163 +28,208 @@ export interface Hub {
   changed(): void;
 }
 
-const hubs = new Map<string, Hub>();
+const hubs: Record<string, Hub> = {};
 
 export function hubFor(options: ConnectionOptions): Hub {
   const url = new URL(options.url ?? "/api/v1", location.href).href.replace(/\/$/, "");
   const { share = true, withCredentials } = options;
-  const name = ["jobwire 1", url, !!withCredentials, share].join();
-  let hub = hubs.get(name);
-  if (!hub) hubs.set(name, (hub = createHub(name, url, !!share)));
-  return hub;
+  const name = ["jobwire 2", url, !!withCredentials, share].join();
+  return (hubs[name] ??= createHub(name, url, !!share));
 }
 
+const isHidden = () => !!globalThis.document?.hidden;
+
+type Timer = ReturnType<typeof setTimeout>;
+
 function createHub(name: string, url: string, isShared: boolean): Hub {
+  const { locks } = navigator;
   const subscribers = new Set<Subscriber>();
   let options: ConnectionOptions = {};
+  /** Names this tab while it is there, that is, from the first subscription to the last; else "". */
   let tab = "";
-  let leave: (() => void) | undefined;
-  let announce: () => void;
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  let channel: BroadcastChannel | false | undefined;
+  let leader: Leader | undefined;
+  /** The request for the lead that counts; aborted when another one, or none, takes its place. */
+  let request = new AbortController();
+  /** Lasts as long as the tab is there, and its locks with it. */
+  let presence: Promise<void>;
+  let release: (() => void) | undefined;
+  let change: Promise<void> | undefined;
+  let answer: Timer | undefined;
+  let ticker: Timer;
+  let ticked: number;
+  /** Kept for the session, where the page may keep anything. */
+  let memory: Record<string, unknown> = {};
+  try {
+    memory = sessionStorage;
+  } catch {}
+
+  // --- Polling -------------------------------------------------------------------
+
+  const isPolling = () => Date.now() < +memory[name]!;
+
+  function pollUntil(time: number) {
+    try {
+      memory[name] = time;
+    } catch {
+      memory = { [name]: time };
+    }
+  }
+
+  // --- What tabs say ---------------------------------------------------------------
+
+  function hear(message: Message) {
+    if (message.kind === "want") {
+      leader?.want(message);
+      if (leader) say({ kind: "here", isHidden: isHidden() });
+      return;
+    }
+    clearTimeout(answer);
+    answer = undefined;
+    if (message.kind === "hello") {
+      for (const subscriber of subscribers) subscriber.forget();
+      announce();
+    } else if (message.kind === "here") {
+      if (message.isHidden && !leader && !isHidden()) queue(true);
+    } else {
+      // Who leads next must not find it out again.
+      if (message.kind === "told" && message.state === "polling" && !isPolling()) pollUntil(Date.now() + POLL_MS);
+      for (const subscriber of subscribers) subscriber[message.kind]?.(message as never);
+    }
+  }
+
+  function say(message: Message) {
+    if (channel) channel.postMessage(message);
+    hear(message);
+  }
+
+  /** Says what this tab wants, and asks thereby whether the leader is there. */
+  function announce() {
+    change = undefined;
+    if (!tab) return;
+    answer ??= setTimeout(queue, ANSWER_MS, true);
+    const all = [...subscribers];
+    say({
+      kind: "want",
+      tab,
+      jobs: all.flatMap(({ tracks }) => [...tracks].map(([job, { place, key }]) => [job, place, key] as const)),
+      types: all.flatMap(({ options }) => options.types ?? []),
+    });
+    if (!subscribers.size && !leader) leave();
+  }
 
   /** Whatever changes in one turn of the page is one change. */
   function changed() {
-    if (leave) timer ??= setTimeout(() => announce());
+    change ??= Promise.resolve().then(announce);
   }
 
-  /** From the first subscription to the last, or to the page's being put away. */
+  /** What was open may be dead. */
+  function look() {
+    ticked = Date.now();
+    leader?.look();
+    announce();
+  }
+
+  // --- Who leads -------------------------------------------------------------------
+
+  function takeOver() {
+    if (!leader) {
+      leader = lead(url, () => options, isPolling, say, watchTab, leaveAndReturn);
+      say({ kind: "hello" });
+    }
+    return presence;
+  }
+
+  function giveUp() {
+    leader?.stop();
+    leader = undefined;
+  }
+
+  function queue(steal?: boolean) {
+    request.abort();
+    const { signal } = (request = new AbortController());
+    locks
+      .request(name, steal ? { steal } : { signal }, () => signal.aborted || takeOver())
+      .catch((error) => {
+        if (signal.aborted) return;
+        giveUp();
+        // Somebody else took the lead, or locks are not for pages like this one.
+        if (error.name === "AbortError") queue();
+        else goAlone();
+      });
+  }
+
+  /** Each tab holds a lock of its own name while it is there. */
+  function watchTab(name: string) {
+    if (name !== tab)
+      locks
+        .request(name, { signal: request.signal }, () => leader?.want({ tab: name, jobs: [], types: [] }))
+        .catch(() => {});
+  }
+
+  // --- Coming and going --------------------------------------------------------------
+
   function join() {
-    const { locks } = navigator;
-    let channel: BroadcastChannel | false | undefined;
+    tab = `${name} ${Math.random()}`;
     try {
       channel = isShared && locks && new BroadcastChannel(name);
     } catch {
       // Browsers that keep nothing for this page, or are old, have none.
     }
-    const left = new AbortController();
-    const present = new Promise((resolve) => left.signal.addEventListener("abort", resolve));
-    let leader: Leader | undefined;
-    let silence: ReturnType<typeof setTimeout>;
-
-    function hear(message: Message) {
-      if (message.kind === "want") return leader?.want(message);
-      watchLeader();
-      if (message.kind === "hello") {
-        for (const subscriber of subscribers) subscriber.forget();
-        announce();
-      } else for (const subscriber of subscribers) subscriber[message.kind]?.(message as never);
-    }
-
-    function say(message: Message) {
-      if (channel) channel.postMessage(message);
-      hear(message);
-    }
-
-    announce = () => {
-      clearTimeout(timer);
-      timer = undefined;
-      const jobs: string[] = [];
-      const need: Of<"want">["need"] = [];
-      const types: string[] = [];
-      for (const subscriber of subscribers) {
-        for (const [job, { key, place }] of subscriber.tracks) {
-          jobs.push(job);
-          if (key) need.push([job, place, key]);
-        }
-        types.push(...(subscriber.options.types ?? []));
-      }
-      say({ kind: "want", tab, jobs, need, types });
-      if (!subscribers.size && !leader) leave?.();
-    };
-
-    function takeOver() {
-      leader ??= lead(url, () => options, say, watchTab, leaveAndReturn);
-      say({ kind: "hello" });
-      return present;
-    }
-
-    function giveUp() {
-      leader?.stop();
-      leader = undefined;
-    }
-
-    function queue(steal?: boolean) {
-      locks.request(name, steal ? { steal } : { signal: left.signal }, takeOver).catch((error) => {
-        giveUp();
-        if (left.signal.aborted) return;
-        // Somebody else took the lead.
-        if (error.name === "AbortError") queue();
-        else goAlone();
-      });
-    }
-
-    /** A tab that froze or hangs keeps the lead but does nothing: ask it, then take the lead away. */
-    function watchLeader() {
-      clearTimeout(silence);
-      if (channel && !leader) silence = setTimeout(ask, SILENT_BEATS * (options.heartbeat ?? HEARTBEAT_MS));
-    }
-
-    function ask() {
-      clearTimeout(silence);
-      if (!channel || leader || globalThis.document?.hidden) return;
-      silence = setTimeout(queue, ANSWER_MS, true);
-      announce();
-    }
-
-    /** Each tab holds a lock of its own name while it is there. */
-    function watchTab(name: string) {
-      if (name !== tab)
-        locks
-          ?.request(name, { signal: left.signal }, () =>
-            leader?.want({ tab: name, jobs: [], need: [], types: [] }),
-          )
-          .catch(() => {});
-    }
-
-    function leaveAndReturn() {
-      leave?.();
-      if (subscribers.size) join();
-    }
-
-    /** Locks are not for pages like this one. */
-    function goAlone() {
-      isShared = false;
-      leaveAndReturn();
-    }
-
-    leave = () => {
-      leave = undefined;
-      clearTimeout(timer);
-      clearTimeout(silence);
-      timer = undefined;
-      giveUp();
-      left.abort();
-      if (channel) channel.close();
-    };
-
-    tab = `${name} ${Math.random()}`;
+    presence = new Promise((resolve) => (release = resolve));
+    let ticks = 0;
+    ticked = Date.now();
+    ticker = setInterval(() => {
+      if (Date.now() > ticked + GAP_MS && !isHidden()) look();
+      else if (!(++ticks % ASK_TICKS)) announce();
+      ticked = Date.now();
+    }, TICK_MS);
     for (const subscriber of subscribers) subscriber.forget();
-    addEventListener("visibilitychange", ask, { signal: left.signal });
+    const { signal } = (request = new AbortController());
     if (!channel) return void takeOver();
-    channel.onmessage = ({ data }) => {
-      if (data.kind === "hello") giveUp();
-      hear(data);
-    };
+    channel.onmessage = ({ data }) => hear(data);
     locks
       .request(tab, () => {
-        if (left.signal.aborted) return;
+        if (signal.aborted) return;
         queue();
-        watchLeader();
         changed();
-        return present;
+        return presence;
       })
       .catch(goAlone);
   }
 
+  function leave() {
+    tab = "";
+    clearTimeout(answer);
+    clearInterval(ticker);
+    answer = undefined;
+    giveUp();
+    request.abort();
+    release?.();
+    if (channel) channel.close();
+    channel = undefined;
+  }
+
+  function leaveAndReturn() {
+    leave();
+    if (subscribers.size) join();
+  }
+
+  function goAlone() {
+    isShared = false;
+    leaveAndReturn();
+  }
+
   // A page that is kept for the Back button must not keep others from the lead.
-  addEventListener("pagehide", () => leave?.());
+  addEventListener("pagehide", leave);
   addEventListener("pageshow", () => {
-    if (!leave && subscribers.size) join();
+    if (!tab && subscribers.size) join();
+  });
+  // Hidden, it offers the lead; visible, it may have missed anything.
+  addEventListener("visibilitychange", () => (isHidden() ? announce() : look()));
+  addEventListener("online", () => {
+    pollUntil(0);
+    look();
   });
 
   return {
@@ -182,7 +237,7 @@ function createHub(name: string, url: string, isShared: boolean): Hub {
       options = subscriber.options;
       subscribers.add(subscriber);
       subscriber.forget();
-      if (leave) changed();
+      if (tab) changed();
       else join();
     },
     remove(subscriber) {

@@ -10,7 +10,7 @@
 import type { ConnectionOptions } from "./jobwire.js";
 import { type Line, type LineContext, createLine } from "./line.js";
 import { type Live, type Message, type Of, TYPES, backoff, pause } from "./protocol.js";
-import { createServer } from "./server.js";
+import { createServer, reasonOf } from "./server.js";
 
 /** What one request may name: the server takes 64 jobs, web servers 8 kB. */
 const JOBS_MAX = 64;
@@ -18,13 +18,16 @@ const QUERY_MAX = 6000;
 
 export interface Leader {
   want(message: Omit<Of<"want">, "kind">): void;
+  /** What is open may be dead: connect anew. */
+  look(): void;
   stop(): void;
 }
 
-/** `onTab` is called for each new tab, `onIdle` when no tab wants anything. */
+/** `isPolling`: streams do not come through. `onTab` is called for each new tab, `onIdle` when no tab wants anything. */
 export function lead(
   url: string,
   options: () => ConnectionOptions,
+  isPolling: () => boolean,
   say: (message: Message) => void,
   onTab: (tab: string) => void,
   onIdle: () => void,
@@ -39,6 +42,7 @@ export function lead(
   const context: LineContext = {
     server,
     options,
+    isPolling,
     types: new Set([...TYPES, "resync"]),
     say: (message) => isStopped || say(message),
     onEnd: (line) => lines.delete(line),
@@ -68,7 +72,7 @@ export function lead(
   }
 
   /** Everything of the job after `place`; undefined when nobody wants it any more. */
-  async function history(job: string, place: string) {
+  async function history(job: string, place: string, key: number) {
     const found: Live[] = [];
     for (let tries = 0; ; ) {
       try {
@@ -76,8 +80,8 @@ export function lead(
         place = last_event_id;
         for (const { id, event: type, data } of events) found.push({ kind: "live", jobs: [job], id, type, data });
         if (terminal || !events.length) return found;
-      } catch {
-        // Why it fails is told by the line.
+      } catch (error) {
+        context.say({ kind: "told", jobs: [job], key, state: "waiting", error: reasonOf(error) });
         await pause(backoff(tries++));
         if (isStopped || !wanted().includes(job)) return;
       }
@@ -85,47 +89,49 @@ export function lead(
   }
 
   async function serve(job: string, from: string, key: number) {
-    const line = lineFor(job, from);
+    let line = lineFor(job, from);
     if (served.has(key)) return;
     served.add(key);
-    const events = from === line.place ? [] : await history(job, from);
+    const events = from === line.place ? [] : await history(job, from, key);
     served.delete(key);
-    if (events) context.say({ kind: "past", key, events, place: (lineWith(job) ?? line).place });
+    if (!events) return;
+    line = lineWith(job) ?? line;
+    context.say({ kind: "past", key, events, place: line.place });
+    line.tell();
   }
 
-  const want: Leader["want"] = ({ tab, jobs, need, types }) => {
+  const look = () => lines.forEach((line) => line.poke());
+
+  const want: Leader["want"] = ({ tab, jobs, types }) => {
     if (!jobs.length) wants.delete(tab);
     else {
       if (!wants.has(tab)) onTab(tab);
-      wants.set(tab, jobs);
+      wants.set(
+        tab,
+        jobs.map(([job]) => job),
+      );
     }
     for (const type of types)
       if (!context.types.has(type)) {
         context.types.add(type);
-        for (const line of lines) line.poke();
+        look();
       }
     const all = wanted();
     for (const line of lines) {
       for (const job of line.jobs) if (!all.includes(job)) line.jobs.delete(job);
       if (!line.jobs.size) line.poke();
     }
-    for (const [job, place, key] of need) serve(job, place, key);
-    for (const line of lines) line.tell();
+    for (const [job, place, key] of jobs) if (key) serve(job, place, key);
     if (!all.length) onIdle();
   };
 
-  const onOnline = () => lines.forEach((line) => line.streamAgain());
-  addEventListener("online", onOnline);
-
   return {
     want,
+    look,
     stop() {
       isStopped = true;
-      removeEventListener("online", onOnline);
-      for (const line of lines) {
-        line.jobs.clear();
-        line.poke();
-      }
+      for (const { jobs } of lines) jobs.clear();
+      look();
     },
   };
 }

@@ -5,18 +5,23 @@
 //
 //   gather -> stream -> (again) gather
 //                    -> (pause) wait -> gather
-//                    -> (refused, silent) ask by JSON -> over, wait, or poll for good
+//                    -> (refused, silent) ask by JSON -> over, wait, or poll
 
 import type { ConnectionError, ConnectionOptions, ConnectionState, JobData } from "./jobwire.js";
-import { HEARTBEAT_MS, type Message, SILENT_BEATS, backoff, isTerminal, pause } from "./protocol.js";
-import { type Answer, type Refusal, type Server, WAIT_S, isRefusal } from "./server.js";
+import { type Message, backoff, isTerminal, pause } from "./protocol.js";
+import { type Answer, type Refusal, type Server, WAIT_S, isRefusal, reasonOf } from "./server.js";
 
 /** Jobs that are wanted together are asked for together. */
 const GATHER_MS = 10;
-/** After so many refused streams in a row, or half as many silent ones, while JSON gets through, the line polls. */
-const STRIKES = 4;
-/** A timer that comes later than this slept with the machine and proves nothing. */
-const LATE_MS = 5000;
+/** After so many streams in a row that were refused or silent, while JSON gets through, the line polls. */
+const STRIKES = 2;
+const HEARTBEAT_MS = 15_000;
+/** After so many heartbeats' time without a sign a stream is dead. */
+const SILENT_BEATS = 3;
+/** A new stream that is silent for so long is compared with what JSON brings. */
+const EARLY_MS = 3000;
+/** A poll that ends earlier with nothing did not wait. */
+const NO_WAIT_MS = 1000;
 /** What comes within this time after the stream was opened was known before. */
 const FRESH_MS = 1000;
 
@@ -36,10 +41,8 @@ export interface Line {
   readonly place: string;
   /** Takes no further jobs. */
   readonly isAlone: boolean;
-  /** The jobs, or the types, have changed: ask anew, from the same place. */
+  /** Ask anew, from the same place: the jobs, the types or the network have changed. */
   poke(): void;
-  /** The network has changed: try everything anew. */
-  streamAgain(): void;
   /** Say the state again. */
   tell(): void;
 }
@@ -48,6 +51,7 @@ export interface Line {
 export interface LineContext {
   server: Server;
   options(): ConnectionOptions;
+  isPolling(): boolean;
   types: Set<string>;
   say(message: Message): void;
   /** The line has no job left and is gone. */
@@ -63,9 +67,8 @@ export function createLine(context: LineContext, place: string, isAlone: boolean
   let carried: string[] = [];
   let state: ConnectionState = "connecting";
   let trouble: ConnectionError | undefined;
-  let isPolling = false;
   let hasHeard = false;
-  let isPoked = false;
+  let isPoked = true;
   let tries = 0;
   let strikes = 0;
   let wake: (() => void) | undefined;
@@ -126,9 +129,16 @@ export function createLine(context: LineContext, place: string, isAlone: boolean
       }
 
       function expect(milliseconds: number) {
-        const due = Date.now() + milliseconds;
         clearTimeout(timer);
-        timer = setTimeout(() => end(hasHeard || Date.now() > due + LATE_MS ? End.again : End.silent), milliseconds);
+        timer = setTimeout(() => end(hasHeard ? End.again : End.silent), milliseconds);
+      }
+
+      /** Whatever holds a stream back holds its head back, too, or what JSON brings. */
+      async function compare() {
+        // The server draws the time of the first heartbeat from one heartbeat's time.
+        expect(beats(4 / 3));
+        const answer = await server.events(carried, place).catch(() => {});
+        if (answer && !hasHeard && (!opened || answer.events.length)) end(End.silent);
       }
 
       function heard() {
@@ -164,8 +174,7 @@ export function createLine(context: LineContext, place: string, isAlone: boolean
           expect(beats(SILENT_BEATS));
         }
       };
-      // The server draws the time of the first heartbeat from one heartbeat's time.
-      expect(beats(4 / 3));
+      timer = setTimeout(compare, EARLY_MS);
     });
   }
 
@@ -181,7 +190,8 @@ export function createLine(context: LineContext, place: string, isAlone: boolean
   function rest(milliseconds: number) {
     return new Promise<void>((resolve) => {
       wake = resolve;
-      setTimeout(resolve, isPoked ? 0 : milliseconds);
+      if (isPoked || !milliseconds) resolve();
+      else setTimeout(resolve, milliseconds);
     });
   }
 
@@ -197,28 +207,30 @@ export function createLine(context: LineContext, place: string, isAlone: boolean
 
   /** Connects, and stays so while it lasts. How long to rest afterwards. */
   async function attempt() {
-    if (isPolling) {
+    if (context.isPolling()) {
       tell("polling");
+      const asked = Date.now();
       const answer = await askEvents(WAIT_S);
       tries = 0;
       // A server that does not wait must not be asked without end.
-      return (await take(answer)) || answer.events.length ? 0 : backoff(0);
+      return (await take(answer)) || answer.events.length || Date.now() > asked + NO_WAIT_MS ? 0 : backoff(0);
     }
     const how = await stream();
     if (hasHeard) tries = strikes = 0;
     if (how === End.again) return 0;
     if (how !== End.pause) {
       if (await take(await askEvents())) return 0;
-      strikes += how === End.silent ? STRIKES / 2 : 1;
-      isPolling = strikes >= STRIKES;
-      if (isPolling) return 0;
+      if (++strikes >= STRIKES) {
+        tell("polling");
+        return 0;
+      }
     }
     tell("waiting");
     return backoff(tries++);
   }
 
   async function run() {
-    while ((await pause(GATHER_MS), jobs.size)) {
+    while ((isPoked && (await pause(GATHER_MS)), jobs.size)) {
       isPoked = hasHeard = false;
       carried = [...jobs];
       // What became of a job while it was not carried was not seen.
@@ -227,11 +239,10 @@ export function createLine(context: LineContext, place: string, isAlone: boolean
         await rest(await attempt());
       } catch (error) {
         if (isPoked) continue;
-        // A page's ticket() may throw anything, even nothing.
-        const { message, status, code, delay } = (error ?? {}) as Refusal;
-        tell("waiting", { message, status, code });
-        if (carried.length < 2 || !isRefusal(status) || !(await expel()))
-          await rest(Math.max(backoff(tries++), delay || 0));
+        const reason = reasonOf(error);
+        tell("waiting", reason);
+        if (carried.length < 2 || !isRefusal(reason.status) || !(await expel()))
+          await rest(Math.max(backoff(tries++), (error as Refusal)?.delay || 0));
       }
     }
     context.onEnd(self);
@@ -249,11 +260,6 @@ export function createLine(context: LineContext, place: string, isAlone: boolean
     poke() {
       isPoked = true;
       wake?.();
-    },
-    streamAgain() {
-      strikes = 0;
-      isPolling = false;
-      self.poke();
     },
     tell: () => tell(),
   };

@@ -24,22 +24,21 @@ export interface Live {
 export type Message =
   /** There is a new leader: say what you want. */
   | { kind: "hello" }
-  /** All that a tab wants. `need`: a job, the place after which everything is lacking, and whose need it is. */
-  | { kind: "want"; tab: string; jobs: string[]; need: [string, string, number][]; types: string[] }
+  /** What the leader answers to that. One that is hidden is slow, and a visible tab leads instead. */
+  | { kind: "here"; isHidden: boolean }
+  /** All that a tab wants: jobs, with a place and, where all that is after it is lacking, whose need that is. */
+  | { kind: "want"; tab: string; jobs: (readonly [string, string, number?])[]; types: string[] }
   /** To whoever has this need: what was lacking, up to `place`. */
   | { kind: "past"; key: number; events: Live[]; place: string }
   | Live
-  | { kind: "told"; jobs: string[]; state: ConnectionState; error?: ConnectionError }
+  /** The state of the line of these jobs or, with a `key`, of what is done about this need. */
+  | { kind: "told"; jobs: string[]; key?: number; state: ConnectionState; error?: ConnectionError }
   /** The server says that these jobs have ended. */
   | { kind: "over"; jobs: string[] };
 
 export type Of<Kind> = Message & { kind: Kind };
 /** Whoever is told what the leader tells. */
 export type Hearing = { [Kind in "live" | "past" | "told" | "over"]: (message: Of<Kind>) => void };
-
-export const HEARTBEAT_MS = 15_000;
-/** After so many heartbeats' time without a sign, somebody is dead. */
-export const SILENT_BEATS = 3;
 
 export const pause = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds));
 

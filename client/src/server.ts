@@ -27,6 +27,12 @@ export interface Refusal extends ConnectionError {
   delay?: number;
 }
 
+/** What to tell of whatever was thrown: a page's ticket() may throw anything, even nothing. */
+export function reasonOf(error: unknown): ConnectionError {
+  const { message, status, code } = (error ?? {}) as Refusal;
+  return { message, status, code };
+}
+
 export interface Server {
   /** `wait` seconds for the first event, or not at all. */
   events(jobs: string[], place: string, wait?: number, abort?: AbortController): Promise<Answer>;
@@ -53,21 +59,18 @@ export function createServer(url: string, options: () => ConnectionOptions): Ser
     `/events?${how}&job_id=${jobs.join("&job_id=")}` + (place && "&last_event_id=" + encodeURIComponent(place));
 
   async function ask(path: string, jobs: string[], wait = 0, abort = new AbortController()) {
-    const timer = setTimeout(() => abort.abort(), TIMEOUT_MS + wait * 1000);
-    try {
-      const response = await fetch(await address(path, jobs), {
-        signal: abort.signal,
-        cache: "no-store",
-        credentials: options().withCredentials ? "include" : undefined,
-      });
-      const { ok, status } = response;
-      if (ok) return await response.json();
-      const { error } = await response.json().catch(() => ({}));
-      const delay = Math.min(+response.headers.get("Retry-After")!, DELAY_MAX_S) * 1000;
-      throw { message: `HTTP ${status}`, ...error, status, delay };
-    } finally {
-      clearTimeout(timer);
-    }
+    // Of no effect on what has ended by then.
+    setTimeout(() => abort.abort(), TIMEOUT_MS + wait * 1000);
+    const response = await fetch(await address(path, jobs), {
+      signal: abort.signal,
+      cache: "no-store",
+      credentials: options().withCredentials ? "include" : undefined,
+    });
+    const { ok, status } = response;
+    if (ok) return await response.json();
+    const { error } = await response.json().catch(() => ({}));
+    const delay = Math.min(+response.headers.get("Retry-After")!, DELAY_MAX_S) * 1000;
+    throw { message: `HTTP ${status}`, ...error, status, delay };
   }
 
   return {

@@ -133,8 +133,10 @@ export function createSubscriber(jobs: string[], options: SubscribeOptions, hub:
     },
     live,
     past,
-    told(message) {
-      if (isOurs(message.jobs)) setState(message.state, message.error);
+    told({ jobs, key, state, error }) {
+      const keys = [...tracks.values()].map(({ key }) => key);
+      // That the line is open says nothing to who lacks what was before.
+      if (key ? keys.includes(key) : isOurs(jobs) && (error || !keys.some(Boolean))) setState(state, error);
     },
     over({ jobs }) {
       for (const job of jobs) if (isTerminal(tracks.get(job)?.status)) finish(job);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // What the client does for each thing that a server or a network can do to it.
-// Several tabs and real networks are tests/browser/client.test.mjs.
+// silence.test.ts has what nobody says. Real tabs and networks are in
+// tests/browser.
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
@@ -217,6 +218,25 @@ describe("jobs that join", () => {
     expect(second.ids()).toEqual(["e-1"]);
   });
 
+  test("say why their history is not to be had, and are open when it is", async () => {
+    const first = world.follow("a");
+    await pass();
+    FakeSource.last.open();
+    FakeSource.last.send("queued", "e-1", data("a", "queued"));
+    answerWith(() => ({ status: 400, body: { error: { code: "bad_wait" } } }));
+    const second = world.follow("a");
+    await pass();
+    expect([second.states, second.subscription.state]).toEqual([["waiting: bad_wait"], "waiting"]);
+    // The stream is open, again and again, and brings more: that is not all.
+    FakeSource.last.open();
+    FakeSource.last.send("processing", "e-2", data("a", "processing"));
+    expect([second.ids(), second.subscription.state]).toEqual([[], "waiting"]);
+    expect(new Set(first.states)).toEqual(new Set(["open"]));
+    answerWith(() => events([["e-1", "queued", data("a", "queued")]], "e-1", true));
+    await pass(3000);
+    expect([second.ids(), second.subscription.state]).toEqual([["e-1", "e-2"], "open"]);
+  });
+
   test("ask for their history once, however often they say that they need it", async () => {
     world.follow("a");
     await pass();
@@ -376,68 +396,6 @@ describe("a stream that the browser gives up", () => {
   });
 });
 
-describe("silence", () => {
-  test("after heartbeats means a new stream from the last id", async () => {
-    world.follow("a");
-    await pass();
-    FakeSource.last.send("queued", "e-1", data("a", "queued"));
-    for (let i = 0; i < 10; i++) {
-      await pass(40_000);
-      FakeSource.last.send("heartbeat");
-    }
-    expect(FakeSource.all.length).toBe(1);
-    await pass(46_000);
-    expect(FakeSource.all.length).toBe(2);
-    expect(FakeSource.last.query.get("last_event_id")).toBe("e-1");
-    expect(asked).toEqual([]);
-  });
-
-  test("of stream after stream, while JSON answers, means polling", async () => {
-    const { subscription, ids } = world.follow("a");
-    answerWith(({ query }) => (query.get("wait") === "25" ? new Promise(() => {}) : events([], "e-1")));
-    await pass(30_000);
-    expect(subscription.state).not.toBe("polling");
-    answerWith(({ query }) => {
-      if (query.get("last_event_id") === "e-3") return new Promise(() => {});
-      return query.get("last_event_id") === "e-2"
-        ? events([["e-3", "processing", data("a", "processing")]], "e-3")
-        : events([["e-2", "queued", data("a", "queued")]], "e-2");
-    });
-    await pass(30_000);
-    expect([subscription.state, ids()]).toEqual(["polling", ["e-2", "e-3"]]);
-    expect(FakeSource.all.length).toBe(2);
-
-    // Another job joins, and neither is forgotten.
-    world.follow("b");
-    await pass();
-    const polls = asked.filter(({ query }) => query.get("wait") === "25");
-    expect(polls.at(-1)!.query.getAll("job_id")).toEqual(["a", "b"]);
-    // A new network may let streams through.
-    world.dispatch("online");
-    await pass();
-    expect(FakeSource.all.length).toBe(3);
-  });
-
-  test("of a poll that does not wait is no reason to ask without end", async () => {
-    world.follow("a");
-    answerWith(() => events([], "e-1"));
-    await pass(60_000);
-    asked.length = 0;
-    await pass(20_000);
-    expect(asked.length).toBeGreaterThan(5);
-    expect(asked.length).toBeLessThan(25);
-  });
-
-  test("while the machine slept proves nothing", async () => {
-    world.follow("a");
-    await pass();
-    vi.setSystemTime(Date.now() + 3_600_000);
-    await pass(21_000);
-    expect(FakeSource.all.length).toBe(2);
-    expect(asked).toEqual([]);
-  });
-});
-
 describe("tickets", () => {
   const counting = () => {
     let n = 0;
@@ -582,8 +540,8 @@ describe("a resync", () => {
 test("a leader forgets a tab that wants nothing any more", () => {
   const onTab = vi.fn();
   const onIdle = vi.fn();
-  const leader = lead(world.url, () => ({}), () => {}, onTab, onIdle);
-  const want = (jobs: string[]) => leader.want({ tab: "tab", jobs, need: [], types: [] });
+  const leader = lead(world.url, () => ({}), () => false, () => {}, onTab, onIdle);
+  const want = (jobs: string[]) => leader.want({ tab: "tab", jobs: jobs.map((job) => [job, ""]), types: [] });
   want(["a"]);
   want(["b"]);
   expect(onTab).toHaveBeenCalledTimes(1);

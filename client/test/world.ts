@@ -4,6 +4,7 @@
 
 import { vi } from "vitest";
 
+import type { Message } from "../src/protocol.js";
 import { type JobEvent, type SubscribeOptions, subscribe } from "../src/jobwire.js";
 
 export class FakeSource {
@@ -78,6 +79,50 @@ export const answerWith = (next: typeof answer) => (answer = next);
 export const events = (list: [string, string, object][], last: string, terminal = false) => ({
   body: { events: list.map(([id, event, data]) => ({ id, event, data })), last_event_id: last, terminal },
 });
+
+/** The channel and the locks of a browser whose other tabs the test plays. */
+export function newTabs() {
+  type Grant = () => Promise<void> | undefined;
+  const tabs = {
+    /** What the tab said. */
+    said: [] as Message[],
+    hear: (_: Message) => {},
+    /** The requests for the lead that wait. */
+    waiting: [] as Grant[],
+    /** Another tab takes the lead that this one holds. */
+    lose: () => {},
+  };
+  class FakeChannel {
+    onmessage = (_: { data: Message }) => {};
+    constructor() {
+      tabs.hear = (data) => this.onmessage({ data });
+    }
+    postMessage(message: Message) {
+      tabs.said.push(message);
+    }
+    close() {}
+  }
+  async function request(name: string, ...rest: [{ steal?: boolean; signal?: AbortSignal }, Grant] | [Grant]) {
+    const grant = rest.pop() as Grant;
+    const [{ steal, signal } = {}] = rest as [{ steal?: boolean; signal?: AbortSignal }?];
+    const isLead = !/ 0\.\d+$/.test(name);
+    if (isLead && !steal) {
+      await new Promise<void>((resolve, reject) => {
+        signal!.addEventListener("abort", () => reject(signal!.reason));
+        tabs.waiting.push(() => void resolve());
+      });
+    }
+    if (!isLead) return grant();
+    tabs.lose();
+    const lost = new Promise<never>((_, reject) => {
+      tabs.lose = () => reject(new DOMException("stolen", "AbortError"));
+    });
+    return Promise.race([grant(), lost]);
+  }
+  vi.stubGlobal("BroadcastChannel", FakeChannel);
+  vi.stubGlobal("navigator", { locks: { request } });
+  return tabs;
+}
 
 let worlds = 0;
 

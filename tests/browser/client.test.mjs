@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 
-import { HEARTBEAT_MS, SETTINGS, Scene, got, numbers, states, untilCut, untilGot, untilState, upTo } from "./scene.mjs";
+import { HEARTBEAT_MS, SETTINGS, Scene, got, numbers, stateOf, states, untilCut, untilGot, untilState, upTo } from "./scene.mjs";
 import { Stack, startBrowser, until } from "./stack.mjs";
 
 const QUIET_MS = 10_000;
@@ -204,7 +204,7 @@ describe("several tabs", () => {
     const tabs = [await follow(job), await follow(job)];
     for (const tab of tabs) await untilState(tab, "open");
     await tabs[0].evaluate(() => {
-      const channel = new BroadcastChannel(`jobwire 1,${location.origin}/api/v1,false,true`);
+      const channel = new BroadcastChannel(`jobwire 2,${location.origin}/api/v1,false,true`);
       for (const message of [{}, { kind: "later" }]) channel.postMessage(message);
     });
     await publish(job, "completed");
@@ -244,6 +244,31 @@ describe("subscriptions", () => {
     await untilStreams(1);
     for (const job of [a, b]) await publish(job, "completed");
     for (const each of [tab, second]) await untilState(each, "closed");
+  });
+
+  test("say why their history does not come, while the stream is open", async () => {
+    const job = newJob();
+    await publish(job, "processing", { n: 1 });
+    const tab = await follow(job);
+    await untilGot(tab, 1);
+    // As when a page's own fetch adds a header that another origin does not allow.
+    await tab.route(/format=json/, (route) => route.abort());
+    await tab.evaluate((job) => {
+      window.later = { events: [], states: [] };
+      follow(job, {
+        onEvent: ({ data }) => later.events.push(data.n),
+        onState: (state, error) => later.states.push(error ? `${state}: ${error.message}` : state),
+      });
+    }, job);
+    await until(() => tab.evaluate("later.states.length > 0"), "the reason");
+    assert.match(await tab.evaluate("later.states.at(-1)"), /^waiting: .*fetch/);
+    await publish(job, "processing", { n: 2 });
+    await untilGot(tab, 2);
+    assert.equal(await stateOf(tab), "open");
+    assert.match(await tab.evaluate("later.states.at(-1)"), /^waiting/);
+    await tab.unroute(/format=json/);
+    await until(() => tab.evaluate("later.states.at(-1) === 'open'"), "the history");
+    assert.deepEqual(await tab.evaluate("later.events"), [1, 2]);
   });
 
   test("to more jobs than a stream takes use several", async () => {
@@ -364,6 +389,15 @@ describe("a fault", () => {
     for (const tab of tabs) await untilState(tab, "polling");
     for (let n = 2; n <= 5; n++) await publish(job, "processing", { n });
     for (const tab of tabs) await untilGot(tab, 5);
+    // The proxy may never let go of a stream: what was found out is not tried again.
+    const streams = () => tabs.flatMap((tab) => tab.requests).filter((url) => url.includes("heartbeat=event")).length;
+    assert.ok(streams() <= 2);
+    const before = streams();
+    for (const tab of tabs) {
+      await tab.reload();
+      await untilState(tab, "polling");
+    }
+    assert.equal(streams(), before);
     await publish(job, "completed");
     for (const tab of tabs) {
       await untilState(tab, "closed");

@@ -119,21 +119,61 @@ export async function newContext(browser, options) {
   return context;
 }
 
-/** Chromium, headless, that asks nothing of the world outside. */
+const FLAGS = [
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  // Chromium refuses to sandbox as root.
+  ...(process.getuid() === 0 ? ["--no-sandbox"] : []),
+];
+const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+
+/** Chromium, headless, that asks nothing of the world outside. All its tabs think that they are visible. */
 export async function startBrowser() {
   return chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    executablePath,
     // Users' browsers keep pages for the Back button.
     ignoreDefaultArgs: ["--disable-back-forward-cache"],
-    args: [
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-      // Chromium refuses to sandbox as root.
-      ...(process.getuid() === 0 ? ["--no-sandbox"] : []),
-    ],
+    args: FLAGS,
   });
+}
+
+/**
+ * Chromium with one window, of which one tab is visible, as at a user's: the others are hidden, and
+ * their timers slowed down to one a minute, seconds after and not minutes. It ends with its one context.
+ */
+export async function startWindow() {
+  const folder = await mkdtemp(join(tmpdir(), "jobwire-chromium-"));
+  const flags = [
+    "--headless",
+    "--remote-debugging-port=0",
+    `--user-data-dir=${folder}`,
+    "--enable-features=IntensiveWakeUpThrottling:grace_period_seconds/1",
+    "about:blank",
+  ];
+  const child = spawn(executablePath, [...FLAGS, ...flags], { stdio: "ignore" });
+  const port = await until(async () => {
+    if (child.exitCode !== null) throw new Error(`Chromium ended with ${child.exitCode}`);
+    const text = await readFile(join(folder, "DevToolsActivePort"), "utf8").catch(() => "");
+    return /^\d+(?=\n)/.exec(text)?.[0];
+  }, "Chromium to listen");
+  const browser = await chromium.connectOverCDP(`http://127.0.0.1:${port}`, { noDefaults: true });
+  const [context] = browser.contexts();
+  context.close = async () => {
+    await browser.close();
+    child.kill("SIGTERM");
+    if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
+    await rm(folder, { recursive: true, maxRetries: 5 });
+  };
+  /** The processes that run pages. */
+  const renderers = async () => {
+    const session = await browser.newBrowserCDPSession();
+    const { processInfo } = await session.send("SystemInfo.getProcessInfo");
+    await session.detach();
+    return processInfo.filter(({ type }) => type === "renderer").map(({ id }) => id);
+  };
+  return { newContext: async () => context, renderers };
 }
