@@ -126,6 +126,7 @@ static const struct call calls[] = {
     {.number = __NR_pwrite64},
     {.number = __NR_lseek},
     {.number = __NR_fcntl},
+    {.number = __NR_pipe2},
     {.number = __NR_flock},
     {.number = __NR_fsync},
     {.number = __NR_fdatasync},
@@ -142,7 +143,6 @@ static const struct call calls[] = {
     {.number = __NR_readlinkat},
     {.number = __NR_unlinkat},
     {.number = __NR_getcwd},
-    {.number = __NR_memfd_create},
     /* the loop */
     {.number = __NR_epoll_create1},
     {.number = __NR_epoll_ctl},

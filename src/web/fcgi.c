@@ -20,6 +20,7 @@ fcgi_conn_drop_intake(struct fcgi_conn *c)
 	c->x.request = NULL;
 	if (c->in == NULL)
 		return;
+	buf_done(&c->in->head);
 	request_done(&c->in->request);
 	body_done(&c->in->body);
 	free(c->in);

@@ -35,6 +35,8 @@ enum state { HEAD, BODY, HELD, STREAM, SENDING, CLOSED };
 
 /* What a connection needs only until its request is answered. */
 struct intake {
+	struct buf head; /* what has come of it, where that was not all */
+	struct gate_head judged;
 	struct request request;
 	struct body body;
 };
@@ -54,7 +56,7 @@ struct fcgi_conn {
 	};
 	struct fcgi_server *server;
 	LIST_ENTRY(fcgi_conn) link;
-	struct intake *in;    /* owned; NULL in HEAD and while streaming */
+	struct intake *in;    /* owned; NULL when idle and while streaming */
 	struct outgoing *out; /* owned; only in SENDING */
 	unsigned char header[GATE_HEADER_LEN]; /* of the record being read */
 	uint8_t header_len;		       /* how much of it is there */

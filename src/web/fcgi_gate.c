@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Checks FastCGI heads before libfcgi sees them, and formats the few records
- * we write. Holds no state: a head that came in pieces is judged again from its
- * first byte. Descriptors are fcgi.c's business. Never blocks.
+ * we write. Pure: its caller keeps the bytes and how far they were judged.
  */
 #include "web/fcgi_gate.h"
 
 #include <string.h>
 
-enum { VERSION_1 = 1, ROLE_RESPONDER = 1, FLAG_KEEP_CONN = 1 };
+enum {
+	VERSION_1 = 1,
+	ROLE_RESPONDER = 1,
+	FLAG_KEEP_CONN = 1,
+	BEGIN_LEN = GATE_HEADER_LEN + 8,
+};
 
 bool
 gate_parse_header(
@@ -56,7 +60,7 @@ struct params {
 };
 
 /* Makes the next content byte available; false at the end of the stream. The
- * records were checked by walk_records() before. */
+ * records were checked by scan_params() before. */
 static bool
 params_fill(struct params *s)
 {
@@ -129,42 +133,11 @@ params_add_up(const unsigned char *first_record)
 	return true;
 }
 
-/*
- * From the record after BEGIN_REQUEST to the empty PARAMS. Every header that
- * is there is judged at once, so garbage is refused without waiting for more.
- */
+/* BEGIN_REQUEST; with GATE_OPEN it is whole. */
 static enum gate_verdict
-walk_records(const unsigned char *p, size_t n, struct gate_head *head)
+scan_begin(const unsigned char *p, size_t n, struct gate_head *head)
 {
 	struct gate_record r = {0};
-	size_t at = head->len;
-
-	for (;;) {
-		if (n - at < GATE_HEADER_LEN)
-			return n >= GATE_HEAD_MAX ? GATE_LARGE : GATE_MORE;
-		if (!gate_parse_header(p + at, &r) || r.type != GATE_PARAMS ||
-		    r.request_id != head->request_id)
-			return GATE_REFUSE;
-		at += GATE_HEADER_LEN + (size_t)r.content_len + r.padding_len;
-		if (at > GATE_HEAD_MAX)
-			return GATE_LARGE;
-		if (at > n)
-			return GATE_MORE;
-		if (r.content_len == 0)
-			break;
-	}
-	if (!params_add_up(p + head->len))
-		return GATE_REFUSE;
-	head->len = at;
-	return GATE_OPEN;
-}
-
-enum gate_verdict
-gate_scan(const unsigned char *p, size_t n, struct gate_head *ret)
-{
-	struct gate_head head = {0};
-	struct gate_record r = {0};
-	enum gate_verdict verdict;
 
 	if (n > 0 && p[0] != VERSION_1)
 		return GATE_REFUSE;
@@ -173,16 +146,54 @@ gate_scan(const unsigned char *p, size_t n, struct gate_head *ret)
 	if (!gate_parse_header(p, &r) || r.type != GATE_BEGIN_REQUEST ||
 	    r.request_id == 0 || r.content_len != 8 || r.padding_len != 0)
 		return GATE_REFUSE;
-	head.len = GATE_HEADER_LEN + 8;
-	if (n < head.len)
+	if (n < BEGIN_LEN)
 		return GATE_MORE;
-	head.request_id = r.request_id;
-	head.keep_conn = (p[10] & FLAG_KEEP_CONN) != 0;
-	verdict = walk_records(p, n, &head);
+	head->len = BEGIN_LEN;
+	head->request_id = r.request_id;
+	head->keep_conn = (p[10] & FLAG_KEEP_CONN) != 0;
+	return GATE_OPEN;
+}
+
+/*
+ * From the first record that was not whole before to the empty PARAMS. Every
+ * header that is there is judged at once, so garbage is refused without waiting
+ * for more.
+ */
+static enum gate_verdict
+scan_params(const unsigned char *p, size_t n, struct gate_head *head)
+{
+	struct gate_record r = {0};
+	size_t end;
+
+	do {
+		if (n - head->len < GATE_HEADER_LEN)
+			return n >= GATE_HEAD_MAX ? GATE_LARGE : GATE_MORE;
+		if (!gate_parse_header(p + head->len, &r) ||
+		    r.type != GATE_PARAMS || r.request_id != head->request_id)
+			return GATE_REFUSE;
+		end =
+		    head->len + GATE_HEADER_LEN + r.content_len + r.padding_len;
+		if (end > GATE_HEAD_MAX)
+			return GATE_LARGE;
+		if (end > n)
+			return GATE_MORE;
+		head->len = end;
+	} while (r.content_len > 0);
+	head->padding = r.padding_len;
+	return params_add_up(p + BEGIN_LEN) ? GATE_OPEN : GATE_REFUSE;
+}
+
+enum gate_verdict
+gate_scan(const unsigned char *p, size_t n, struct gate_head *head)
+{
+	enum gate_verdict verdict = GATE_OPEN;
+
+	if (head->len == 0)
+		verdict = scan_begin(p, n, head);
+	if (verdict == GATE_OPEN)
+		verdict = scan_params(p, n, head);
 	if (verdict == GATE_OPEN && (p[8] << 8 | p[9]) != ROLE_RESPONDER)
 		verdict = GATE_ROLE;
-	if (verdict == GATE_OPEN || verdict == GATE_ROLE)
-		*ret = head;
 	return verdict;
 }
 

@@ -37,17 +37,20 @@ enum gate_status {
 
 enum gate_verdict {
 	GATE_MORE,   /* a good beginning; the rest is not there yet */
-	GATE_OPEN,   /* a whole, well-formed head: *ret is set */
-	GATE_ROLE,   /* well-formed, but not the RESPONDER role: *ret is set */
+	GATE_OPEN,   /* a whole, well-formed head */
+	GATE_ROLE,   /* well-formed, but not the RESPONDER role */
 	GATE_LARGE,  /* longer than GATE_HEAD_MAX */
 	GATE_REFUSE, /* anything else: management records, several requests,
 			lengths that do not add up, garbage */
 };
 
 struct gate_head {
-	size_t len; /* bytes from BEGIN_REQUEST to the empty PARAMS, included */
+	/* Bytes of the records that were judged; when the gate is open, from
+	 * BEGIN_REQUEST to the empty PARAMS and its padding. */
+	size_t len;
 	uint16_t request_id;
 	bool keep_conn;
+	uint8_t padding; /* of these, the last record's padding */
 };
 
 struct gate_record {
@@ -63,9 +66,13 @@ struct gate_record {
  * that overflows, closes the descriptor on a role it does not like, and
  * allocates what a length field asks for. It also takes the padding of
  * BEGIN_REQUEST for records; no web server pads that, so it is refused.
+ *
+ * *head is zeroed at first. After GATE_MORE it is given again as it is, with the
+ * same bytes and those that came: what was judged is not judged again, so a
+ * head costs the same in however many pieces it comes.
  */
 enum gate_verdict gate_scan(
-    const unsigned char *p, size_t n, struct gate_head *ret);
+    const unsigned char *p, size_t n, struct gate_head *head);
 
 /* False when the version is not 1. */
 bool gate_parse_header(

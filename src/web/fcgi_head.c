@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * libfcgi's place in jobwire: it parses heads, from memory. Bodies and answers
- * are written by fcgi.c, because libfcgi's streams block and cost 18 kB per
+ * libfcgi's place in jobwire: it parses heads. Bodies are read in fcgi_in.c and
+ * answers sent in fcgi_out.c, because libfcgi's streams block and cost 18 kB per
  * request. Never blocks.
  */
 #include "web/fcgi_head.h"
 
-#include <sys/mman.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <unistd.h>
 
@@ -19,66 +20,83 @@ _Static_assert(offsetof(FCGX_Request, ipcFd) > 0, "libfcgi changed");
 _Static_assert(offsetof(FCGX_Request, keepConnection) > 0, "libfcgi changed");
 
 static enum err
-memory_open(struct fcgi_parser *p)
+pipe_open(struct fcgi_parser *p)
 {
-	if (p->memory_fd < 0)
-		p->memory_fd = memfd_create("fastcgi-head", MFD_CLOEXEC);
-	return p->memory_fd < 0 ? ERR_SYS : OK;
+	int ends[2];
+
+	if (p->in != -1)
+		return OK;
+	if (pipe2(ends, O_NONBLOCK | O_CLOEXEC) != 0)
+		return ERR_SYS;
+	p->in = ends[0];
+	p->out = ends[1];
+	/* A user who has very many pipes is given small ones. */
+	if (fcntl(p->out, F_GETPIPE_SZ) >= GATE_HEAD_MAX ||
+	    fcntl(p->out, F_SETPIPE_SZ, GATE_HEAD_MAX) >= GATE_HEAD_MAX)
+		return OK;
+	fcgi_parser_done(p);
+	return ERR_SYS;
 }
 
 enum err
 fcgi_parser_init(struct fcgi_parser *p)
 {
-	p->memory_fd = -1;
+	*p = (struct fcgi_parser)FCGI_PARSER_INIT;
 	if (FCGX_Init() != 0)
 		return ERR_SYS;
-	return memory_open(p);
+	return pipe_open(p);
 }
 
 void
 fcgi_parser_done(struct fcgi_parser *p)
 {
-	if (p->memory_fd >= 0)
-		(void)close(p->memory_fd);
-	p->memory_fd = -1;
+	int saved_errno = errno;
+
+	if (p->in != -1)
+		(void)close(p->in);
+	if (p->out != -1)
+		(void)close(p->out);
+	*p = (struct fcgi_parser)FCGI_PARSER_INIT;
+	errno = saved_errno;
 }
 
+/* Has libfcgi parse what lies in the pipe. On failure it has closed p->in. */
 static enum err
-memory_fill(struct fcgi_parser *p, const unsigned char *head, size_t len)
-{
-	enum err e = memory_open(p);
-
-	if (e != OK)
-		return e;
-	if (pwrite(p->memory_fd, head, len, 0) != (ssize_t)len ||
-	    ftruncate(p->memory_fd, (off_t)len) != 0 ||
-	    lseek(p->memory_fd, 0, SEEK_SET) != 0)
-		return ERR_SYS;
-	return OK;
-}
-
-enum err
-fcgi_parser_read(struct fcgi_parser *p, const unsigned char *head, size_t len,
-    const char *prefix, struct request *ret)
+parse(struct fcgi_parser *p, const char *prefix, struct request *ret)
 {
 	FCGX_Request req;
 	enum err e;
 
-	e = memory_fill(p, head, len);
-	if (e != OK)
-		return e;
 	/* Listening on -1: should libfcgi want to accept, it fails at once.
 	 * keepConnection 1: FCGX_Accept_r first finishes the "previous" request
 	 * and would close ipcFd otherwise. */
 	if (FCGX_InitRequest(&req, -1, FCGI_FAIL_ACCEPT_ON_INTR) != 0)
 		return ERR_NOMEM;
-	req.ipcFd = p->memory_fd;
+	req.ipcFd = p->in;
 	req.keepConnection = 1;
 	if (FCGX_Accept_r(&req) != 0) {
-		p->memory_fd = -1; /* libfcgi closed it */
+		p->in = -1;
 		return ERR_PROTO;
 	}
 	e = request_init(ret, prefix, (const char *const *)req.envp);
 	FCGX_Free(&req, 0); /* 0: the descriptor stays open */
+	return e;
+}
+
+enum err
+fcgi_parser_read(struct fcgi_parser *p, const unsigned char *bytes,
+    const struct gate_head *head, const char *prefix, struct request *ret)
+{
+	/* libfcgi is done with the empty PARAMS, whose padding it leaves. */
+	size_t len = head->len - head->padding;
+	enum err e = pipe_open(p);
+
+	if (e != OK)
+		return e;
+	e = write(p->out, bytes, len) == (ssize_t)len ? parse(p, prefix, ret)
+						      : ERR_SYS;
+	/* Nobody knows what is left in it. */
+	if (e != OK)
+		fcgi_parser_done(p);
 	return e;
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What a FastCGI peer sends: the head, judged by fcgi_gate.c while it still lies
- * in the socket (MSG_PEEK), so that a connection that is silent or half-sent
- * costs a descriptor and a timer; then the body, record by record; then the end
- * of a client. libfcgi parses whole heads only (fcgi_head.c). Never blocks.
+ * What a FastCGI peer sends: the head, judged by fcgi_gate.c as it comes; then
+ * the body, record by record; then the end of a client. All is read into one
+ * buffer of the server, and kept only where a head is not whole: a connection
+ * that is silent costs a descriptor and a timer. libfcgi parses whole heads only
+ * (fcgi_head.c). Never blocks.
  */
 #include <sys/socket.h>
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,143 +67,151 @@ conn_take_record(struct fcgi_conn *c)
 		conn_hand_over(c);
 }
 
-/* Bytes that follow the head. */
-static void
-conn_take(struct fcgi_conn *c, const unsigned char *p, size_t n)
+/* Bytes that follow the head; how many were the request's. */
+static size_t
+conn_take_records(struct fcgi_conn *c, const unsigned char *p, size_t n)
 {
-	size_t step;
+	size_t at = 0, step;
 
-	while (n > 0 && !c->saw_eof && c->state != CLOSED) {
-		if (c->state == HEAD) {
-			/* Pipelined behind the request that was just answered. */
-			fcgi_conn_close(c);
-			return;
-		}
+	while (
+	    at < n && !c->saw_eof && c->state != CLOSED && c->state != HEAD) {
 		if (c->record_left > 0) {
-			step = n < c->record_left ? n : c->record_left;
-			conn_take_content(c, p, step);
+			step =
+			    n - at < c->record_left ? n - at : c->record_left;
+			conn_take_content(c, p + at, step);
 			if (c->record_left == 0 && c->state == BODY &&
 			    c->header[4] == 0 && c->header[5] == 0)
 				conn_hand_over(c);
 		} else {
 			step = GATE_HEADER_LEN - (size_t)c->header_len;
-			step = n < step ? n : step;
-			memcpy(c->header + c->header_len, p, step);
+			step = n - at < step ? n - at : step;
+			memcpy(c->header + c->header_len, p + at, step);
 			c->header_len = (uint8_t)(c->header_len + step);
 			if (c->header_len == GATE_HEADER_LEN)
 				conn_take_record(c);
 		}
-		p += step;
-		n -= step;
+		at += step;
 	}
+	return at;
 }
 
-static void
-conn_read_records(struct fcgi_conn *c)
+static bool
+conn_make_intake(struct fcgi_conn *c)
 {
-	struct fcgi_server *s = c->server;
-	ssize_t got;
-
-	while (c->state != CLOSED && c->state != HEAD && !c->saw_eof) {
-		got = recv(
-		    c->io.fd, s->scratch, sizeof(s->scratch), MSG_DONTWAIT);
-		if (got > 0) {
-			conn_take(c, s->scratch, (size_t)got);
-		} else if (got == 0 || (errno != EINTR && errno != EAGAIN)) {
-			fcgi_conn_lost(c);
-		} else if (errno != EINTR) {
-			return;
-		}
+	if (c->in == NULL) {
+		c->in = calloc(1, sizeof(*c->in));
+		if (c->in == NULL)
+			return false;
+		c->in->body = body_new(&c->server->cfg.body);
 	}
+	return true;
 }
 
-/* The gate opened: take exactly the head out of the socket and parse it. */
+/* The gate opened: bytes has the whole head. */
 static void
-conn_open_request(struct fcgi_conn *c, const struct gate_head *head)
+conn_open_request(struct fcgi_conn *c, const unsigned char *bytes,
+    const struct gate_head *head)
 {
 	struct fcgi_server *s = c->server;
-	enum err e;
 
-	if (recv(c->io.fd, s->scratch, head->len, MSG_DONTWAIT) !=
-	    (ssize_t)head->len) {
-		fcgi_conn_close(c);
-		return;
-	}
-	c->request_id = head->request_id;
 	c->keep_conn = head->keep_conn;
 	c->header_len = 0;
 	c->record_left = 0;
 	c->content_left = 0;
-	c->in = calloc(1, sizeof(*c->in));
-	e = ERR_NOMEM;
-	if (c->in != NULL) {
-		c->in->body = body_new(&s->cfg.body);
-		e = fcgi_parser_read(&s->parser, s->scratch, head->len,
-		    s->cfg.prefix, &c->in->request);
-	}
-	if (e != OK) {
+	if (conn_make_intake(c) && fcgi_parser_read(&s->parser, bytes, head,
+				       s->cfg.prefix, &c->in->request) == OK) {
+		buf_done(&c->in->head);
+		c->state = BODY;
+		fcgi_conn_set_deadline(c, s->cfg.body_timeout_ms);
+	} else {
 		s->cfg.stats->refused++;
 		fcgi_conn_close(c);
-		return;
 	}
-	c->state = BODY;
-	fcgi_conn_set_deadline(c, s->cfg.body_timeout_ms);
 }
 
-/* Peeking shows no end of file behind data. */
+/* Keeps the beginning of a head, up to what the longest has. False: no memory. */
 static bool
-is_half_closed(int fd)
+conn_keep_head(struct fcgi_conn *c, const unsigned char *p, size_t n)
 {
-	struct pollfd p = {fd, POLLRDHUP, 0};
+	size_t room = GATE_HEAD_MAX;
 
-	return poll(&p, 1, 0) > 0;
+	if (!conn_make_intake(c))
+		return false;
+	room -= c->in->head.len;
+	buf_add(&c->in->head, p, n < room ? n : room);
+	return buf_ok(&c->in->head);
+}
+
+/* The head, or a part of it; how many bytes were the head's. */
+static size_t
+conn_take_head(struct fcgi_conn *c, const unsigned char *p, size_t n)
+{
+	const size_t before = c->in == NULL ? 0 : c->in->head.len;
+	const unsigned char *bytes = p;
+	struct gate_head head = {0};
+	enum gate_verdict verdict;
+
+	if (before > 0) {
+		if (!conn_keep_head(c, p, n)) {
+			fcgi_conn_close(c);
+			return n;
+		}
+		head = c->in->judged;
+		bytes = (const unsigned char *)c->in->head.data;
+		n = c->in->head.len;
+	}
+	verdict = gate_scan(bytes, n, &head);
+	c->request_id = head.request_id;
+	if (verdict == GATE_OPEN) {
+		conn_open_request(c, bytes, &head);
+		return head.len - before;
+	}
+	if (verdict == GATE_MORE) {
+		if (before > 0 || conn_keep_head(c, p, n))
+			c->in->judged = head;
+		else
+			fcgi_conn_close(c);
+		/* A kept connection may be idle for long, not half-sent. */
+		if (c->is_kept && c->state == HEAD && c->deadline.slot == 0)
+			fcgi_conn_set_deadline(c, PARTIAL_HEAD_TIMEOUT_MS);
+		return n - before;
+	}
+	c->server->cfg.stats->refused++;
+	if (verdict == GATE_ROLE)
+		fcgi_conn_refuse_role(c);
+	else
+		fcgi_conn_close(c);
+	return n - before;
 }
 
 static void
-conn_read_head(struct fcgi_conn *c)
+conn_take(struct fcgi_conn *c, const unsigned char *p, size_t n)
 {
-	struct fcgi_server *s = c->server;
-	struct gate_head head;
-	enum gate_verdict verdict;
-	ssize_t got;
+	size_t used = 0;
 
-	do
-		got = recv(c->io.fd, s->scratch, GATE_HEAD_MAX,
-		    MSG_DONTWAIT | MSG_PEEK);
-	while (got < 0 && errno == EINTR);
-	if (got < 0 && errno == EAGAIN)
-		return;
-	if (got <= 0) {
+	if (c->state == HEAD)
+		used = conn_take_head(c, p, n);
+	if (c->state != HEAD)
+		used += conn_take_records(c, p + used, n - used);
+	/* Pipelined behind a request that was just answered. */
+	if (used < n && c->state == HEAD)
 		fcgi_conn_close(c);
-		return;
-	}
-	verdict = gate_scan(s->scratch, (size_t)got, &head);
-	if (verdict == GATE_OPEN) {
-		conn_open_request(c, &head);
-	} else if (verdict == GATE_MORE) {
-		if (is_half_closed(c->io.fd)) {
-			fcgi_conn_close(c);
-			return;
-		}
-		/* A kept connection may be idle for long, not half-sent. */
-		if (c->is_kept && c->deadline.slot == 0)
-			fcgi_conn_set_deadline(c, PARTIAL_HEAD_TIMEOUT_MS);
-	} else {
-		s->cfg.stats->refused++;
-		if (verdict == GATE_ROLE) {
-			c->request_id = head.request_id;
-			fcgi_conn_refuse_role(c);
-		} else {
-			fcgi_conn_close(c);
-		}
-	}
 }
 
 void
 fcgi_conn_read(struct fcgi_conn *c)
 {
-	if (c->state == HEAD)
-		conn_read_head(c);
-	if (c->state != HEAD)
-		conn_read_records(c);
+	struct fcgi_server *s = c->server;
+	ssize_t got;
+
+	while (c->state != CLOSED && !c->saw_eof) {
+		got = recv(
+		    c->io.fd, s->scratch, sizeof(s->scratch), MSG_DONTWAIT);
+		if (got > 0)
+			conn_take(c, s->scratch, (size_t)got);
+		else if (got == 0 || (errno != EINTR && errno != EAGAIN))
+			fcgi_conn_lost(c);
+		else if (errno != EINTR)
+			return;
+	}
 }

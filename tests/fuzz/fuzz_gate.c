@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * web/fcgi_gate.c on any bytes a peer may send: what it opens lies within
- * them, is a good beginning at every earlier byte, means the same whatever
- * follows, and libfcgi finds in it what stands in it.
+ * web/fcgi_gate.c on any bytes a peer may send, in one piece and in many: what
+ * it opens lies within them, is a good beginning at every earlier byte, means
+ * the same whatever follows, and libfcgi finds in it what stands in it, takes
+ * all of it and nothing else.
  */
 #undef NDEBUG
 #include "web/fcgi_gate.h"
@@ -11,23 +12,40 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "web/fcgi_head.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Judging takes as long as the head is, so of a long one not every byte. */
-enum { PREFIXES_MAX = 600 };
-
-static void
-try_prefixes(const uint8_t *data, size_t len)
+static bool
+is_same(const struct gate_head *a, const struct gate_head *b)
 {
-	const size_t step = len / PREFIXES_MAX + 1;
-	struct gate_head head;
+	return a->len == b->len && a->request_id == b->request_id &&
+	       a->keep_conn == b->keep_conn && a->padding == b->padding;
+}
 
-	for (size_t n = 0; n < len; n += step)
-		assert(gate_scan(data, n, &head) == GATE_MORE);
-	assert(gate_scan(data, len - 1, &head) == GATE_MORE);
+/* In pieces of a size the same is found, and no later than it can be. */
+static void
+try_pieces(const uint8_t *data, size_t size, size_t piece,
+    const struct gate_head *whole, enum gate_verdict verdict)
+{
+	struct gate_head head = {0};
+	enum gate_verdict now = GATE_MORE;
+	size_t n = 0;
+
+	while (now == GATE_MORE && n < size) {
+		n = size - n < piece ? size : n + piece;
+		now = gate_scan(data, n, &head);
+		assert(head.len <= n);
+	}
+	if (now == GATE_LARGE || now == GATE_REFUSE) {
+		assert(verdict == GATE_LARGE || verdict == GATE_REFUSE);
+		return;
+	}
+	assert(now == verdict);
+	assert(is_same(&head, whole));
+	assert(now == GATE_MORE || n - head.len < piece);
 }
 
 /* Nothing behind a head has a say in it, nor is it read: ASan looks on. */
@@ -41,9 +59,7 @@ try_exact(const uint8_t *data, const struct gate_head *whole,
 	assert(exact != NULL);
 	memcpy(exact, data, whole->len);
 	assert(gate_scan(exact, whole->len, &head) == verdict);
-	assert(head.len == whole->len);
-	assert(head.request_id == whole->request_id);
-	assert(head.keep_conn == whole->keep_conn);
+	assert(is_same(&head, whole));
 	free(exact);
 }
 
@@ -102,19 +118,21 @@ find_method(struct buf *ret, const uint8_t *data, size_t len)
 }
 
 static void
-try_libfcgi(const uint8_t *data, size_t len)
+try_libfcgi(const uint8_t *data, const struct gate_head *head)
 {
 	static struct fcgi_parser parser = FCGI_PARSER_INIT;
 	static bool has_parser;
 	struct buf method = BUF_INIT;
 	struct request r;
+	char byte;
 
 	if (!has_parser) {
 		assert(fcgi_parser_init(&parser) == OK);
 		has_parser = true;
 	}
-	assert(fcgi_parser_read(&parser, data, len, "/api/v1", &r) == OK);
-	find_method(&method, data, len);
+	assert(fcgi_parser_read(&parser, data, head, "/api/v1", &r) == OK);
+	assert(read(parser.in, &byte, 1) == -1); /* it is empty */
+	find_method(&method, data, head->len);
 	assert(span_eq_str(buf_span(&method), r.method));
 	buf_done(&method);
 	request_done(&r);
@@ -150,13 +168,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (verdict == GATE_OPEN || verdict == GATE_ROLE) {
 		assert(head.len >= 24 && head.len <= size);
 		assert(head.len <= GATE_HEAD_MAX && head.request_id != 0);
-		try_prefixes(data, head.len);
 		try_exact(data, &head, verdict);
-	} else {
-		assert(head.len == 0);
 	}
+	try_pieces(data, size, 1, &head, verdict);
+	try_pieces(data, size, size % 41 + 2, &head, verdict);
 	if (verdict == GATE_OPEN)
-		try_libfcgi(data, head.len);
+		try_libfcgi(data, &head);
 	try_frame(data, size);
 	return 0;
 }

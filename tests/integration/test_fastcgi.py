@@ -1,6 +1,8 @@
 """The FastCGI transport: what a web server sends, and what none should."""
 
 import contextlib
+import signal
+import socket
 import struct
 import time
 
@@ -8,7 +10,7 @@ import pytest
 from harness import fastcgi as wire
 from harness.fastcgi import FastcgiExchange, environ, record, request
 from harness.site import PREFIX, events_target
-from harness.wait import patience, until
+from harness.wait import free_port, patience, until
 
 NOT_FOUND = f"{PREFIX}/nothing"
 HEAD_DEADLINE = 5.0  # seconds a responder waits for a whole head
@@ -56,6 +58,17 @@ def refused(connection, seconds=HEAD_DEADLINE + 3):
 def fixture_events(make_site):
     """A site with jobwire-events alone."""
     site = make_site()
+    site.start("events")
+    return site
+
+
+@pytest.fixture(name="either", params=["unix", "tcp"])
+def fixture_either(make_site, request):
+    """The same, on a Unix socket and by TCP."""
+    settings = {}
+    if request.param == "tcp":
+        settings["events_socket"] = f"127.0.0.1:{free_port()}"
+    site = make_site(**settings)
     site.start("events")
     return site
 
@@ -129,14 +142,141 @@ def test_head_split_at_every_byte(events):
             assert answer_on(connection).head.status == 404
 
 
-def test_head_in_small_pieces(events):
-    """Eight bytes at a time: the head waits in the socket until it is whole,
-    and the kernel's buffer counts small pieces as far larger ones."""
-    data = plain()
+def send_in_pieces(connection, data, size):
+    """So many bytes in each write."""
+    for at in range(0, len(data), size):
+        connection.send(data[at : at + size])
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 7, 8, 9, 64, 500])
+def test_head_in_small_pieces(either, size):
+    """What has come is taken out of the socket: a Unix one counts a piece as
+    far larger than it is, and 70 of them filled it."""
+    with either.endpoint("events").connect() as connection:
+        for _ in range(2):
+            send_in_pieces(connection, plain(keep=True), size)
+            assert answer_on(connection).head.status == 404
+
+
+def head_of_tiny_records():
+    """Nearly 64 KiB: each byte of the parameters in a record of its own."""
+    values = environ("GET", NOT_FOUND, extra={"X": "x" * 6600})
+    return (
+        wire.begin() + wire.params(values, size=1) + record(wire.STDIN)
+    )
+
+
+def test_a_long_head_in_pieces_costs_what_it_costs_in_one(events):
+    """Judged from its first byte at each piece, it took minutes."""
+    data = head_of_tiny_records()
+    assert 60000 < len(data) < 65536
     with events.endpoint("events").connect() as connection:
-        for at in range(0, len(data), 8):
-            connection.send(data[at : at + 8])
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        before = events.events.cpu_seconds()
+        send_in_pieces(connection, data, 1)
         assert answer_on(connection).head.status == 404
+        assert events.events.cpu_seconds() - before < patience(1)
+
+
+def test_nul_in_names_and_values(events):
+    """An environment's strings end there; nobody's variable stands behind."""
+    values = {
+        **environ("GET", NOT_FOUND),
+        "QUERY_STRING": "a\0REQUEST_URI=/healthz",
+        "REQUEST_URI\0X": "/healthz",
+        "X\0": "",
+        "\0": "\0",
+    }
+    with events.endpoint("events").connect() as connection:
+        connection.send(request(values))
+        assert answer_on(connection).head.status == 404
+
+
+def plain_of(size):
+    """plain(keep=True) with a body that makes it so many bytes long."""
+    data, length = plain(keep=True), 0
+    for _ in range(3):  # a record more has a header more
+        length += size - len(data)
+        data = plain(body=b"x" * length, keep=True)
+    assert len(data) == size
+    return data
+
+
+@pytest.mark.parametrize(
+    "size", [65535, 65536, 65537, 131071, 131072, 131073, 200000]
+)
+def test_kept_after_a_request_of_a_size(events, size):
+    """Also where one reading ends with the request: nothing is left of it, and
+    what follows is not overlooked."""
+    data = plain_of(size)
+    with events.endpoint("events").connect() as connection:
+        for _ in range(3):
+            connection.send(data)
+            assert answer_on(connection).head.status in (404, 413)
+
+
+# -- an end that comes with what is before it --------------------------------
+
+
+@contextlib.contextmanager
+def stopped(server):
+    """Does not run within the block: what is sent there comes at once."""
+    server.child.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        server.child.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+@pytest.mark.parametrize("size", [0, 65536, 100000])
+def test_end_of_file_with_a_request(either, is_kept, size):
+    """One edge for both: the request is answered and the end is not lost."""
+    data = plain_of(size) if size else plain(keep=True)
+    with either.endpoint("events").connect() as connection:
+        if is_kept:
+            connection.send(plain(keep=True))
+            answer_on(connection)
+        with stopped(either.events):
+            connection.send(data)
+            connection.half_close()
+        assert answer_on(connection).head.status in (404, 413)
+        assert connection.receive() is None
+    until(lambda: either.events.sockets() == 1, "its end")
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_end_of_file_with_half_a_head(either, is_kept):
+    with either.endpoint("events").connect() as connection:
+        if is_kept:
+            connection.send(plain(keep=True))
+            answer_on(connection)
+        with stopped(either.events):
+            connection.send(plain()[:100])
+            connection.half_close()
+        assert refused(connection, HEAD_DEADLINE / 5) == []
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_end_of_file_with_the_request_for_a_stream(either, is_kept):
+    with either.endpoint("events").connect() as connection:
+        if is_kept:
+            connection.send(plain(keep=True))
+            answer_on(connection)
+        with stopped(either.events):
+            connection.send(stream_request("ended"))
+            connection.half_close()
+        until(lambda: either.events.sockets() == 1, "its end")
+
+
+@pytest.mark.parametrize("name", ["events", "webhook"])
+def test_two_requests_in_one_segment(site, name):
+    """No web server does it: the first is answered, the second refused."""
+    with site.endpoint(name).connect() as connection:
+        connection.send(plain(keep=True) + plain(keep=True))
+        answer_on(connection)
+        assert refused(connection) == []
+    still_serves(site, name)
 
 
 # Sizes around libfcgi's buffer of 8192 bytes; the last record, an empty STDIN

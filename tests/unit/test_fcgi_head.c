@@ -3,6 +3,8 @@
 #include "web/fcgi_head.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -10,6 +12,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -25,6 +28,7 @@
 enum { LIBFCGI_BUFFER = 8192 }; /* what it reads at once */
 
 static struct fcgi_parser parser = FCGI_PARSER_INIT;
+static struct gate_head opened;
 
 /* --- helpers -------------------------------------------------------------- */
 
@@ -70,19 +74,31 @@ make_head(struct buf *head, struct buf *query, size_t len)
 static void
 assert_opens(const struct buf *head)
 {
-	struct gate_head opened;
-
+	opened = (struct gate_head){0};
 	assert_int_equal(
 	    gate_scan((const unsigned char *)head->data, head->len, &opened),
 	    GATE_OPEN);
 	assert_int_equal(opened.len, head->len);
 }
 
+/* With what the gate found, or as if it had found all of it. */
 static enum err
 read_head(const struct buf *head, struct request *ret)
 {
+	if (opened.len != head->len)
+		opened = (struct gate_head){.len = head->len};
 	return fcgi_parser_read(
-	    &parser, (const unsigned char *)head->data, head->len, PREFIX, ret);
+	    &parser, (const unsigned char *)head->data, &opened, PREFIX, ret);
+}
+
+/* Not a byte is left for the next head, and nothing blocks. */
+static void
+assert_pipe_is_empty(void)
+{
+	char byte;
+
+	assert_int_equal(read(parser.in, &byte, 1), -1);
+	assert_int_equal(errno, EAGAIN);
 }
 
 static void
@@ -98,6 +114,7 @@ assert_read(const struct buf *head, const char *query)
 	assert_string_equal(r.query, query);
 	assert_int_equal(r.body.n, 0);
 	request_done(&r);
+	assert_pipe_is_empty();
 }
 
 static int
@@ -350,7 +367,6 @@ static void
 test_padding_of_begin(void **state)
 {
 	struct buf params = BUF_INIT, head = BUF_INIT;
-	struct gate_head opened;
 
 	(void)state;
 	add_common(&params);
@@ -360,10 +376,58 @@ test_padding_of_begin(void **state)
 		add_record(
 		    &head, FCGI_BEGIN, SPAN_LIT("\0\1\0\0\0\0\0\0"), padding);
 		add_params(&head, buf_span(&params), 65535, 0);
+		opened = (struct gate_head){0};
 		if (gate_scan((const unsigned char *)head.data, head.len,
 			&opened) == GATE_OPEN)
 			assert_read(&head, "q");
 	}
+	buf_done(&params);
+	buf_done(&head);
+}
+
+/* The last record ends at the border of a reading, with its padding behind. */
+static void
+test_padding_behind_a_boundary(void **state)
+{
+	struct buf head = BUF_INIT, query = BUF_INIT;
+
+	(void)state;
+	for (size_t d = 0; d <= 16; d++)
+		for (size_t padding = 0; padding < 256; padding += 85) {
+			make_head(&head, &query, LIBFCGI_BUFFER + d - 8);
+			head.len -= 8;
+			add_record(
+			    &head, FCGI_PARAMS_TYPE, SPAN_LIT(""), padding);
+			assert_read(&head, query.data);
+		}
+	buf_done(&head);
+	buf_done(&query);
+}
+
+/* An environment's strings end at NUL, whatever the gate counted: what stands
+ * behind it is nobody's variable. */
+static void
+test_nul(void **state)
+{
+	struct buf params = BUF_INIT, head = BUF_INIT;
+	struct request r;
+
+	(void)state;
+	add_pair(&params, "QUERY_STRING",
+	    SPAN_LIT("a=b\0REMOTE_USER=root\0\13\4REMOTE_USERroot"));
+	add_pair(&params, "HTTP_COOKIE", SPAN_LIT("\0c"));
+	buf_add(&params, "\15\1REMOTE\0_USER=x", 16);
+	add_common(&params);
+	add_begin(&head, RESPONDER, 0);
+	add_params(&head, buf_span(&params), 65535, 0);
+	assert_opens(&head);
+	assert_int_equal(read_head(&head, &r), OK);
+	assert_string_equal(r.query, "a=b");
+	assert_string_equal(r.cookie, "");
+	assert_string_equal(r.remote_user, "");
+	assert_string_equal(r.method, "GET");
+	request_done(&r);
+	assert_pipe_is_empty();
 	buf_done(&params);
 	buf_done(&head);
 }
@@ -434,10 +498,29 @@ test_done(void **state)
 	(void)state;
 	fcgi_parser_done(&parser);
 	fcgi_parser_done(&parser);
-	assert_int_equal(open_descriptors(), before - 1);
+	assert_int_equal(open_descriptors(), before - 2);
 	make_head(&head, &query, 300);
 	assert_read(&head, query.data);
 	assert_int_equal(open_descriptors(), before);
+	buf_done(&head);
+	buf_done(&query);
+}
+
+/* Users with very many pipes get small ones, which would hold no long head. */
+static void
+test_small_pipe(void **state)
+{
+	struct buf head = BUF_INIT, query = BUF_INIT;
+	struct request r;
+
+	(void)state;
+	assert_int_equal(fcntl(parser.out, F_SETPIPE_SZ, 4096), 4096);
+	make_head(&head, &query, GATE_HEAD_MAX);
+	assert_opens(&head);
+	assert_int_equal(read_head(&head, &r), ERR_SYS);
+	/* The next one has a new pipe, of the right size. */
+	assert_read(&head, query.data);
+	assert_true(fcntl(parser.out, F_GETPIPE_SZ) >= GATE_HEAD_MAX);
 	buf_done(&head);
 	buf_done(&query);
 }
@@ -496,9 +579,12 @@ main(void)
 	    cmocka_unit_test(test_many_params),
 	    cmocka_unit_test(test_padding),
 	    cmocka_unit_test(test_padding_of_begin),
+	    cmocka_unit_test(test_padding_behind_a_boundary),
+	    cmocka_unit_test(test_nul),
 	    cmocka_unit_test(test_refused),
 	    cmocka_unit_test(test_no_memory),
 	    cmocka_unit_test(test_done),
+	    cmocka_unit_test(test_small_pipe),
 	    cmocka_unit_test(test_signals),
 	};
 
