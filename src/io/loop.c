@@ -100,7 +100,7 @@ control(struct loop *loop, int what, struct io *io, unsigned want)
 	if (want & IO_WRITE)
 		ev.events |= EPOLLOUT;
 	if (want & IO_EDGE)
-		ev.events |= EPOLLET;
+		ev.events |= EPOLLET | EPOLLRDHUP;
 	return epoll_ctl(loop->epoll_fd, what, io->fd, &ev) == 0 ? OK : ERR_SYS;
 }
 
@@ -116,18 +116,32 @@ io_want(struct loop *loop, struct io *io, unsigned want)
 	return control(loop, EPOLL_CTL_MOD, io, want);
 }
 
-void
-io_remove(struct loop *loop, struct io *io)
+/* Drops what was to be delivered still. */
+static void
+forget(struct loop *loop, struct io *io)
 {
 	int i;
 
-	if (io->fd == -1)
-		return;
-	(void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, io->fd, NULL);
 	io->fd = -1;
 	for (i = 0; i < loop->event_count; i++)
 		if (loop->events[i].data.ptr == io)
 			loop->events[i].data.ptr = NULL;
+}
+
+void
+io_remove(struct loop *loop, struct io *io)
+{
+	if (io->fd == -1)
+		return;
+	(void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, io->fd, NULL);
+	forget(loop, io);
+}
+
+void
+io_close(struct loop *loop, struct io *io)
+{
+	(void)close(io->fd);
+	forget(loop, io);
 }
 
 static void
@@ -150,6 +164,8 @@ deliver(struct loop *loop)
 			ready |= IO_WRITE;
 		if (events & (EPOLLERR | EPOLLHUP))
 			ready |= IO_GONE;
+		if (events & EPOLLRDHUP)
+			ready |= IO_END;
 		io->on_ready(io, ready);
 	}
 	loop->event_count = 0;

@@ -26,7 +26,10 @@ enum {
 	IO_READ = 1,  /* readable, or end of file */
 	IO_WRITE = 2, /* writable */
 	IO_GONE = 4,  /* error or hang-up; reported unasked */
-	IO_EDGE = 8,  /* asked for only: edge-triggered */
+	/* Asked for only: edge-triggered, and IO_END is told. One edge may stand
+	 * for bytes and for the end behind them. */
+	IO_EDGE = 8,
+	IO_END = 16, /* the peer sends no more: what can be read is the last */
 };
 
 /* One watched descriptor; embedded in its owner. The loop borrows it between
@@ -68,11 +71,15 @@ int64_t loop_now_us(const struct loop *loop);
 
 /* io->fd and io->on_ready are set by the caller. ERR_SYS. */
 CHECK_RESULT enum err io_add(struct loop *loop, struct io *io, unsigned want);
-/* Changes what is asked for. ERR_SYS. */
+/* Changes what is asked for. Also with what was asked for already, what is
+ * ready now is told again. ERR_SYS. */
 CHECK_RESULT enum err io_want(struct loop *loop, struct io *io, unsigned want);
 /* Forgets the descriptor and sets io->fd to -1 without closing it. Events of
  * this turn that are not delivered yet are dropped. Accepts fd -1. */
 void io_remove(struct loop *loop, struct io *io);
+/* The same, and closes the descriptor, which ends the kernel's watch without a
+ * call more. For one that nobody else has open, added or not. */
+void io_close(struct loop *loop, struct io *io);
 
 /* Sets or moves the timer; on_due is set by the caller. ERR_NOMEM only when
  * the timer was not set before. */

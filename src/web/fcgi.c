@@ -12,8 +12,6 @@
 #include "base/clock.h"
 #include "web/fcgi_conn.h"
 
-enum { HEAD_TIMEOUT_MS = 5000 }; /* a web server sends the head at once */
-
 void
 fcgi_conn_drop_intake(struct fcgi_conn *c)
 {
@@ -47,14 +45,12 @@ void
 fcgi_conn_close(struct fcgi_conn *c)
 {
 	struct fcgi_server *s = c->server;
-	int fd = c->io.fd;
 
 	if (c->state == CLOSED)
 		return;
 	c->state = CLOSED;
-	io_remove(s->loop, &c->io);
+	io_close(s->loop, &c->io);
 	timer_cancel(s->loop, &c->deadline);
-	(void)close(fd);
 	LIST_REMOVE(c, link);
 	s->cfg.stats->open--;
 	c->reap = (struct deferred){.run = on_reap};
@@ -68,20 +64,21 @@ fcgi_conn_set_deadline(struct fcgi_conn *c, int64_t ms)
 {
 	/* Without memory for the timer the connection is not worth keeping:
 	 * nothing would ever end it. */
-	if (timer_set(c->server->loop, &c->deadline,
-		clock_mono_us() + ms * 1000) != OK)
+	if (c->deadline.slot == 0 && timer_set(c->server->loop, &c->deadline,
+					 clock_mono_us() + ms * 1000) != OK)
 		fcgi_conn_close(c);
 }
 
 bool
-fcgi_conn_want_write(struct fcgi_conn *c, bool want)
+fcgi_conn_watch(struct fcgi_conn *c, unsigned more)
 {
-	unsigned asked = IO_READ | IO_EDGE | (want ? IO_WRITE : 0);
+	const unsigned want = IO_READ | IO_EDGE | more;
+	enum err e = c->watched == 0 ? io_add(c->server->loop, &c->io, want)
+				     : io_want(c->server->loop, &c->io, want);
 
-	if (c->wants_write == want)
-		return true;
-	c->wants_write = want;
-	return io_want(c->server->loop, &c->io, asked) == OK;
+	if (e == OK)
+		c->watched = (uint8_t)want;
+	return e == OK;
 }
 
 /* The peer left while a handler holds the exchange. */
@@ -121,12 +118,12 @@ on_conn_ready(struct io *io, unsigned ready)
 	    (struct fcgi_conn *)(void *)((char *)io -
 					 offsetof(struct fcgi_conn, io));
 
-	if ((ready & (IO_READ | IO_GONE)) != 0)
-		fcgi_conn_read(c);
+	if ((ready & ~(unsigned)IO_WRITE) != 0)
+		fcgi_conn_read(c, (ready & (IO_END | IO_GONE)) != 0);
 	if ((ready & IO_WRITE) == 0 || c->state == CLOSED)
 		return;
 	/* Should this fail, we are told of room that we did not ask for. */
-	(void)fcgi_conn_want_write(c, false);
+	(void)fcgi_conn_watch(c, 0);
 	if (c->state == SENDING)
 		fcgi_conn_flush(c);
 	else if (c->state == STREAM)
@@ -163,18 +160,11 @@ on_accept(struct acceptor *a, int fd)
 	c->deadline.on_due = on_conn_deadline;
 	c->server = s;
 	c->state = HEAD;
-	if (io_add(s->loop, &c->io, IO_READ | IO_EDGE) != OK) {
-		(void)close(fd);
-		free(c);
-		return;
-	}
 	LIST_INSERT_HEAD(&s->conns, c, link);
 	s->cfg.stats->accepted++;
 	s->cfg.stats->open++;
-	fcgi_conn_set_deadline(c, HEAD_TIMEOUT_MS);
 	/* Mostly the head is there already: a web server connects and writes. */
-	if (c->state == HEAD)
-		fcgi_conn_read(c);
+	fcgi_conn_read(c, false);
 }
 
 enum err

@@ -3,7 +3,7 @@
  * A FastCGI responder on the event loop: accepts, reads heads and bodies
  * without a thread, and carries answers and streams. Layer: web.
  *
- * A connection is in one of these states; fcgi.c says who leaves each:
+ * A connection is in one of these states; fcgi_conn.h says who leaves each:
  *
  *   HEAD ──▶ BODY ──▶ HELD ──▶ SENDING ──▶ HEAD (FCGI_KEEP_CONN) or closed
  *                       └────▶ STREAM ──▶ SENDING

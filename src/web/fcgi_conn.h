@@ -11,6 +11,9 @@
  * STREAM  the first send                 fcgi_out: end, drop; the peer left
  * SENDING the answer's last bytes wait   fcgi_out: all sent
  * CLOSED  anything ended it              freed at the end of the turn
+ *
+ * A connection is read when it is accepted, and given to the loop only when it
+ * has to wait: most requests are answered before that.
  */
 #ifndef JOBWIRE_FCGI_CONN_H
 #define JOBWIRE_FCGI_CONN_H
@@ -29,7 +32,7 @@
 #include "web/fcgi_gate.h"
 #include "web/fcgi_head.h"
 
-enum { FCGI_READ_SIZE = 65536 };
+enum { FCGI_READ_SIZE = 65536 }; /* of a connection, in a turn */
 
 enum state { HEAD, BODY, HELD, STREAM, SENDING, CLOSED };
 
@@ -62,9 +65,9 @@ struct fcgi_conn {
 	uint8_t header_len;		       /* how much of it is there */
 	uint8_t state;			       /* enum state */
 	bool keep_conn;
-	bool is_kept; /* has answered a request before */
-	bool wants_write;
-	bool saw_eof; /* the peer will send no more */
+	bool is_kept;	 /* has answered a request before */
+	uint8_t watched; /* what the loop was asked for; 0: not added yet */
+	bool saw_eof;	 /* the peer will send no more */
 	uint16_t request_id;
 	uint32_t record_left;  /* content and padding still to come */
 	uint32_t content_left; /* of that, content */
@@ -87,16 +90,19 @@ void fcgi_conn_close(struct fcgi_conn *c);
  * it, or broke the protocol. Tells a streaming handler. */
 void fcgi_conn_lost(struct fcgi_conn *c);
 
-/* Closes the connection that long from now. */
+/* Closes the connection that long from now, unless that is settled already. */
 void fcgi_conn_set_deadline(struct fcgi_conn *c, int64_t ms);
 
-bool fcgi_conn_want_write(struct fcgi_conn *c, bool want);
+/* Has the loop tell what is ready: `more` of it (IO_WRITE or 0) beside what can
+ * be read. Asked again, it tells again. False when it cannot. */
+bool fcgi_conn_watch(struct fcgi_conn *c, unsigned more);
 
 /* The request and its body are not needed any more. */
 void fcgi_conn_drop_intake(struct fcgi_conn *c);
 
-/* In fcgi_in.c: reads what is there, whatever the state wants of it. */
-void fcgi_conn_read(struct fcgi_conn *c);
+/* In fcgi_in.c: reads once, whatever the state wants of it, and sees to it that
+ * what comes later is told. is_last: the end stands behind what is there. */
+void fcgi_conn_read(struct fcgi_conn *c, bool is_last);
 
 /* In fcgi_out.c. */
 extern const struct exchange_ops fcgi_conn_ops;

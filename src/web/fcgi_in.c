@@ -13,7 +13,7 @@
 
 #include "web/fcgi_conn.h"
 
-enum { PARTIAL_HEAD_TIMEOUT_MS = 5000 };
+enum { HEAD_TIMEOUT_MS = 5000 }; /* a web server sends the head at once */
 
 /* STDIN has ended: the request is whole. */
 static void
@@ -118,11 +118,11 @@ conn_open_request(struct fcgi_conn *c, const unsigned char *bytes,
 	c->header_len = 0;
 	c->record_left = 0;
 	c->content_left = 0;
+	timer_cancel(s->loop, &c->deadline);
 	if (conn_make_intake(c) && fcgi_parser_read(&s->parser, bytes, head,
 				       s->cfg.prefix, &c->in->request) == OK) {
 		buf_done(&c->in->head);
 		c->state = BODY;
-		fcgi_conn_set_deadline(c, s->cfg.body_timeout_ms);
 	} else {
 		s->cfg.stats->refused++;
 		fcgi_conn_close(c);
@@ -171,9 +171,6 @@ conn_take_head(struct fcgi_conn *c, const unsigned char *p, size_t n)
 			c->in->judged = head;
 		else
 			fcgi_conn_close(c);
-		/* A kept connection may be idle for long, not half-sent. */
-		if (c->is_kept && c->state == HEAD && c->deadline.slot == 0)
-			fcgi_conn_set_deadline(c, PARTIAL_HEAD_TIMEOUT_MS);
 		return n - before;
 	}
 	c->server->cfg.stats->refused++;
@@ -198,20 +195,41 @@ conn_take(struct fcgi_conn *c, const unsigned char *p, size_t n)
 		fcgi_conn_close(c);
 }
 
+/* After a reading: who has to wait is watched, and not for ever. is_more: there
+ * may be more, and no edge will tell. */
+static void
+conn_wait(struct fcgi_conn *c, bool is_more)
+{
+	const bool is_idle = c->state == HEAD && c->is_kept && c->in == NULL;
+	const bool waits =
+	    c->state == HEAD || c->state == BODY || c->x.on_gone != NULL;
+
+	if ((c->watched == 0 ? waits : is_more) &&
+	    !fcgi_conn_watch(c, c->watched & IO_WRITE))
+		fcgi_conn_close(c);
+	else if (c->state == HEAD && !is_idle)
+		fcgi_conn_set_deadline(c, HEAD_TIMEOUT_MS);
+	else if (c->state == BODY)
+		fcgi_conn_set_deadline(c, c->server->cfg.body_timeout_ms);
+}
+
 void
-fcgi_conn_read(struct fcgi_conn *c)
+fcgi_conn_read(struct fcgi_conn *c, bool is_last)
 {
 	struct fcgi_server *s = c->server;
 	ssize_t got;
 
-	while (c->state != CLOSED && !c->saw_eof) {
+	if (c->saw_eof)
+		return;
+	do
 		got = recv(
 		    c->io.fd, s->scratch, sizeof(s->scratch), MSG_DONTWAIT);
-		if (got > 0)
-			conn_take(c, s->scratch, (size_t)got);
-		else if (got == 0 || (errno != EINTR && errno != EAGAIN))
-			fcgi_conn_lost(c);
-		else if (errno != EINTR)
-			return;
-	}
+	while (got < 0 && errno == EINTR);
+	if (got > 0)
+		conn_take(c, s->scratch, (size_t)got);
+	else if (got == 0 || errno != EAGAIN)
+		fcgi_conn_lost(c);
+	/* Less than asked for was all there was (epoll(7)). */
+	if (c->state != CLOSED && !c->saw_eof)
+		conn_wait(c, got > 0 && (is_last || got == FCGI_READ_SIZE));
 }

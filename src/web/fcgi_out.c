@@ -34,7 +34,9 @@ conn_sendmsg(struct fcgi_conn *c, struct iovec *iov, size_t n, size_t *sent)
 	}
 	if (errno != EAGAIN && errno != ENOBUFS)
 		return SENT_GONE;
-	return fcgi_conn_want_write(c, true) ? SENT_PART : SENT_GONE;
+	if ((c->watched & IO_WRITE) == 0 && !fcgi_conn_watch(c, IO_WRITE))
+		return SENT_GONE;
+	return SENT_PART;
 }
 
 static enum sent
@@ -48,7 +50,7 @@ op_send(struct exchange *x, struct span body, size_t *progress)
 	if (c->state == HELD) {
 		c->state = STREAM;
 		fcgi_conn_drop_intake(c);
-		if (c->saw_eof)
+		if (c->saw_eof || (c->watched == 0 && !fcgi_conn_watch(c, 0)))
 			return SENT_GONE;
 	}
 	if (c->state != STREAM)
@@ -82,8 +84,8 @@ conn_answered(struct fcgi_conn *c)
 	c->state = HEAD;
 	c->is_kept = true;
 	timer_cancel(c->server->loop, &c->deadline);
-	/* Nothing to read yet: no web server sends the next request before it
-	 * has the end of this one, and then there is a new edge. */
+	if (c->watched == 0 && !fcgi_conn_watch(c, 0))
+		fcgi_conn_close(c);
 }
 
 void
@@ -102,6 +104,8 @@ fcgi_conn_flush(struct fcgi_conn *c)
 		fcgi_conn_close(c);
 	else if (r == SENT_ALL)
 		conn_answered(c);
+	else
+		fcgi_conn_set_deadline(c, c->server->cfg.send_timeout_ms);
 }
 
 /* Takes the last bytes of the answer and sends them, within the time for it. */
@@ -117,9 +121,8 @@ conn_finish(struct fcgi_conn *c, struct buf *b)
 	}
 	*c->out = (struct outgoing){*b, 0};
 	c->state = SENDING;
-	fcgi_conn_set_deadline(c, c->server->cfg.send_timeout_ms);
-	if (c->state == SENDING)
-		fcgi_conn_flush(c);
+	timer_cancel(c->server->loop, &c->deadline);
+	fcgi_conn_flush(c);
 }
 
 static void

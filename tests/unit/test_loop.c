@@ -140,6 +140,55 @@ test_edge_triggered(void **state)
 	io_remove(loop, &p.io);
 }
 
+/* An end that comes with bytes makes one edge; asked again, the loop tells
+ * again what is ready, also to who never looked. */
+static void
+test_edge_with_an_end(void **state)
+{
+	struct probe p = probe_of(ends[0][0]);
+
+	(void)state;
+	assert_int_equal(write(ends[0][1], "x", 1), 1);
+	shutdown(ends[0][1], SHUT_WR);
+	assert_int_equal(io_add(loop, &p.io, IO_READ | IO_EDGE), OK);
+	for (int n = 1; n <= 3; n++) {
+		run_turns(3);
+		assert_int_equal(p.calls, n);
+		assert_int_equal(p.ready, IO_READ | IO_END);
+		p.ready = 0;
+		assert_int_equal(io_want(loop, &p.io, IO_READ | IO_EDGE), OK);
+	}
+	io_remove(loop, &p.io);
+}
+
+/* Closed, it is not called, whether it was ever added or not, nor is one that
+ * has its descriptor's number after it. */
+static void
+test_close(void **state)
+{
+	struct probe p = probe_of(dup(ends[0][0])), never = probe_of(dup(0));
+	struct probe next;
+	int number = p.io.fd;
+
+	(void)state;
+	close(ends[0][0]); /* only the copy is left */
+	assert_int_equal(write(ends[0][1], "x", 1), 1);
+	assert_int_equal(io_add(loop, &p.io, IO_READ), OK);
+	io_close(loop, &p.io);
+	io_close(loop, &never.io);
+	assert_int_equal(p.io.fd, -1);
+	assert_int_equal(never.io.fd, -1);
+	ends[0][0] = dup(ends[1][0]);
+	next = probe_of(dup(ends[1][0]));
+	assert_true(next.io.fd == number || ends[0][0] == number);
+	assert_int_equal(io_add(loop, &next.io, IO_READ), OK);
+	assert_int_equal(write(ends[1][1], "x", 1), 1);
+	run_turns(1);
+	assert_int_equal(p.calls, 0);
+	assert_int_equal(next.calls, 1);
+	io_close(loop, &next.io);
+}
+
 static void
 test_peer_gone(void **state)
 {
@@ -501,6 +550,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(test_level_triggered),
 	    TEST(test_edge_triggered),
+	    TEST(test_edge_with_an_end),
+	    TEST(test_close),
 	    TEST(test_peer_gone),
 	    TEST(test_removed_in_the_same_turn_is_not_called),
 	    TEST(test_add_fails),
