@@ -291,9 +291,9 @@ on_connections(struct io *io, unsigned ready)
 	for (i = 0; i < ACCEPTS_PER_TURN && io->fd != -1; i++) {
 		fd = accept4(io->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd != -1) {
-			/* Fails on a Unix socket, which does not delay. */
-			setsockopt(
-			    fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+			if (!a->is_unix)
+				setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one,
+				    sizeof(one));
 			a->on_accept(a, fd);
 		} else if (errno == EAGAIN) {
 			return;
@@ -308,8 +308,13 @@ on_connections(struct io *io, unsigned ready)
 enum err
 acceptor_start(struct acceptor *a, struct loop *loop, int listen_fd)
 {
+	struct sockaddr_storage address = {0};
+	socklen_t size = sizeof(address);
 	int saved_errno;
 
+	a->is_unix =
+	    getsockname(listen_fd, (struct sockaddr *)&address, &size) == 0 &&
+	    address.ss_family == AF_UNIX;
 	a->loop = loop;
 	a->pause = (struct timer){.on_due = on_pause_over};
 	a->is_paused = false;
