@@ -45,9 +45,12 @@ struct exchange {
 	const struct exchange_ops *ops;
 	/* Valid until the first call of one of the operations. */
 	const struct request *request;
-	/* Set by the handler. With on_gone NULL the transport says nothing and
-	 * waits for the handler's answer; else it calls on_gone once when the
-	 * client has left, after which the exchange must not be touched. */
+	/* Set by the handler, before on_request returns or with the first
+	 * send(); cleared by the transport when the exchange is over, so the
+	 * next one on the same connection begins without them. With on_gone
+	 * NULL the transport says nothing and waits for the handler's answer;
+	 * else it calls on_gone once when the client has left, after which the
+	 * exchange must not be touched. */
 	void *owner;
 	void (*on_writable)(struct exchange *x);
 	void (*on_gone)(struct exchange *x);

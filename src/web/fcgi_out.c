@@ -113,6 +113,7 @@ static void
 conn_finish(struct fcgi_conn *c, struct buf *b)
 {
 	fcgi_conn_drop_intake(c);
+	c->x = (struct exchange){.ops = &fcgi_conn_ops};
 	c->out = buf_ok(b) ? malloc(sizeof(*c->out)) : NULL;
 	if (c->out == NULL) {
 		buf_done(b);
