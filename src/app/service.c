@@ -158,7 +158,7 @@ on_signal(void *arg, int signal)
 		loop_stop(sv->loop);
 	if (sv->on_stop != NULL)
 		sv->on_stop(sv->arg);
-	fcgi_server_stop(sv->server);
+	fcgi_server_stop(sv->server, sv->settings->drain);
 }
 
 static const int our_signals[] = {SIGTERM, SIGINT, SIGHUP, 0};

@@ -41,6 +41,17 @@ on_reap(struct deferred *d)
 					 offsetof(struct fcgi_conn, reap)));
 }
 
+/* Who waits for a new connection would wait as long as an old one is idle, were
+ * it not served meanwhile. */
+static void
+stop_further(struct fcgi_server *s)
+{
+	if (s->n_kept == 0)
+		acceptor_stop(&s->acceptor);
+	if (LIST_EMPTY(&s->conns))
+		s->cfg.on_idle(s->cfg.arg);
+}
+
 void
 fcgi_conn_close(struct fcgi_conn *c)
 {
@@ -52,11 +63,12 @@ fcgi_conn_close(struct fcgi_conn *c)
 	io_close(s->loop, &c->io);
 	timer_cancel(s->loop, &c->deadline);
 	LIST_REMOVE(c, link);
+	s->n_kept -= c->is_kept;
 	s->cfg.stats->open--;
 	c->reap = (struct deferred){.run = on_reap};
 	loop_defer(s->loop, &c->reap);
-	if (s->is_stopping && LIST_EMPTY(&s->conns))
-		s->cfg.on_idle(s->cfg.arg);
+	if (s->is_stopping)
+		stop_further(s);
 }
 
 void
@@ -167,6 +179,23 @@ on_accept(struct acceptor *a, int fd)
 	fcgi_conn_read(c, false);
 }
 
+static void
+on_idle_end(struct timer *t)
+{
+	struct fcgi_server *s =
+	    (struct fcgi_server *)(void *)((char *)t -
+					   offsetof(
+					       struct fcgi_server, idle_end));
+	struct fcgi_conn *c, *next;
+
+	acceptor_stop(&s->acceptor);
+	for (c = LIST_FIRST(&s->conns); c != NULL; c = next) {
+		next = LIST_NEXT(c, link);
+		if (c->state == HEAD && c->is_kept)
+			fcgi_conn_close(c);
+	}
+}
+
 enum err
 fcgi_server_new(struct loop *loop, int listen_fd, const struct fcgi_config *cfg,
     struct fcgi_server **ret)
@@ -183,6 +212,7 @@ fcgi_server_new(struct loop *loop, int listen_fd, const struct fcgi_config *cfg,
 	LIST_INIT(&s->conns);
 	s->parser = (struct fcgi_parser)FCGI_PARSER_INIT;
 	s->acceptor.on_accept = on_accept;
+	s->idle_end.on_due = on_idle_end;
 	e = acceptor_start(&s->acceptor, loop, listen_fd);
 	if (e == OK)
 		e = fcgi_parser_init(&s->parser);
@@ -195,21 +225,15 @@ fcgi_server_new(struct loop *loop, int listen_fd, const struct fcgi_config *cfg,
 }
 
 void
-fcgi_server_stop(struct fcgi_server *s)
+fcgi_server_stop(struct fcgi_server *s, int64_t idle_ms)
 {
-	struct fcgi_conn *c, *next;
-
 	if (s->is_stopping)
 		return;
-	acceptor_stop(&s->acceptor);
-	for (c = LIST_FIRST(&s->conns); c != NULL; c = next) {
-		next = LIST_NEXT(c, link);
-		if (c->state == HEAD)
-			fcgi_conn_close(c);
-	}
 	s->is_stopping = true;
-	if (LIST_EMPTY(&s->conns))
-		s->cfg.on_idle(s->cfg.arg);
+	stop_further(s);
+	if (s->n_kept > 0 && timer_set(s->loop, &s->idle_end,
+				 clock_mono_us() + idle_ms * 1000) != OK)
+		on_idle_end(&s->idle_end);
 }
 
 void
@@ -222,6 +246,7 @@ fcgi_server_free(struct fcgi_server **server)
 		return;
 	s->is_stopping = false;
 	acceptor_stop(&s->acceptor);
+	timer_cancel(s->loop, &s->idle_end);
 	for (c = LIST_FIRST(&s->conns); c != NULL; c = next) {
 		next = LIST_NEXT(c, link);
 		fcgi_conn_close(c); /* freed at the end of a turn, or with the

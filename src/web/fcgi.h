@@ -53,11 +53,12 @@ CHECK_RESULT enum err fcgi_server_new(struct loop *loop, int listen_fd,
     const struct fcgi_config *cfg, struct fcgi_server **ret);
 
 /*
- * Accepts no more and closes connections that carry no request; the others go
- * on to their end. on_idle is called when none is left (also at once, from
- * inside, when there is none).
+ * From now on each connection is closed with its next answer, for its peer may
+ * have sent a request already. Kept ones that have none after idle_ms are closed
+ * then; until they are gone, new ones are accepted. on_idle is called when none
+ * is left (also at once, from inside, when there is none).
  */
-void fcgi_server_stop(struct fcgi_server *s);
+void fcgi_server_stop(struct fcgi_server *s, int64_t idle_ms);
 
 /* Closes what is left, without on_gone. Before loop_free(), which frees the
  * connections; not from inside a callback. */

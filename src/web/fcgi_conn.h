@@ -4,8 +4,8 @@
  * web, internal to these three.
  *
  * State   entered                        left
- * HEAD    accepted, or answer sent       fcgi_in: the gate opened, or the peer
- *         with FCGI_KEEP_CONN            or the deadline ended it
+ * HEAD    accepted, or answer sent       fcgi_in: the gate opened, or the peer,
+ *         with FCGI_KEEP_CONN            the deadline or a stop ended it
  * BODY    the head is parsed             fcgi_in: STDIN ended
  * HELD    on_request has the exchange    fcgi_out: answer, first send, drop
  * STREAM  the first send                 fcgi_out: end, drop; the peer left
@@ -79,6 +79,8 @@ struct fcgi_server {
 	struct fcgi_config cfg;
 	struct fcgi_parser parser;
 	LIST_HEAD(, fcgi_conn) conns;
+	size_t n_kept;	       /* of these, connections that answered before */
+	struct timer idle_end; /* of a stop */
 	bool is_stopping;
 	unsigned char scratch[FCGI_READ_SIZE]; /* one read's worth, for all */
 };

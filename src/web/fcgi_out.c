@@ -82,6 +82,7 @@ conn_answered(struct fcgi_conn *c)
 		return;
 	}
 	c->state = HEAD;
+	c->server->n_kept += !c->is_kept;
 	c->is_kept = true;
 	timer_cancel(c->server->loop, &c->deadline);
 	if (c->watched == 0 && !fcgi_conn_watch(c, 0))

@@ -32,7 +32,7 @@ static socklen_t address_len;
 static struct exchange *held[REQUESTS_MAX];
 static size_t lengths[REQUESTS_MAX]; /* of the bodies */
 static size_t n_requests, n_wanted;
-static bool answers_at_once;
+static bool answers_at_once, is_idle;
 static struct exchange *gone;
 
 static void
@@ -42,6 +42,7 @@ answer(struct exchange *x)
 
 	answer_error(&a, 404, "not_found", "There is nothing here.");
 	x->ops->answer(x, &a);
+	answer_done(&a);
 }
 
 static void
@@ -68,6 +69,7 @@ static void
 on_idle(void *arg)
 {
 	(void)arg;
+	is_idle = true;
 }
 
 static int
@@ -86,7 +88,7 @@ set_up(void **state)
 
 	(void)state;
 	n_requests = 0;
-	answers_at_once = false;
+	answers_at_once = is_idle = false;
 	gone = NULL;
 	memset(&stats, 0, sizeof(stats));
 	address = (struct sockaddr_un){.sun_family = AF_UNIX};
@@ -257,6 +259,62 @@ test_late_stream(void **state)
 	assert_true(wait_until(loop, none_is_open));
 }
 
+static void
+test_stop_serves_each_once_more(void **state)
+{
+	int kept = connect_client(), other = connect_client(), late;
+
+	(void)state;
+	answers_at_once = true;
+	send_request(kept, 0);
+	send_request(other, 0);
+	wait_requests(2);
+	assert_int_equal(read_answers(kept), 1);
+	assert_int_equal(read_answers(other), 1);
+	fcgi_server_stop(server, 10000);
+	/* Who would wait for an idle one to end is served, too. */
+	late = connect_client();
+	send_request(late, 0);
+	send_request(kept, 0);
+	wait_requests(4);
+	assert_int_equal(read_answers(late), -2);
+	assert_int_equal(read_answers(kept), -2);
+	assert_false(is_idle);
+	send_request(other, 0);
+	wait_requests(5);
+	assert_int_equal(read_answers(other), -2);
+	assert_true(is_idle);
+	close(kept);
+	close(other);
+	close(late);
+}
+
+static void
+test_stop_ends_the_idle(void **state)
+{
+	int idle = connect_client(), busy = connect_client();
+
+	(void)state;
+	send_request(idle, 0);
+	send_request(busy, 0);
+	wait_requests(2);
+	answer(held[0]);
+	assert_int_equal(read_answers(idle), 1);
+	answer(held[1]);
+	send_request(busy, 0);
+	wait_requests(3);
+	fcgi_server_stop(server, 1);
+	while (read_answers(idle) == 0)
+		wait_requests(0);
+	assert_int_equal(read_answers(idle), -1);
+	assert_false(is_idle);
+	answer(held[2]);
+	assert_int_equal(read_answers(busy), -3);
+	assert_true(is_idle);
+	close(idle);
+	close(busy);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
@@ -266,6 +324,8 @@ main(void)
 	    TEST(test_a_turn_reads_a_part_of_a_body),
 	    TEST(test_kept),
 	    TEST(test_late_stream),
+	    TEST(test_stop_serves_each_once_more),
+	    TEST(test_stop_ends_the_idle),
 	};
 
 	alarm(60);

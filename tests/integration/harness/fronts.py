@@ -17,7 +17,6 @@ PUBLISH_KEY = "publish-key-0123456789abcdef"
 WAYS = {
     "nginx": (Nginx, ()),
     "nginx-tcp": (Nginx, ("tcp",)),
-    "nginx-keepalive": (Nginx, ("keepalive",)),
     "nginx-http2": (Nginx, ("http2",)),
     "apache-proxy": (Apache, ()),
     "apache-proxy-tcp": (Apache, ("tcp",)),

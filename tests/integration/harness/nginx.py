@@ -44,9 +44,6 @@ class Nginx(WebServer):
         if "tcp" in self.options:
             text = switch(text, "server unix:", False)
             text = switch(text, "server 127.0.0.1:", True)
-        if "keepalive" in self.options:
-            text = switch(text, "keepalive ", True)
-            text = switch(text, "fastcgi_keep_conn ", True)
         if "limit" in self.options:
             text = switch(text, "limit_req", True)
         if "http2" in self.options:

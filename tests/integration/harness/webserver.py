@@ -75,8 +75,8 @@ def change(text, mark, changes):
 
 class WebServer:
     """Subclasses know how their server is configured and started. `options`
-    say what to change in the example: tcp and keepalive are about the way to
-    the responders, http2 about the way to us."""
+    say what to change in the example: tcp is about the way to the
+    responders, http2 about the way to us."""
 
     name = None  # of the example file, and of the log of standard error
     user = {}  # who runs it, as Popen's options
