@@ -37,7 +37,7 @@ struct acceptor {
 	struct loop *loop;
 	int spare_fd;
 	bool is_paused;
-	bool is_unix; /* such a socket does not delay small answers */
+	bool is_unix;	       /* such a socket does not delay small answers */
 	unsigned long refused; /* connections closed for want of descriptors */
 	/* Takes fd: non-blocking, close-on-exec. */
 	void (*on_accept)(struct acceptor *a, int fd);
