@@ -45,6 +45,10 @@ enum {
 	RECHECK_FIRST_US = 100,
 	RECHECK_LAST_US = 51200,
 	RECHECK_NONE_US = 2 * RECHECK_LAST_US,
+	/* After the bell: only for a commit of another program that came
+	 * between ours and its bell. */
+	RECHECK_BELL_US = 6400,
+	MERGE_US = 300, /* between two looks when commits come fast */
 	PROBE_US = 100000,
 };
 
@@ -54,8 +58,8 @@ enum state {
 	STATE_SEEING,  /* inotify is known to work in this folder */
 };
 
-/* What a batch of events amounts to. */
-enum { SAW_HINT = 1, SAW_LOSS = 2, SAW_PROBE = 4 };
+/* What an event amounts to. */
+enum sight { SAW_NOTHING, SAW_HINT, SAW_BELL, SAW_LOSS, SAW_PROBE };
 
 struct watch {
 	struct loop *loop;
@@ -69,7 +73,9 @@ struct watch {
 	bool is_told;	 /* on_blind was called since inotify last worked */
 	struct io io;	 /* the inotify descriptor, -1: none */
 	int wd;		 /* of the folder or the bell, -1: none */
+	bool is_asleep;	 /* nobody waits: only the base poll looks */
 	int64_t step_us; /* pause before the next re-check */
+	int64_t find_us; /* when a look found something last */
 	struct timer recheck, base, probe;
 	struct watch_stats stats;
 };
@@ -86,8 +92,10 @@ static void
 look(struct watch *w, bool is_base)
 {
 	w->stats.looks++;
-	if (w->cfg.on_look(w->cfg.arg, is_base))
-		w->stats.finds++;
+	if (!w->cfg.on_look(w->cfg.arg, is_base))
+		return;
+	w->stats.finds++;
+	w->find_us = clock_mono_us();
 }
 
 /* Without memory for a timer the base poll finds what the re-checks would. */
@@ -110,14 +118,24 @@ on_recheck(struct timer *t)
 }
 
 /* The look itself is the next turn's first act, so that many hints in one
- * turn make one look. */
+ * turn make one look; a little later when the last one has just found
+ * something, for there is more to come. */
+static void
+look_soon(struct watch *w, int64_t step_us)
+{
+	int64_t wait_us = w->find_us + MERGE_US - loop_now_us(w->loop);
+
+	if (w->is_asleep)
+		return;
+	/* The bell says that the commit is visible: nothing comes later. */
+	w->step_us = w->cfg.scope == WATCH_BELL ? RECHECK_NONE_US : step_us;
+	set_timer(w, &w->recheck, wait_us > 0 ? wait_us : 0);
+}
+
 void
 watch_hint(struct watch *w)
 {
-	/* The bell says that the commit is visible: nothing comes later. */
-	w->step_us =
-	    w->cfg.scope == WATCH_BELL ? RECHECK_NONE_US : RECHECK_FIRST_US;
-	set_timer(w, &w->recheck, 0);
+	look_soon(w, RECHECK_FIRST_US);
 }
 
 /*
@@ -155,40 +173,58 @@ go_seeing(struct watch *w)
  * Events
  */
 
-static bool
-is_ours(const struct watch *w, const char *name)
+static enum sight
+sight_of(const struct watch *w, const char *name)
 {
-	static const char *const suffixes[] = {"", "-wal", "-journal", "-bell"};
+	static const char *const suffixes[] = {"", "-wal", "-journal"};
 	size_t i, n = strlen(w->name);
 
+	if (strcmp(name, w->probe_name) == 0)
+		return SAW_PROBE;
 	if (strncmp(name, w->name, n) != 0)
-		return false;
+		return SAW_NOTHING;
 	for (i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++)
 		if (strcmp(name + n, suffixes[i]) == 0)
-			return true;
-	return false;
+			return SAW_HINT;
+	return strcmp(name + n, "-bell") == 0 ? SAW_BELL : SAW_NOTHING;
 }
 
-static unsigned
+static enum sight
 judge(struct watch *w, const struct inotify_event *ev)
 {
 	if (ev->mask & IN_Q_OVERFLOW)
 		return SAW_HINT;
 	if (ev->wd != w->wd)
-		return 0; /* of a watch that was given up */
+		return SAW_NOTHING; /* of a watch that was given up */
 	if (ev->mask &
 	    (IN_IGNORED | IN_UNMOUNT | IN_DELETE_SELF | IN_MOVE_SELF))
 		return SAW_LOSS;
-	if (w->cfg.scope == WATCH_FOLDER) {
-		if (ev->len == 0)
-			return 0;
-		if (strcmp(ev->name, w->probe_name) == 0)
-			return SAW_PROBE;
-		if (!is_ours(w, ev->name))
-			return 0;
+	if (w->cfg.scope == WATCH_BELL)
+		return SAW_BELL;
+	return ev->len == 0 ? SAW_NOTHING : sight_of(w, ev->name);
+}
+
+static void
+heed(struct watch *w, enum sight saw)
+{
+	switch (saw) {
+	case SAW_NOTHING:
+		break;
+	case SAW_HINT:
+		w->stats.hints++;
+		look_soon(w, RECHECK_FIRST_US);
+		break;
+	case SAW_BELL:
+		w->stats.hints++;
+		look_soon(w, RECHECK_BELL_US);
+		break;
+	case SAW_LOSS:
+		set_timer(w, &w->base, 0);
+		break;
+	case SAW_PROBE:
+		go_seeing(w);
+		break;
 	}
-	w->stats.hints++;
-	return SAW_HINT;
 }
 
 static void
@@ -196,7 +232,6 @@ take_events(struct watch *w)
 {
 	_Alignas(struct inotify_event) char bytes[READ_BYTES];
 	const struct inotify_event *ev;
-	unsigned saw = 0;
 	ssize_t n, at;
 	int i;
 
@@ -206,15 +241,9 @@ take_events(struct watch *w)
 			break;
 		for (at = 0; at < n; at += (ssize_t)(sizeof(*ev) + ev->len)) {
 			ev = (const void *)(bytes + at);
-			saw |= judge(w, ev);
+			heed(w, judge(w, ev));
 		}
 	}
-	if (saw & SAW_PROBE)
-		go_seeing(w);
-	if (saw & SAW_LOSS)
-		set_timer(w, &w->base, 0);
-	if (saw & SAW_HINT)
-		watch_hint(w);
 }
 
 static void
@@ -396,13 +425,39 @@ on_base(struct timer *t)
 	struct watch *w = WATCH_OF(t, base);
 	int64_t pause_us;
 
-	if (w->cfg.scope != WATCH_NOTHING)
+	if (w->cfg.scope != WATCH_NOTHING && !w->is_asleep)
 		set_watch(w);
 	pause_us = base_pause_ms(w) * 1000;
 	/* Processes that began together shall not look together. */
 	set_timer(w, t,
 	    random_between(pause_us - pause_us / 4, pause_us + pause_us / 4));
 	look(w, true);
+}
+
+/*
+ * Sleep
+ */
+
+/* Who hears the bell alone is there for one client. */
+void
+watch_sleep(struct watch *w)
+{
+	if (w->is_asleep || w->state != STATE_SEEING ||
+	    w->cfg.scope != WATCH_FOLDER)
+		return;
+	w->is_asleep = true;
+	timer_cancel(w->loop, &w->recheck);
+	(void)inotify_rm_watch(w->io.fd, w->wd);
+	w->wd = -1;
+}
+
+void
+watch_wake(struct watch *w)
+{
+	if (!w->is_asleep)
+		return;
+	w->is_asleep = false;
+	set_timer(w, &w->base, 0);
 }
 
 /*

@@ -6,9 +6,12 @@
  * inotify on the folder is a hint only: SQLite writes the WAL before a commit
  * becomes visible, and the visible moment makes no inotify event. So each hint
  * asks for a look now and then after 0.1, 0.2, 0.4 .. 51.2 ms; a new hint
- * restarts this schedule. A base poll catches what no hint announced: `poll_ms`
- * where inotify works, at most WATCH_BLIND_POLL_MS where it does not (limits
- * reached, network file systems, failed self-test, switched off).
+ * restarts this schedule. The bell, rung when a commit is visible, asks for one
+ * look and leaves the last four of the re-checks, for another program's commit
+ * that came between ours and its bell. A base poll catches what no hint
+ * announced: `poll_ms` where inotify works, at most WATCH_BLIND_POLL_MS where it
+ * does not (limits reached, network file systems, failed self-test, switched
+ * off).
  *
  * Many processes that watch one folder wake at each write to the WAL, while the
  * writer still holds its lock: 100 of them made a commit of 0.16 ms take 7 ms.
@@ -71,6 +74,12 @@ void watch_stop(struct watch **w);
 /* The same as an inotify event: look in the next turn, which does not wait,
  * and start the schedule. */
 void watch_hint(struct watch *w);
+
+/* Nobody waits: from now on only the base poll looks, and inotify tells nothing
+ * (that costs at each commit). A watch that is not proven to work stays awake. */
+void watch_sleep(struct watch *w);
+/* Looks in the next turn, and sees again. Accepts one that is awake. */
+void watch_wake(struct watch *w);
 
 struct watch_stats watch_get_stats(const struct watch *w);
 

@@ -424,6 +424,30 @@ hub_note_watch(struct hub *h)
 	h->cfg.metrics->watch = now;
 }
 
+/* Nobody waits for the rows that are new. */
+static void
+hub_pass_over(struct hub *h)
+{
+	enum err e = events_last_id(h->db, &h->last_id);
+
+	h->has_unread = e != OK;
+	hub_note(h, e);
+}
+
+void
+hub_catch_up(struct hub *h)
+{
+	if (LIST_EMPTY(&h->streams) && h->db != NULL)
+		hub_pass_over(h);
+}
+
+void
+hub_add(struct hub *h, struct stream *s)
+{
+	LIST_INSERT_HEAD(&h->streams, s, link);
+	watch_wake(h->watch);
+}
+
 static bool
 on_look(void *arg, bool is_base)
 {
@@ -431,6 +455,8 @@ on_look(void *arg, bool is_base)
 
 	if (is_base)
 		hub_note_watch(h);
+	if (LIST_EMPTY(&h->streams))
+		watch_sleep(h->watch);
 	if (h->db == NULL || (is_base && db_has_moved(h->db)))
 		hub_reopen(h);
 	if (h->db == NULL)
@@ -438,7 +464,10 @@ on_look(void *arg, bool is_base)
 	hub_retry_stalled(h);
 	if (!db_changed(h->db) && !h->has_unread)
 		return false;
-	return hub_read(h);
+	if (!LIST_EMPTY(&h->streams))
+		return hub_read(h);
+	hub_pass_over(h);
+	return false;
 }
 
 static void

@@ -138,6 +138,13 @@ int64_t hub_place(const struct hub *h, int64_t id);
 CHECK_RESULT enum err hub_add_event(struct hub *h, const struct event_row *row,
     struct buf *out, bool *ret_is_skipped);
 
+/* Before a client's place is looked for: while no stream is open new rows are
+ * not read, so the hub asks how far the ids have come. */
+void hub_catch_up(struct hub *h);
+
+/* Adds a new stream, and looks for rows again. */
+void hub_add(struct hub *h, struct stream *s);
+
 /* Calls stream_advance() at the end of the turn; not any more. */
 void hub_queue(struct hub *h, struct stream *s);
 void hub_unqueue(struct hub *h, struct stream *s);

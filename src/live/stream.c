@@ -521,7 +521,7 @@ stream_new(struct hub *h, const struct stream_request *req,
 	s->has_beat_event = req->wants_beat_event;
 	s->n_open = (uint8_t)place->n_open;
 	s->timer.on_due = on_timer;
-	LIST_INSERT_HEAD(&h->streams, s, link);
+	hub_add(h, s);
 	if (s->json != NULL) {
 		h->stats->waiting++;
 	} else {

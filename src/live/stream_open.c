@@ -291,6 +291,7 @@ stream_open(struct hub *h, struct exchange *x, const struct stream_request *req)
 	struct stream_place place;
 	enum err e;
 
+	hub_catch_up(h);
 	e = stream_locate(h, req, &place);
 	if (e != OK)
 		stream_refuse(h, x, req, e);

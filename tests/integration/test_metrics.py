@@ -11,6 +11,7 @@ from harness.metrics import (
 )
 from harness.reading import get, missing_database, stream_at
 from harness.site import events_target, is_sanitized, program
+from harness.sse import ids_of
 from harness.wait import patience, until
 
 GAUGES = ("streams_open", "json_waiting", "streams_lagging")
@@ -237,14 +238,42 @@ def test_resyncs(reader):
 
 
 def test_watch(reader):
-    """A commit wakes the watcher, and it looks."""
-    before = read_metrics(reader)
-    reader.writer.publish("a", "step")
-    for name in ("watch_wakes_total", "watch_checks_total"):
+    """While a stream is open, a commit wakes the watcher, and it looks."""
+    with reader.stream("a") as stream:
+        stream.wait_open()
+        before = read_metrics(reader)
+        reader.writer.publish("a", "step")
+        for name in ("watch_wakes_total", "watch_checks_total"):
+            until(
+                lambda n=name: read_metrics(reader).value(n) > before.value(n),
+                name,
+            )
+
+
+def test_watch_sleeps(reader):
+    """While none is open, commits wake nobody; who comes misses nothing."""
+    published = []
+
+    def is_asleep():
+        """Two base polls after a commit, which note what was counted."""
+        before = read_metrics(reader)
+        published.append(reader.writer.publish("a", "step"))
+        checks = before.value("watch_checks_total") + 2
         until(
-            lambda n=name: read_metrics(reader).value(n) > before.value(n),
-            name,
+            lambda: read_metrics(reader).value("watch_checks_total") >= checks,
+            "two looks",
         )
+        now = read_metrics(reader)
+        return now.value("watch_wakes_total") == before.value(
+            "watch_wakes_total"
+        )
+
+    until(is_asleep, "commits to wake nobody")
+    assert read_metrics(reader).value("rows_read_total") == 0
+    with reader.stream("a") as stream:
+        assert ids_of(stream.take(len(published))) == published
+        published.append(reader.writer.publish("a", "step"))
+        assert ids_of(stream.take(1)) == published[-1:]
 
 
 def test_requests(reader):

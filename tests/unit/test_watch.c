@@ -313,6 +313,66 @@ test_commit_visible_after_its_hint(void **state)
 	assert_true(looks > 1);
 }
 
+/* Rung when the commit is visible: a look, and a few for what came beside. */
+static void
+test_bell_is_one_look(void **state)
+{
+	(void)state;
+	assert_int_equal(bell_open(db, &bell), OK);
+	start_settled();
+	bell_ring(&bell);
+	assert_true(wait_until(loop, has_looked));
+	assert_true(wait_until(loop, is_settled));
+	assert_int_equal(base_looks, 0);
+	assert_int_equal(looks, 5);
+}
+
+/* A commit of another program between ours and our bell: its last event is
+ * older than the bell's, and it is visible later. */
+static void
+test_commit_before_the_bell(void **state)
+{
+	struct timer commit = {.on_due = on_commit_visible};
+
+	(void)state;
+	assert_int_equal(bell_open(db, &bell), OK);
+	start_settled();
+	touch(wal); /* ours */
+	touch(wal); /* the other's */
+	bell_ring(&bell);
+	assert_int_equal(timer_set(loop, &commit, clock_mono_us() + 30000), OK);
+	assert_true(wait_until(loop, has_seen));
+	assert_int_equal(base_looks, 0);
+}
+
+/* Asleep it hears nothing; awake it looks, and hears again. */
+static void
+test_sleep(void **state)
+{
+	struct watch_stats before;
+
+	(void)state;
+	assert_int_equal(bell_open(db, &bell), OK);
+	touch(wal);
+	start_settled();
+	watch_wake(watch); /* it is */
+	before = watch_get_stats(watch);
+	watch_hint(watch);
+	watch_sleep(watch);
+	watch_sleep(watch);
+	touch(wal);
+	bell_ring(&bell);
+	assert_true(wait_until(loop, is_settled));
+	assert_int_equal(looks, 0);
+	watch_wake(watch);
+	assert_true(wait_until(loop, has_looked));
+	assert_true(wait_until(loop, is_settled));
+	assert_true(watch_get_stats(watch).hints == before.hints);
+	looks = base_looks = 0;
+	touch(wal);
+	assert_looks_without_base();
+}
+
 /* More events than the queue holds, so that it overflows as well. */
 static void
 test_storm(void **state)
@@ -505,6 +565,9 @@ main(void)
 	    TEST(test_other_files_are_ignored),
 	    TEST(test_hint_from_outside),
 	    TEST(test_schedule),
+	    TEST(test_bell_is_one_look),
+	    TEST(test_commit_before_the_bell),
+	    TEST(test_sleep),
 	    TEST(test_commit_visible_after_its_hint),
 	    TEST(test_storm),
 	    TEST(test_folder_moved_and_made_again),
