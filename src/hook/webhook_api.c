@@ -17,6 +17,7 @@
 #include "base/metric.h"
 #include "base/queue.h"
 #include "hook/call.h"
+#include "io/status.h"
 #include "web/body.h"
 
 enum {
@@ -55,6 +56,8 @@ struct webhook_api {
 	size_t n_workers;
 	struct key_set *keys; /* in force */
 	struct timer tick;
+	enum err told; /* the state that the status file has */
+	int64_t told_us;
 	uint32_t run_id; /* these two make request ids */
 	uint64_t n_calls;
 	_Atomic uint64_t outcomes[CALL_OUTCOMES];
@@ -269,6 +272,23 @@ format_metrics(void *arg, struct buf *out)
 	    api->cfg.access->tickets_refused);
 }
 
+/* Where it cannot be told, the reading half calls us away. */
+static void
+tell_state(struct webhook_api *api)
+{
+	enum err state = api->hook.stats->state;
+	int64_t now_us = loop_now_us(api->loop);
+
+	if (api->told_us != 0 && api->told == state &&
+	    now_us - api->told_us < STATUS_EVERY_MS * 1000LL)
+		return;
+	if (status_write(api->cfg.db_path, true,
+		state == OK ? "ok" : err_text(state)) == OK) {
+		api->told = state;
+		api->told_us = now_us;
+	}
+}
+
 static void
 on_tick(struct timer *t)
 {
@@ -277,6 +297,7 @@ on_tick(struct timer *t)
 					   offsetof(struct webhook_api, tick));
 
 	committer_look(api->committer);
+	tell_state(api);
 	/* A timer that is due has a place in the heap. */
 	(void)!timer_set(api->loop, t, loop_now_us(api->loop) + COMMIT_LOOK_US);
 }
@@ -334,8 +355,7 @@ webhook_api_start(struct loop *loop, const struct webhook_config *cfg,
 		e = start_threads(api, fault);
 	api->tick.on_due = on_tick;
 	if (e == OK)
-		e = timer_set(
-		    loop, &api->tick, clock_mono_us() + COMMIT_LOOK_US);
+		e = timer_set(loop, &api->tick, clock_mono_us());
 	if (e == OK)
 		e = webhook_api_set_keys(api, keys);
 	if (e == OK)

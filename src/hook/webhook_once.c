@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "hook/call.h"
 #include "io/bell.h"
+#include "io/status.h"
 
 static void
 write_call(struct hook_call *c, const struct webhook_config *cfg)
@@ -27,6 +28,8 @@ write_call(struct hook_call *c, const struct webhook_config *cfg)
 		e = commit_alone(db, &c->commit);
 		fault = *db_last_fault(db);
 	}
+	/* The health of all (io/status.h) can do without. */
+	(void)!status_write(cfg->db_path, false, e == OK ? "ok" : err_text(e));
 	if (c->commit.result == OK && bell_open(cfg->db_path, &bell) == OK)
 		bell_ring(&bell);
 	bell_close(&bell);

@@ -5,43 +5,18 @@
  */
 #include "io/bell.h"
 
-#include <sys/stat.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "io/beside.h"
-
-/* SQLite does the same with -wal. What root leaves here could be rung by nobody
- * else, and then events are only found by the base poll. */
-static void
-give_to_owner(int fd, const char *db_path)
-{
-	struct stat db;
-
-	if (geteuid() != 0 || stat(db_path, &db) != 0 ||
-	    fchown(fd, db.st_uid, db.st_gid) != 0)
-		return;
-}
 
 enum err
 bell_open(const char *db_path, struct bell *ret)
 {
-	struct buf path = BUF_INIT;
-	int fd = -1;
+	int fd = beside_open(db_path, "-bell", O_WRONLY | O_CREAT);
 
-	beside_add(&path, db_path, "-bell");
-	errno = ENOMEM;
-	/* A symbolic link here could lead the byte into any other file. */
-	if (buf_ok(&path))
-		fd = open(path.data,
-		    O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY,
-		    0660);
-	buf_done(&path);
 	if (fd == -1)
 		return ERR_SYS;
-	give_to_owner(fd, db_path);
 	ret->fd = fd;
 	return OK;
 }

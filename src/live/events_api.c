@@ -11,6 +11,7 @@
 
 #include "auth/access.h"
 #include "base/clock.h"
+#include "io/status.h"
 #include "live/json_form.h"
 #include "live/stream.h"
 #include "store/jobs.h"
@@ -379,22 +380,61 @@ handle_job(struct call *c, const char *path_id)
 	job_done(&job);
 }
 
-/* For load balancers: can streams be served? */
+/* Is the health asked of the whole installation? */
+static bool
+wants_all(const struct request *r)
+{
+	struct buf all = BUF_INIT;
+	bool is_wanted = query_get(span_of(r->query), "all", &all) &&
+			 span_eq_str(buf_span(&all), "1");
+
+	buf_done(&all);
+	return is_wanted;
+}
+
+/* How the writing half is, by its own word. True: it is well. */
+static bool
+add_writer(struct buf *b, const char *db_path)
+{
+	struct status s = {.text = "away"};
+	char at[CLOCK_RFC3339_SIZE];
+	bool is_known = status_read(db_path, clock_real_ms(), &s) == OK;
+
+	buf_add_str(b, ",\"writer\":");
+	jtext_add_quoted(b, span_of(s.text));
+	clock_rfc3339(s.at_ms, at);
+	buf_add_str(b, ",\"writer_at\":");
+	if (is_known)
+		jtext_add_quoted(b, span_of(at));
+	else
+		buf_add_str(b, "null");
+	return strcmp(s.text, "ok") == 0;
+}
+
+/* For load balancers: can streams be served? And where that is asked, can all
+ * the rest? */
 static void
 handle_health(struct call *c, const char *path_id)
 {
 	const struct hub *h = c->api->hub;
-	bool is_well = hub_is_well(h);
+	bool can_read = hub_is_well(h), is_well = can_read;
+	struct buf writer = BUF_INIT;
 	struct answer a = ANSWER_INIT;
 
 	(void)path_id;
+	if (wants_all(c->r))
+		is_well = add_writer(&writer, h->cfg.db_path) && can_read;
 	answer_json(&a, is_well ? 200 : 503);
 	buf_addf(&a.body,
 	    "{\"status\":\"%s\",\"database\":\"%s\",\"watcher\":\"%s\","
-	    "\"lagging\":%llu}\n",
-	    is_well ? "ok" : "failing", is_well ? "ok" : "unavailable",
+	    "\"lagging\":%llu",
+	    is_well ? "ok" : "failing", can_read ? "ok" : "unavailable",
 	    h->cfg.metrics->watch.is_blind ? "polling" : "inotify",
 	    (unsigned long long)h->stats->lagging);
+	buf_add_span(&a.body, buf_span(&writer));
+	buf_add_str(&a.body, "}\n");
+	a.body.failed = a.body.failed || writer.failed;
+	buf_done(&writer);
 	reply(c, &a);
 }
 

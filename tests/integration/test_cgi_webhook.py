@@ -104,6 +104,8 @@ def test_register_and_publish(hook):
 def test_health(hook):
     value = hook.call("GET", "/api/v1/webhooks/healthz").json()
     assert value == {"status": "ok", "database": "ok"}
+    answer = CgiEndpoint(hook.site).call("GET", "/api/v1/healthz?all=1")
+    assert (answer.status, answer.json()["writer"]) == (200, "ok")
     assert hook.call("GET", "/api/v1/webhooks/metrics").status == 200
 
 

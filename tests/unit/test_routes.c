@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: ISC */
+/* hook/routes.c: which path takes which method, what stands for {}, and what
+ * is said of all others. */
+#include <stdio.h>
+
+#include "delivery_site.h"
+
+/* Every path, its methods, and what it leads to (the first one's). */
+static const struct {
+	const char *path, *segment, *methods, *allow;
+	bool (*prepare)(struct hook_call *c);
+} places[] = {
+    {"/webhooks/healthz", "", "GET HEAD", "GET, HEAD", health_prepare},
+    {"/webhooks/metrics", "", "GET HEAD", "GET, HEAD", metrics_prepare},
+    /* Read with GET; a POST is that of a provider, which nobody is so named. */
+    {"/webhooks/healthz", "healthz", "POST", NULL, delivery_prepare},
+    {"/webhooks/metrics", "metrics", "POST", NULL, delivery_prepare},
+    {"/webhooks/anybody", "anybody", "POST", "POST", delivery_prepare},
+    {"/webhooks/healthz.", "healthz.", "POST", "POST", delivery_prepare},
+    {"/jobs", "", "POST", "POST", registration_prepare},
+    {"/jobs/a/events", "a", "POST", "POST", publication_prepare},
+    {"/jobs/a%2Fb c/events", "a%2Fb c", "POST", "POST", publication_prepare},
+    {"/jobs/events/events", "events", "POST", "POST", publication_prepare},
+    {"/tickets", "", "POST OPTIONS", "POST, OPTIONS", ticket_call_prepare},
+};
+
+static const char *const methods[] = {"GET", "HEAD", "POST", "PUT", "PATCH",
+    "DELETE", "OPTIONS", "TRACE", "CONNECT", "get", "GETS", "GE", ""};
+
+static const struct hook_route *
+find(struct site *s, const char *method, const char *path)
+{
+	call_free(&s->d);
+	s->request.method = method;
+	s->request.route = path;
+	s->d = call_new(&s->request, &s->cfg, &s->keys);
+	assert_non_null(s->d);
+	return hook_find_route(s->d);
+}
+
+/* Is the word in the list? */
+static bool
+is_in(const char *list, const char *word)
+{
+	size_t n = strlen(word);
+
+	for (const char *at = list; n > 0 && (at = strstr(at, word)) != NULL;
+	     at += n)
+		if ((at == list || at[-1] == ' ') &&
+		    (at[n] == ' ' || at[n] == '\0'))
+			return true;
+	return false;
+}
+
+/* The place where the path takes the method; COUNT(places): it does not. */
+static size_t
+place_of(const char *path, const char *method)
+{
+	size_t i = 0;
+
+	while (i < COUNT(places) && (strcmp(places[i].path, path) != 0 ||
+					!is_in(places[i].methods, method)))
+		i++;
+	return i;
+}
+
+static void
+test_each_method_of_each_path(void **state)
+{
+	struct site *s = *state;
+	const struct hook_route *route;
+	char allow[64];
+
+	for (size_t i = 0; i < COUNT(places) * COUNT(methods); i++) {
+		const char *method = methods[i % COUNT(methods)];
+		const char *path = places[i / COUNT(methods)].path;
+		size_t at = place_of(path, method);
+
+		route = find(s, method, path);
+		if (at < COUNT(places)) {
+			assert_non_null(route);
+			assert_string_equal(
+			    buf_span(&s->d->segment).p, places[at].segment);
+			assert_int_equal(s->d->answer.body.len, 0);
+			continue;
+		}
+		assert_null(route);
+		assert_answer(s, 405, "method_not_allowed");
+		assert_int_equal(s->d->outcome, CALL_REFUSED);
+		if (places[i / COUNT(methods)].allow == NULL)
+			continue;
+		snprintf(allow, sizeof(allow), "\r\nAllow: %s\r\n",
+		    places[i / COUNT(methods)].allow);
+		assert_true(has_header(s, allow));
+	}
+}
+
+static void
+test_each_path_has_its_own_steps(void **state)
+{
+	struct site *s = *state;
+	const struct hook_route *route;
+
+	for (size_t i = 0; i < COUNT(places); i++) {
+		char first[8] = "";
+
+		memcpy(
+		    first, places[i].methods, strcspn(places[i].methods, " "));
+		route = find(s, first, places[i].path);
+		assert_non_null(route);
+		assert_true(route->prepare == places[i].prepare);
+		/* What may be pushed can be written and concluded. */
+		assert_true(
+		    (route->write == NULL) == (route->conclude == NULL));
+	}
+	route = find(s, "OPTIONS", "/tickets");
+	assert_true(route->prepare == ticket_preflight_prepare);
+}
+
+/* A beginning of a path, more than a path, and what only looks like one. */
+static void
+test_nothing_there(void **state)
+{
+	static const char *const paths[] = {"", "/", "//", "/webhooks",
+	    "/webhooks/", "/webhooks//", "/webhooks//healthz",
+	    "/webhooks/healthz/", "/webhooks/healthz/x", "/webhooks/a/b",
+	    "/Webhooks/healthz", "webhooks/healthz", "/webhookss/a", "/jobs/",
+	    "/jobs/a", "/jobs/a/", "/jobs//events", "/jobs/a/events/",
+	    "/jobs/a/events/1", "/jobs/a/b/events", "/jobs/a/event",
+	    "/jobs/a/eventss", "/job", "/jobss", "/tickets/", "/tickets/a",
+	    "/ticket", "/events/a", "/healthz", "/metrics",
+	    "/api/v1/webhooks/healthz", "/{}", "/webhooks/{}/"};
+	struct site *s = *state;
+
+	for (size_t i = 0; i < COUNT(paths) * COUNT(methods); i++) {
+		assert_null(find(
+		    s, methods[i % COUNT(methods)], paths[i / COUNT(methods)]));
+		assert_answer(s, 404, "not_found");
+		assert_false(has_header(s, "Allow"));
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(test_each_method_of_each_path),
+	    TEST(test_each_path_has_its_own_steps),
+	    TEST(test_nothing_there),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
