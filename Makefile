@@ -72,11 +72,12 @@ PROGRAMS  := $(patsubst fcgi/%.c,jobwire-%,$(wildcard fcgi/*.c)) \
 CGI       := $(patsubst cgi-bin/%.c,%.cgi,$(wildcard cgi-bin/*.c))
 UNIT      := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZ      := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+MICRO     := $(BUILD)/bench/micro
 GENERATED := $(patsubst %.sql,$(GEN)/%_sql.h,$(wildcard schema.sql))
 
 # --- building ---------------------------------------------------------------
 all: $(addprefix $(BIN)/,$(PROGRAMS) $(CGI)) ## build the programs (the default)
-unit-programs: $(UNIT) $(FUZZ)
+unit-programs: $(UNIT) $(FUZZ) $(MICRO)
 
 say = $(if $(V),,@printf '  %-5s %s\n' $1 $@)
 link = $(Q)mkdir -p $(@D) && \
@@ -137,6 +138,10 @@ $(BUILD)/fuzz/%: $(OBJ)/tests/fuzz/%.o $(if $(IS_FUZZ),,$(OBJ)/tests/fuzz/replay
 	$(call say,LD)
 	$(link) $(if $(IS_FUZZ),-fsanitize=fuzzer) $(LIBS)
 
+$(MICRO): $(patsubst %.c,$(OBJ)/%.o,$(wildcard tests/bench/micro*.c)) $(LIB)
+	$(call say,LD)
+	$(link) $(LIBS)
+
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 
 client: ## the browser client, in build/client (needs Node.js 18 and npm)
@@ -187,6 +192,9 @@ fuzz-run: $(FUZZ)
 
 bench: all ## run the measurements in tests/bench
 	$(Q)BIN='$(BIN)' tests/bench/run $(T)
+
+bench-micro: $(MICRO) ## instructions of the hot paths against tests/bench/micro.txt [UPDATE=1]
+	@CC='$(CC)' CFLAGS='$(CFLAGS)' tests/bench/micro.py $(MICRO) $(if $(UPDATE),update)
 
 # --- looking at the source --------------------------------------------------
 # The layout of .clang-format is that of version 14; others format differently.
@@ -242,15 +250,15 @@ dist: ## a tarball of the last commit in build/
 bundle: $(addprefix $(BUILD)/bundle/cgi-bin/,$(CGI)) ## CGI programs for hosts that only take uploads [STATIC=1]
 	$(Q)scripts/bundle $(BUILD)/bundle build/jobwire-bundle.tar.gz
 
-deps: ## install Debian packages [G="build run test browser lint"]
-	@scripts/deps $(or $(G),build run test browser lint)
+deps: ## install Debian packages [G="build run test browser lint bench"]
+	@scripts/deps $(or $(G),build run test browser lint bench)
 
 clean: ## remove what was built
 	$(Q)rm -rf build
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 
 FORCE:
 .PHONY: all unit-programs client run check unit integration browser asan asan-tests \
-	fuzz fuzz-run bench lint format install uninstall dist bundle deps clean help FORCE
+	fuzz fuzz-run bench bench-micro lint format install uninstall dist bundle deps clean help FORCE
