@@ -143,10 +143,37 @@ test_lifetime_within_an_event(void **state)
 	assert_int_equal(metrics->hub.closed[STREAM_LIFETIME], 1);
 }
 
+/* While no stream is open new rows are not read; then nothing is missed. */
+static void
+test_nobody_waits(void **state)
+{
+	struct client *c;
+
+	(void)state;
+	publish("a:queued");
+	settle();
+	publish("a:processing b:queued");
+	settle();
+	assert_int_equal(metrics->hub.rows_read, 0);
+	c = open_stream("a", NULL);
+	publish("a:note b:note");
+	settle();
+	assert_seen(c, "1:a:queued 2:a:processing 4:a:note ");
+	assert_int_equal(metrics->hub.rows_read, 2);
+	client_leave(c);
+	/* Whoever comes finds how far the ids are. */
+	publish("c:queued");
+	c = open_stream("a", id_of(5));
+	assert_int_equal(hub->last_id, 6);
+	assert_seen(c, "");
+	client_leave(c);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    TEST(test_nobody_waits),
 	    TEST(test_resync_at_open),
 	    TEST(test_resync_expired),
 	    TEST(test_resync_job_is_gone),
