@@ -24,7 +24,7 @@ EXACT = [
     b"1234567890123456789", b"-9223372036854775809", b"1e400", b"0.1",
     b"1.10", b"-0", b"1E+2", b'{"z":1,"a":2,"m":{"z":1,"a":2}}', b'"\\u00e4\\/"',
     b"[[],{}]", b'{"a":1,"a":2}', b"null", b"false", b'""',
-    '"\U0001f600 \u2028"'.encode(), b"[0.30000000000000004,1e-7,9007199254740993]",
+    '"\U0001f600 \\u2028"'.encode(), b"[0.30000000000000004,1e-7,9007199254740993]",
 ]
 
 
@@ -44,6 +44,16 @@ def test_output_is_kept_to_the_byte(pair, output, is_large):
         sent = stream.next().data.encode()
     assert (b'"output":%s}' % output in sent) != is_large
     assert (b'"output_omitted":true' in sent) == is_large
+
+
+def test_line_ends_of_unicode_are_kept_as_escapes(pair):
+    """The same text for JSON, and no end of a line for anybody."""
+    output = '"a\u0085b\u2028c\u2029d"'
+    body = '{"id":"x","status":"COMPLETED","output":%s}' % output
+    pair.deliver("a", body.encode())
+    job = get(pair, "/jobs/a")
+    assert job.json()["output"] == json.loads(output)
+    assert b'"output":"a\\u0085b\\u2028c\\u2029d",' in job.body
 
 
 def test_data_of_one_mebibyte(pair):
