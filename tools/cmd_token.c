@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The commands about who may read: they make tokens and tickets, and take
- * tokens back.
+ * The commands about who may read: they make tokens and tickets, take tokens
+ * back, and say why one is refused.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,6 +14,7 @@
 #include "auth/ticket.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/opt.h"
 #include "command.h"
 #include "store/tokens.h"
@@ -194,14 +195,107 @@ revoke(const struct command_line *c)
 	return e == OK ? EXIT_DONE : EXIT_FAILED;
 }
 
+/* The token to check, from the command line or standard input, where white
+ * space around it is dropped. */
+static enum err
+read_token(const struct command_line *c, struct buf *ret)
+{
+	static const char space[] = " \t\r\n";
+	struct buf text = BUF_INIT;
+	enum err e = OK;
+
+	if (c->n > 1 && strcmp(c->args[1], "-") != 0)
+		buf_add_str(&text, c->args[1]);
+	else
+		e = file_read_fd(fileno(stdin), 2 * JWT_SIZE_MAX, &text);
+	if (e == OK && text.len > 0) {
+		const char *p = text.data + strspn(text.data, space);
+
+		buf_add_span(ret, (struct span){p, strcspn(p, space)});
+	}
+	if (e == OK && (!buf_ok(&text) || !buf_ok(ret)))
+		e = ERR_NOMEM;
+	buf_done(&text);
+	return e;
+}
+
+static int
+say_good(const struct command_line *c, const struct claims *claims)
+{
+	struct buf text = BUF_INIT;
+
+	buf_add_str(&text, c->settings->json ? "{\"good\":true," : "good: ");
+	claims_add(&text, claims);
+	buf_add_str(&text, c->settings->json ? "}" : "");
+	if (buf_ok(&text))
+		(void)puts(text.data);
+	buf_done(&text);
+	return EXIT_DONE;
+}
+
+static int
+say_refused(const struct command_line *c, enum token_rule rule)
+{
+	const struct token_rule_text *r = &token_rule_texts[rule];
+
+	if (c->settings->json)
+		(void)printf("{\"good\":false,\"rule\":\"%s\","
+			     "\"needs\":\"%s\"}\n",
+		    r->name, r->text);
+	else
+		(void)printf("refused: %s (needs: %s)\n", r->name, r->text);
+	return EXIT_FAILED;
+}
+
+/* Without the database: what was taken back is not known here. */
+static int
+check(const struct command_line *c)
+{
+	const struct settings *s = c->settings;
+	struct jwt_config cfg = {(enum jwt_alg)s->jwt_alg, s->jwt_key,
+	    s->jwt_issuer, s->jwt_audience};
+	struct buf token = BUF_INIT, why = BUF_INIT;
+	struct claims claims = {0};
+	enum token_rule rule = RULE_FORM;
+	struct jwt *jwt = NULL;
+	int status;
+	enum err e = jwt_new(&cfg, &jwt, &why);
+
+	if (e == OK)
+		e = read_token(c, &token);
+	if (e != OK) {
+		status = command_misuse(
+		    "token", why.len > 0 ? why.data : err_text(e));
+		goto out;
+	}
+	e = jwt_verify(
+	    jwt, buf_span(&token), clock_real_ms() / 1000, &claims, &rule);
+	if (e == OK)
+		status = say_good(c, &claims);
+	else if (e == ERR_AUTH)
+		status = say_refused(c, rule);
+	else
+		status = command_fail("token", err_text(e));
+out:
+	claims_done(&claims);
+	jwt_free(&jwt);
+	buf_done(&token);
+	buf_done(&why);
+	return status;
+}
+
 int
 command_token(const struct command_line *c)
 {
+	if (strcmp(c->args[0], "check") == 0)
+		return check(c);
+	if (c->n > 1)
+		return command_misuse("token", "one argument too many");
 	if (strcmp(c->args[0], "mint") == 0)
 		return mint(c);
 	if (strcmp(c->args[0], "revoke") == 0)
 		return revoke(c);
-	return command_misuse("token", "mint or revoke?");
+	return command_misuse("token", "mint, revoke or check?");
 }
 
 int

@@ -34,10 +34,13 @@ static const struct command commands[] = {
 	"print all about a job, and its last 10 events", ""},
     {"delete", COMMAND_DELETE, "JOB", 1, 1, command_delete,
 	"remove a job and its events", "Without asking back.\n"},
-    {"token", COMMAND_TOKEN, "mint | revoke", 1, 1, command_token,
-	"make a token for who may read, or take one back",
+    {"token", COMMAND_TOKEN, "mint | revoke | check [TOKEN | -]", 1, 2,
+	command_token,
+	"make a token for who may read, take one back, or check one",
 	"mint --sub S [--jobs a,b] [--ttl 1h] [--key @FILE]\n"
-	"revoke --jti J, or --sub S: all of S so far\n"},
+	"revoke --jti J, or --sub S: all of S so far\n"
+	"check says which rule a token breaks, with status 1; without TOKEN it\n"
+	"is read from standard input\n"},
     {"ticket", COMMAND_TICKET, "", 0, 0, command_ticket,
 	"make a ticket: works once, for 30 seconds", ""},
     {"prune", COMMAND_PRUNE, "", 0, 0, command_prune,

@@ -6,13 +6,18 @@
  */
 #include "auth/access.h"
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "store/jobs.h"
 #include "store/tokens.h"
 #include "web/query.h"
+
+enum { SAY_PAUSE_US = 60 * 1000 * 1000 };
 
 /* --- The guard ------------------------------------------------------------------ */
 
@@ -65,7 +70,7 @@ static const struct refusal refusals[] = {
     [MISSING] = {401, "token_missing",
 	"A token is needed: Authorization: Bearer TOKEN.", BEARER, 0},
     [CONFLICT] = {400, "token_conflict",
-	"The request has two different tokens.",
+	"The request has tokens of two different subjects.",
 	"Bearer error=\"invalid_request\"", 0},
     [INVALID] = {401, "token_invalid", "This token is not accepted here.",
 	BAD_TOKEN, 0},
@@ -140,25 +145,6 @@ cut_cookie(struct span *rest, struct span *ret_name, struct span *ret_value)
 	return true;
 }
 
-/* The one token of the request, from all the places where one may be. False:
- * there are two, and they are not the same. */
-static bool
-find_token(const struct guard *g, const struct request *r, struct span *ret)
-{
-	struct span token = bearer_token(r->authorization), name, value;
-	struct span rest = span_of(r->cookie);
-
-	while (g->cookie != NULL && cut_cookie(&rest, &name, &value)) {
-		if (!span_eq_str(name, g->cookie) || value.n == 0)
-			continue;
-		if (token.n > 0 && !span_eq(token, value))
-			return false;
-		token = value;
-	}
-	*ret = token;
-	return true;
-}
-
 static enum err
 make_pass(const struct claims *c, struct pass *ret)
 {
@@ -187,40 +173,97 @@ pass_check(const struct pass *p, struct db *db, int64_t now_s)
 	return e == OK && is_revoked ? ERR_AUTH : e;
 }
 
-/* The claims in *a were found good: whose they are, and for how long. */
-static enum err
-admit(struct access *a)
+/* One line a minute for each rule: the issuer of tokens has to mend it. */
+static void
+say_failure(struct access_stats *stats, enum token_rule rule)
 {
-	enum err e = make_pass(&a->claims, &a->pass);
+	int64_t now_us = clock_mono_us();
+	int64_t last_us = stats->said_us[rule];
 
-	a->subject = a->claims.sub;
-	a->has_pass = true;
-	if (e != OK)
-		access_done(a);
+	if ((last_us != 0 && now_us - last_us < SAY_PAUSE_US) ||
+	    !atomic_compare_exchange_strong(
+		&stats->said_us[rule], &last_us, now_us))
+		return;
+	log_warn("token_refused", "rule", token_rule_texts[rule].name, "needs",
+	    token_rule_texts[rule].text, "so_far",
+	    LOG_INT(stats->failures[rule]));
+}
+
+/* Credentials were sent, and none is good. */
+static enum err
+fail(const struct guard *g, enum token_rule rule, struct refusal *why)
+{
+	g->stats->failures[rule]++;
+	say_failure(g->stats, rule);
+	switch (rule) {
+	case RULE_EXPIRED:
+		return refuse(EXPIRED, why);
+	case RULE_REVOKED:
+		return refuse(REVOKED, why);
+	case RULE_TICKET:
+		return refuse(BAD_TICKET, why);
+	default:
+		return refuse(INVALID, why);
+	}
+}
+
+/* The claims of the next token were found good. */
+static enum err
+keep_token(struct access *a)
+{
+	enum err e = make_pass(
+	    &a->tokens[a->n_tokens].claims, &a->tokens[a->n_tokens].pass);
+
+	a->n_tokens++;
 	return e;
 }
 
-/* A credential that was sent, and is no good. */
 static enum err
-fail(const struct guard *g, enum reason reason, struct refusal *why)
+read_ticket(struct guard *g, struct span ticket, bool is_look, int64_t now_s,
+    struct access *a, struct refusal *why)
 {
-	g->stats->failures++;
-	return refuse(reason, why);
+	enum err e = ticket_use(&g->desk, ticket, is_look, now_s,
+	    &a->tokens[0].claims, &a->job_ids);
+
+	if (e == ERR_AUTH)
+		return fail(g, RULE_TICKET, why);
+	return e == OK ? keep_token(a) : e;
 }
 
 static enum err
-read_ticket(struct guard *g, struct span ticket, int64_t now_s,
-    struct access *ret, struct refusal *why)
+try_token(const struct guard *g, struct span token, bool is_first,
+    int64_t now_s, struct access *a)
 {
-	struct access a = {.mode = g->mode};
-	enum err e = ticket_use(&g->desk, ticket, now_s, &a.claims, &a.job_ids);
+	enum token_rule rule;
+	enum err e = jwt_verify(
+	    g->jwt, token, now_s, &a->tokens[a->n_tokens].claims, &rule);
 
+	if (e == ERR_AUTH && is_first) {
+		a->is_first_bad = true;
+		a->first_rule = rule;
+	}
 	if (e == ERR_AUTH)
-		return fail(g, BAD_TICKET, why);
-	if (e == OK)
-		e = admit(&a);
-	if (e == OK)
-		*ret = a;
+		return OK;
+	return e == OK ? keep_token(a) : e;
+}
+
+/* The header's token, then those of cookies as they were sent. */
+static enum err
+try_tokens(const struct guard *g, const struct request *r, int64_t now_s,
+    struct access *a, size_t *ret_n)
+{
+	struct span token = bearer_token(r->authorization), name;
+	struct span rest = span_of(r->cookie);
+	size_t n = 0;
+	enum err e = OK;
+
+	if (token.n > 0)
+		e = try_token(g, token, n++ == 0, now_s, a);
+	while (e == OK && n < ACCESS_TOKENS_MAX && g->cookie != NULL &&
+	       cut_cookie(&rest, &name, &token))
+		if (span_eq_str(name, g->cookie) && token.n > 0)
+			e = try_token(g, token, n++ == 0, now_s, a);
+	*ret_n = n;
 	return e;
 }
 
@@ -229,32 +272,51 @@ access_read_token(const struct guard *g, const struct request *r, int64_t now_s,
     struct access *ret, struct refusal *why)
 {
 	struct access a = {.mode = g->mode};
-	struct span token;
-	enum err e;
+	size_t n = 0;
+	enum err e = try_tokens(g, r, now_s, &a, &n);
 
-	if (!find_token(g, r, &token))
-		return refuse(CONFLICT, why);
-	if (token.n == 0)
-		return refuse(MISSING, why);
-	e = jwt_verify(g->jwt, token, now_s, &a.claims);
-	if (e == ERR_AUTH || e == ERR_EXPIRED)
-		return fail(g, e == ERR_AUTH ? INVALID : EXPIRED, why);
-	if (e == OK)
-		e = admit(&a);
+	if (e == OK && n == 0)
+		e = refuse(MISSING, why);
+	else if (e == OK && a.n_tokens == 0)
+		e = fail(g, a.first_rule, why);
 	if (e == OK)
 		*ret = a;
+	else
+		access_done(&a);
 	return e;
 }
 
+/* The token counts: whose it is, and for how long. */
+static void
+admit(struct access *a, size_t i)
+{
+	a->claims = a->tokens[i].claims;
+	a->pass = a->tokens[i].pass;
+	a->subject = a->claims.sub;
+	a->has_pass = true;
+}
+
 enum err
-access_settle(const struct guard *g, const struct access *a, struct db *db,
+access_settle(const struct guard *g, struct access *a, struct db *db,
     int64_t now_s, struct refusal *why)
 {
-	enum err e = a->has_pass ? pass_check(&a->pass, db, now_s) : OK;
+	enum token_rule rule = a->first_rule;
+	enum err e;
 
-	if (e != ERR_EXPIRED && e != ERR_AUTH)
-		return e;
-	return fail(g, e == ERR_EXPIRED ? EXPIRED : REVOKED, why);
+	a->has_pass = false;
+	for (size_t i = 0; i < a->n_tokens; i++) {
+		e = pass_check(&a->tokens[i].pass, db, now_s);
+		if (e == OK && !a->has_pass)
+			admit(a, i);
+		else if (e == OK &&
+			 strcmp(a->tokens[i].claims.sub, a->subject) != 0)
+			return refuse(CONFLICT, why);
+		else if (e != OK && e != ERR_EXPIRED && e != ERR_AUTH)
+			return e;
+		else if (e != OK && i == 0 && !a->is_first_bad)
+			rule = e == ERR_AUTH ? RULE_REVOKED : RULE_EXPIRED;
+	}
+	return a->n_tokens == 0 || a->has_pass ? OK : fail(g, rule, why);
 }
 
 /* Without the database, but for a ticket. */
@@ -267,7 +329,8 @@ read_credential(struct guard *g, const struct request *r, int64_t now_s,
 
 	if (g->mode == EVENTS_AUTH_TICKET &&
 	    query_get(span_of(r->query), "ticket", &ticket))
-		e = read_ticket(g, buf_span(&ticket), now_s, ret, why);
+		e = read_ticket(g, buf_span(&ticket),
+		    strcmp(r->method, "HEAD") == 0, now_s, ret, why);
 	else if (ticket.failed)
 		e = ERR_NOMEM;
 	else
@@ -301,9 +364,11 @@ access_identify(struct guard *g, struct db *db, const struct request *r,
 void
 access_done(struct access *a)
 {
-	claims_done(&a->claims);
+	for (size_t i = 0; i < ACCESS_TOKENS_MAX; i++)
+		claims_done(&a->tokens[i].claims);
 	free(a->job_ids);
 	a->job_ids = NULL;
+	a->n_tokens = 0;
 }
 
 /* --- Rights --------------------------------------------------------------------- */

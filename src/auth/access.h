@@ -23,8 +23,10 @@
 struct access_stats {
 	/* For having max_tickets already. */
 	_Atomic uint64_t tickets_refused;
-	/* Credentials that were no good. */
-	_Atomic uint64_t failures;
+	/* Requests whose credentials were no good, by the rule that the first
+	 * of them broke; and when this was logged last. */
+	_Atomic uint64_t failures[TOKEN_RULES];
+	_Atomic int64_t said_us[TOKEN_RULES];
 };
 
 /* What decisions need. To read the keys again, make another one and put it in
@@ -61,15 +63,27 @@ struct pass {
 CHECK_RESULT enum err pass_check(
     const struct pass *p, struct db *db, int64_t now_s);
 
+/* A browser sends cookies of one name for several paths and domains, old ones
+ * among them: so many tokens of a request are tried. */
+enum { ACCESS_TOKENS_MAX = 4 };
+
 /* Whom the request comes from, as far as the mode asks. */
 struct access {
 	enum events_auth mode;
 	const char *subject;  /* borrowed from the request or from claims; NULL:
 				anybody */
-	struct claims claims; /* of a token or ticket */
+	struct claims claims; /* those that count; borrowed from tokens */
 	char *job_ids;	      /* owned: a ticket is limited to these; NULL */
 	struct pass pass;
 	bool has_pass; /* the right ends */
+	/* The tokens, or the ticket, that are good if not revoked; owned. */
+	struct {
+		struct claims claims;
+		struct pass pass;
+	} tokens[ACCESS_TOKENS_MAX];
+	size_t n_tokens;
+	bool is_first_bad; /* the first that was sent is not among them, */
+	enum token_rule first_rule; /* for it broke this */
 };
 void access_done(struct access *a);
 
@@ -85,7 +99,10 @@ struct refusal {
 void access_refuse(struct answer *a, const struct refusal *why);
 
 /*
- * Authenticates at time now_s. Uses a ticket up. ERR_AUTH with *why. Other
+ * Authenticates at time now_s. Uses a ticket up, unless the method is HEAD.
+ * Of several tokens, the header's before the cookies', one good one lets in;
+ * two of different subjects are a conflict. ERR_AUTH with *why, by the first
+ * token where none is good. Other
  * errors: it cannot be said now (ERR_BUSY, ERR_GONE, ERR_NOMEM and what else
  * reading the database gives). access_done() after OK.
  */
@@ -95,14 +112,15 @@ CHECK_RESULT enum err access_identify(struct guard *g, struct db *db,
 
 /*
  * The same in two steps, for whoever buys a ticket with a token. The first
- * needs no database and runs on any thread; the second asks it whether the
- * token was revoked. Errors as access_identify().
+ * needs no database and runs on any thread; the second asks it which tokens
+ * were revoked, and may be repeated: subject, claims and pass are known then.
+ * Errors as access_identify().
  */
 CHECK_RESULT enum err access_read_token(const struct guard *g,
     const struct request *r, int64_t now_s, struct access *ret,
     struct refusal *why);
-CHECK_RESULT enum err access_settle(const struct guard *g,
-    const struct access *a, struct db *db, int64_t now_s, struct refusal *why);
+CHECK_RESULT enum err access_settle(const struct guard *g, struct access *a,
+    struct db *db, int64_t now_s, struct refusal *why);
 
 /* Why a pass that was good is not now: *why for pass_check()'s ERR_EXPIRED or
  * ERR_AUTH. */

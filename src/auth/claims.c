@@ -135,7 +135,7 @@ read_list(struct span value, char **ret)
 	struct jtext_iter it = {.rest = value};
 	struct span key, item;
 
-	if (value.n == 0)
+	if (value.n == 0 || jtext_kind(value) == JTEXT_NULL)
 		return OK;
 	if (jtext_kind(value) != JTEXT_ARRAY)
 		return ERR_AUTH;
@@ -147,32 +147,41 @@ read_list(struct span value, char **ret)
 }
 
 enum err
-claims_read(struct span text, struct claims *ret)
+claims_read(struct span text, struct claims *ret, enum token_rule *ret_rule)
 {
 	enum { SUB, EXP, IAT, JTI, JOBS, N };
 	static const char *const names[N + 1] = {
 	    "sub", "exp", "iat", "jti", "jobs", NULL};
 	struct claims c = {.iat_s = INT64_MIN};
 	struct span v[N];
+	enum token_rule rule = RULE_PAYLOAD;
 	enum err e = claims_members(text, names, v);
 
-	if (e != OK)
-		return e;
-	if (!claims_time(v[EXP], &c.exp_s) ||
-	    (v[IAT].n > 0 && !claims_time(v[IAT], &c.iat_s)))
-		return ERR_AUTH;
-	e = read_text(v[SUB], &c.sub);
-	if (e == OK && c.sub == NULL)
-		e = ERR_AUTH;
-	if (e == OK)
+	if (e == OK) {
+		rule = RULE_EXP;
+		e = claims_time(v[EXP], &c.exp_s) ? OK : ERR_AUTH;
+	}
+	if (e == OK && v[IAT].n > 0) {
+		rule = RULE_IAT;
+		e = claims_time(v[IAT], &c.iat_s) ? OK : ERR_AUTH;
+	}
+	if (e == OK) {
+		rule = RULE_SUB;
+		e = v[SUB].n > 0 ? read_text(v[SUB], &c.sub) : ERR_AUTH;
+	}
+	if (e == OK) {
+		rule = RULE_JTI;
 		e = read_text(v[JTI], &c.jti);
-	if (e == OK)
+	}
+	if (e == OK) {
+		rule = RULE_JOBS;
 		e = read_list(v[JOBS], &c.jobs);
+	}
 	if (e == OK)
 		*ret = c;
 	else
 		claims_done(&c);
-	return e;
+	return e == ERR_AUTH ? token_break(rule, ret_rule) : e;
 }
 
 void

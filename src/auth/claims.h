@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "auth/rule.h"
 #include "base/buf.h"
 #include "base/err.h"
 
@@ -49,11 +50,12 @@ bool claims_is(struct span value, const char *expected);
 bool claims_time(struct span value, int64_t *ret_s);
 
 /*
- * Reads sub, exp, iat, jti and jobs; passes over what else there is. ERR_AUTH:
- * one of them is not what it must be, or sub or exp is missing; ERR_NOMEM.
- * claims_done() after OK.
+ * Reads sub, exp, iat, jti and jobs (null: none); passes over what else there
+ * is. ERR_AUTH, with *ret_rule: one of them is not what it must be, or sub or
+ * exp is missing; ERR_NOMEM. claims_done() after OK.
  */
-CHECK_RESULT enum err claims_read(struct span text, struct claims *ret);
+CHECK_RESULT enum err claims_read(
+    struct span text, struct claims *ret, enum token_rule *ret_rule);
 void claims_done(struct claims *c);
 
 /* Appends the members of the claims, without the braces. */

@@ -115,26 +115,32 @@ split(struct span token, struct parts *p, struct span *ret_payload)
 /* The algorithm must be ours; what must be understood (crit) is not. The kid
  * picks among our keys; keys and addresses in a header are passed over. */
 static enum err
-read_header(
-    const struct jwt *jwt, struct span header, const struct jws_key **ret_key)
+read_header(const struct jwt *jwt, struct span header,
+    const struct jws_key **ret_key, enum token_rule *ret_rule)
 {
 	enum { ALG, CRIT, KID, N };
 	static const char *const names[N + 1] = {"alg", "crit", "kid", NULL};
+	const struct jws_key *key = NULL;
 	struct buf kid = BUF_INIT;
 	struct span v[N];
+	bool has_form;
 	enum err e = claims_members(header, names, v);
 
 	if (e != OK)
-		return e;
-	if (!claims_is(v[ALG], alg_names[jwt->cfg.alg]) || v[CRIT].n > 0 ||
-	    (v[KID].n > 0 && !claims_text(v[KID], &kid))) {
-		e = ERR_AUTH;
-	} else if (!buf_ok(&kid)) {
+		return e == ERR_AUTH ? token_break(RULE_HEADER, ret_rule) : e;
+	if (!claims_is(v[ALG], alg_names[jwt->cfg.alg]))
+		return token_break(RULE_ALG, ret_rule);
+	if (v[CRIT].n > 0)
+		return token_break(RULE_CRIT, ret_rule);
+	has_form = v[KID].n == 0 || claims_text(v[KID], &kid);
+	if (has_form && buf_ok(&kid))
+		key = jws_keys_find(&jwt->keys, buf_span(&kid));
+	if (!buf_ok(&kid))
 		e = ERR_NOMEM;
-	} else {
-		*ret_key = jws_keys_find(&jwt->keys, buf_span(&kid));
-		e = *ret_key != NULL ? OK : ERR_AUTH;
-	}
+	else if (key == NULL)
+		e = token_break(RULE_KID, ret_rule);
+	else
+		*ret_key = key;
 	buf_done(&kid);
 	return e;
 }
@@ -154,40 +160,55 @@ has_audience(struct span value, const char *expected)
 	return false;
 }
 
-/* Is it by and for whom the configuration says? */
-static bool
-is_for_us(const struct jwt_config *cfg, struct span iss, struct span aud)
+/* Is it by and for whom the configuration says, and in force? */
+static enum err
+check_scope(const struct jwt_config *cfg, struct span payload, int64_t now_s,
+    enum token_rule *ret_rule)
 {
-	return (cfg->issuer == NULL || claims_is(iss, cfg->issuer)) &&
-	       (cfg->audience == NULL || has_audience(aud, cfg->audience));
+	enum { ISS, AUD, NBF, N };
+	static const char *const names[N + 1] = {"iss", "aud", "nbf", NULL};
+	struct span v[N];
+	int64_t nbf_s = 0;
+	enum err e = claims_members(payload, names, v);
+
+	if (e != OK)
+		return e == ERR_AUTH ? token_break(RULE_PAYLOAD, ret_rule) : e;
+	if (cfg->issuer != NULL && !claims_is(v[ISS], cfg->issuer))
+		return token_break(RULE_ISS, ret_rule);
+	if (cfg->audience != NULL && !has_audience(v[AUD], cfg->audience))
+		return token_break(RULE_AUD, ret_rule);
+	if ((v[NBF].n > 0 && !claims_time(v[NBF], &nbf_s)) ||
+	    nbf_s > now_s + JWT_LEEWAY_S)
+		return token_break(RULE_NBF, ret_rule);
+	return OK;
+}
+
+static enum err
+check_times(const struct claims *c, int64_t now_s, enum token_rule *ret_rule)
+{
+	int64_t born_s = c->iat_s != INT64_MIN ? c->iat_s : now_s;
+
+	if (born_s > now_s + JWT_LEEWAY_S)
+		return token_break(RULE_IAT, ret_rule);
+	if (c->exp_s > born_s + CLAIMS_LIFE_MAX_S)
+		return token_break(RULE_LIFE, ret_rule);
+	if (c->exp_s <= now_s)
+		return token_break(RULE_EXPIRED, ret_rule);
+	return OK;
 }
 
 static enum err
 check_claims(const struct jwt *jwt, struct span payload, int64_t now_s,
-    struct claims *ret)
+    struct claims *ret, enum token_rule *ret_rule)
 {
-	enum { ISS, AUD, NBF, N };
-	static const char *const names[N + 1] = {"iss", "aud", "nbf", NULL};
 	struct claims c;
-	struct span v[N];
-	int64_t nbf_s = 0, born_s;
-	enum err e = claims_members(payload, names, v);
+	enum err e = check_scope(&jwt->cfg, payload, now_s, ret_rule);
 
+	if (e == OK)
+		e = claims_read(payload, &c, ret_rule);
 	if (e != OK)
 		return e;
-	if (!is_for_us(&jwt->cfg, v[ISS], v[AUD]) ||
-	    (v[NBF].n > 0 && !claims_time(v[NBF], &nbf_s)) ||
-	    nbf_s > now_s + JWT_LEEWAY_S)
-		return ERR_AUTH;
-	e = claims_read(payload, &c);
-	if (e != OK)
-		return e;
-	born_s = c.iat_s != INT64_MIN ? c.iat_s : now_s;
-	if (born_s > now_s + JWT_LEEWAY_S ||
-	    c.exp_s > born_s + CLAIMS_LIFE_MAX_S)
-		e = ERR_AUTH;
-	else if (c.exp_s <= now_s)
-		e = ERR_EXPIRED;
+	e = check_times(&c, now_s, ret_rule);
 	if (e == OK)
 		*ret = c;
 	else
@@ -196,25 +217,31 @@ check_claims(const struct jwt *jwt, struct span payload, int64_t now_s,
 }
 
 enum err
-jwt_verify(
-    const struct jwt *jwt, struct span token, int64_t now_s, struct claims *ret)
+jwt_verify(const struct jwt *jwt, struct span token, int64_t now_s,
+    struct claims *ret, enum token_rule *ret_rule)
 {
 	struct parts p = {.header = BUF_INIT};
 	const struct jws_key *key = NULL;
 	struct span payload = {0};
+	enum token_rule rule = RULE_FORM;
 	enum err e = split(token, &p, &payload);
 
 	if (e == OK)
-		e = read_header(jwt, buf_span(&p.header), &key);
-	if (e == OK)
+		e = read_header(jwt, buf_span(&p.header), &key, &rule);
+	if (e == OK) {
+		rule = RULE_SIGNATURE;
 		e = jws_verify(
 		    jwt->cfg.alg, key, p.message, buf_span(&p.signature));
-	if (e == OK)
+	}
+	if (e == OK) {
+		rule = RULE_PAYLOAD;
 		e = b64url_read(payload, &p.payload);
+	}
 	if (e == OK)
-		e = check_claims(jwt, buf_span(&p.payload), now_s, ret);
+		e = check_claims(jwt, buf_span(&p.payload), now_s, ret, &rule);
 	parts_done(&p);
-	return e == ERR_PROTO ? ERR_AUTH : e;
+	return e == ERR_PROTO || e == ERR_AUTH ? token_break(rule, ret_rule)
+					       : e;
 }
 
 /* --- Making ---------------------------------------------------------------------- */

@@ -44,11 +44,11 @@ void jwt_free(struct jwt **jwt);
 /*
  * Checks a token at time now_s. Which algorithm and which keys count is the
  * configuration's to say, never the token's. ERR_AUTH: it is not a token of
- * ours, or not for us, or not yet; ERR_EXPIRED: it was; ERR_NOMEM. claims_done()
- * after OK. Never blocks.
+ * ours, or not for us, or not now, *ret_rule says why; ERR_NOMEM.
+ * claims_done() after OK. Never blocks.
  */
 CHECK_RESULT enum err jwt_verify(const struct jwt *jwt, struct span token,
-    int64_t now_s, struct claims *ret);
+    int64_t now_s, struct claims *ret, enum token_rule *ret_rule);
 
 /* Appends a token with these claims, signed with the first of the keys, and
  * with the configuration's issuer and audience. Errors as jws_sign(). */

@@ -64,8 +64,9 @@ read_claims(struct span text, struct claims *ret, char **ret_job_ids)
 {
 	static const char *const names[] = {"job_ids", NULL};
 	struct span job_ids = {0};
+	enum token_rule rule;
 	struct claims c;
-	enum err e = claims_read(text, &c);
+	enum err e = claims_read(text, &c, &rule);
 
 	if (e != OK)
 		return e;
@@ -97,33 +98,36 @@ desk_open(struct ticket_desk *desk)
 	return e == ERR_NOENT ? ERR_GONE : e;
 }
 
-static bool
-has_form(struct span ticket)
+static enum err
+check_form(struct span ticket)
 {
 	struct buf bytes = BUF_INIT;
-	bool has = ticket.n == TEXT_SIZE && b64url_read(ticket, &bytes) == OK;
+	enum err e =
+	    ticket.n == TEXT_SIZE ? b64url_read(ticket, &bytes) : ERR_AUTH;
 
 	buf_done(&bytes);
-	return has;
+	return e == ERR_PROTO ? ERR_AUTH : e;
 }
 
 enum err
-ticket_use(struct ticket_desk *desk, struct span ticket, int64_t now_s,
-    struct claims *ret, char **ret_job_ids)
+ticket_use(struct ticket_desk *desk, struct span ticket, bool is_look,
+    int64_t now_s, struct claims *ret, char **ret_job_ids)
 {
 	char digest[SIGN_DIGEST_SIZE];
 	struct buf text = BUF_INIT;
-	enum err e;
+	enum err e = check_form(ticket);
 
-	if (!has_form(ticket))
-		return ERR_AUTH;
+	if (e != OK)
+		return e;
 	if (clock_mono_us() < desk->closed_until_us)
 		return ERR_BUSY;
 	e = desk_open(desk);
 	if (e == OK)
 		e = sign_digest(ticket, digest);
 	if (e == OK) {
-		e = tokens_take_ticket(desk->db, digest, now_s, &text);
+		e = is_look
+			? tokens_see_ticket(desk->db, digest, now_s, &text)
+			: tokens_take_ticket(desk->db, digest, now_s, &text);
 		if (e == ERR_NOENT)
 			e = ERR_AUTH;
 		else if (e == ERR_IO || e == ERR_CORRUPT)

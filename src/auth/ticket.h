@@ -7,6 +7,7 @@
 #ifndef JOBWIRE_TICKET_H
 #define JOBWIRE_TICKET_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "auth/claims.h"
@@ -34,7 +35,7 @@ struct ticket_desk {
 };
 
 /*
- * Uses the ticket up. *ret_job_ids: owned, as given to ticket_make(); NULL:
+ * Uses the ticket up; with is_look it only looks. *ret_job_ids: owned, as given to ticket_make(); NULL:
  * none. ERR_AUTH: there is no such ticket, or it was used, or is too old;
  * ERR_BUSY: the database is locked, ask again later; else as db_open() and
  * db_commit(). claims_done() and free() after OK. Blocks for TICKET_BUSY_MS at
@@ -42,7 +43,7 @@ struct ticket_desk {
  */
 enum { TICKET_BUSY_MS = 20 };
 CHECK_RESULT enum err ticket_use(struct ticket_desk *desk, struct span ticket,
-    int64_t now_s, struct claims *ret, char **ret_job_ids);
+    bool is_look, int64_t now_s, struct claims *ret, char **ret_job_ids);
 
 void ticket_desk_done(struct ticket_desk *desk);
 

@@ -265,8 +265,14 @@ format_metrics(void *arg, struct buf *out)
 	    "Heads that were not let in.", t->refused);
 	metric_add(out, "webhook_requests_timed_out_total", "counter",
 	    "Connections that took too long to send or to read.", t->timed_out);
-	metric_add(out, "webhook_auth_failures_total", "counter",
-	    "Tokens not accepted for a ticket.", api->cfg.access->failures);
+	metric_head(out, "webhook_auth_failures_total", "counter",
+	    "Calls whose token was not accepted for a ticket, by the rule.");
+	for (size_t i = 0; i < TOKEN_RULES; i++)
+		buf_addf(out,
+		    "jobwire_webhook_auth_failures_total{rule=\"%s\"} "
+		    "%" PRIu64 "\n",
+		    token_rule_texts[i].name,
+		    (uint64_t)api->cfg.access->failures[i]);
 	metric_add(out, "webhook_tickets_refused_total", "counter",
 	    "Tickets not given because max_tickets were unused.",
 	    api->cfg.access->tickets_refused);

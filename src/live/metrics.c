@@ -103,8 +103,6 @@ static const struct {
     {"requests_timed_out_total", "counter",
 	"Connections that took too long to send or to read.",
 	AT(fcgi.timed_out)},
-    {"auth_failures_total", "counter", "Tokens and tickets not accepted.",
-	AT(access.failures)},
 };
 
 /* As atomic ones also those that their process alone counts without: to the
@@ -161,6 +159,14 @@ metrics_format(const struct metrics *slots, size_t n, struct buf *out)
 		    "jobwire_streams_closed_total{reason=\"%s\"} %" PRIu64 "\n",
 		    end_names[i],
 		    sum_at(slots, n, AT(hub.closed) + i * sizeof(uint64_t)));
+	metric_head(out, "auth_failures_total", "counter",
+	    "Requests whose token or ticket was not accepted, by the rule.");
+	for (size_t i = 0; i < TOKEN_RULES; i++)
+		buf_addf(out,
+		    "jobwire_auth_failures_total{rule=\"%s\"} %" PRIu64 "\n",
+		    token_rule_texts[i].name,
+		    sum_at(
+			slots, n, AT(access.failures) + i * sizeof(uint64_t)));
 	add_histogram(slots, n, AT(hub.commit_to_read),
 	    "commit_to_read_seconds",
 	    "From a row's created_at, which has milliseconds, to its reading.",

@@ -218,7 +218,7 @@ static const char *const sql[] = {
 	"WHERE ?6 = 0 OR ?6 > (SELECT count(*) FROM tickets "
 	"WHERE json_extract(claims, '$.sub') = ?4 AND expires_at > ?5) "
 	"RETURNING 1",
-    [STMT_HAS_TICKET] = "SELECT count(*) FROM tickets "
+    [STMT_SEE_TICKET] = "SELECT claims FROM tickets "
 			"WHERE digest = ?1 AND expires_at > ?2",
     [STMT_TAKE_TICKET] = "DELETE FROM tickets "
 			 "WHERE digest = ?1 AND expires_at > ?2 "

@@ -81,7 +81,7 @@ enum stmt_id {
 	STMT_IS_REVOKED,    /* jti, sub, issued at -> is it */
 	STMT_ADD_TICKET,    /* digest, claims, end, sub, time, how many there
 			       may be -> 1 */
-	STMT_HAS_TICKET,    /* digest, time -> is there */
+	STMT_SEE_TICKET,    /* digest, time -> claims */
 	STMT_TAKE_TICKET,   /* digest, time -> claims */
 	STMT_OLD_TOKENS,    /* time, time -> are there */
 	STMT_DROP_TICKETS,  /* time */

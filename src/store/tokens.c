@@ -70,30 +70,14 @@ tokens_add_ticket(
 	return e == OK && is_added == 0 ? ERR_LIMIT : e;
 }
 
-/* A look without the write lock: what is made up must not hold up writers. */
 static enum err
-has_ticket(struct db *db, const char *digest, int64_t now_s)
-{
-	sqlite3_stmt *st = NULL;
-	int64_t n = 0;
-	enum err e = stmt_open(db, STMT_HAS_TICKET, &st);
-
-	if (e != OK)
-		return e;
-	stmt_bind_text(db, st, 1, digest);
-	stmt_bind_int(db, st, 2, now_s);
-	e = stmt_run_int(db, st, 0, &n);
-	return e == OK && n == 0 ? ERR_NOENT : e;
-}
-
-static enum err
-delete_ticket(
-    struct db *db, const char *digest, int64_t now_s, struct buf *claims)
+ticket_claims(struct db *db, unsigned id, const char *digest, int64_t now_s,
+    struct buf *claims)
 {
 	sqlite3_stmt *st = NULL;
 	const char *text = NULL;
 	bool has_row = false;
-	enum err e = stmt_open(db, STMT_TAKE_TICKET, &st);
+	enum err e = stmt_open(db, id, &st);
 
 	if (e != OK)
 		return e;
@@ -113,16 +97,28 @@ delete_ticket(
 }
 
 enum err
+tokens_see_ticket(
+    struct db *db, const char *digest, int64_t now_s, struct buf *ret_claims)
+{
+	return ticket_claims(db, STMT_SEE_TICKET, digest, now_s, ret_claims);
+}
+
+enum err
 tokens_take_ticket(
     struct db *db, const char *digest, int64_t now_s, struct buf *ret_claims)
 {
 	struct buf claims = BUF_INIT;
 	enum err e;
 
-	if ((e = has_ticket(db, digest, now_s)) != OK ||
-	    (e = db_begin(db)) != OK)
-		return e;
-	e = delete_ticket(db, digest, now_s, &claims);
+	/* A look without the write lock: what is made up must not hold up
+	 * writers. */
+	e = tokens_see_ticket(db, digest, now_s, &claims);
+	if (e == OK)
+		e = db_begin(db);
+	if (e != OK)
+		goto out;
+	buf_reset(&claims);
+	e = ticket_claims(db, STMT_TAKE_TICKET, digest, now_s, &claims);
 	/* Before the commit: a ticket that is used up must be of use. */
 	buf_reserve(ret_claims, claims.len);
 	if (e == OK && !buf_ok(ret_claims))
@@ -133,6 +129,7 @@ tokens_take_ticket(
 		db_rollback(db);
 	if (e == OK)
 		buf_add_span(ret_claims, buf_span(&claims));
+out:
 	buf_done(&claims);
 	return e;
 }

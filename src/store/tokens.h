@@ -52,6 +52,10 @@ CHECK_RESULT enum err tokens_add_ticket(
 CHECK_RESULT enum err tokens_take_ticket(
     struct db *db, const char *digest, int64_t now_s, struct buf *ret_claims);
 
+/* The same without using it up; writes nothing. */
+CHECK_RESULT enum err tokens_see_ticket(
+    struct db *db, const char *digest, int64_t now_s, struct buf *ret_claims);
+
 /* Deletes what is past use. Writes only when there is something. */
 CHECK_RESULT enum err tokens_prune(struct db *db, int64_t now_s);
 

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 
 import pytest
 from harness import leaks
@@ -134,8 +135,14 @@ def test_ticket_call_with_a_cookie(make_site):
     answer = ask(shop, b"{}", headers)
     assert answer.status == 201
     leaks.secret(answer.json()["ticket"])
-    both = {**headers, **bearer(token(claims(jti="another")))}
+    late = token(claims(exp=int(time.time()) - 9))
+    for other in (late, token(claims(jti="another"))):
+        assert ask(shop, b"{}", {**headers, **bearer(other)}).status == 201
+    both = {**headers, **bearer(token(claims(sub="bob")))}
     assert ask(shop, b"{}", both).error() == "token_conflict"
+    assert ask(shop, b"{}", bearer(late)).error() == "token_expired"
+    counted = read_inbound_metrics(shop)
+    assert counted.value("webhook_auth_failures_total", rule="expired") == 1
 
 
 def test_too_many_tickets(make_site):

@@ -238,11 +238,13 @@ make(const struct jwt_config *cfg)
 	return jwt;
 }
 
+static enum token_rule rule; /* that the last bad token broke */
+
 static enum err
 verify(struct jwt *jwt, const char *token, int64_t at_s)
 {
 	struct claims c = {0};
-	enum err e = jwt_verify(jwt, span_of(token), at_s, &c);
+	enum err e = jwt_verify(jwt, span_of(token), at_s, &c, &rule);
 
 	if (e != OK)
 		assert_null(c.sub);
@@ -258,14 +260,16 @@ test_known_token(void **state)
 	struct claims c;
 
 	(void)state;
-	assert_int_equal(jwt_verify(jwt, SPAN_LIT(TOKEN), now_s, &c), OK);
+	assert_int_equal(
+	    jwt_verify(jwt, SPAN_LIT(TOKEN), now_s, &c, &rule), OK);
 	assert_string_equal(c.sub, "alice");
 	assert_int_equal(c.exp_s, 1800000000);
 	assert_int_equal(c.iat_s, 1790000000);
 	assert_null(c.jti);
 	claims_done(&c);
 	assert_int_equal(verify(jwt, TOKEN, 1799999999), OK);
-	assert_int_equal(verify(jwt, TOKEN, 1800000000), ERR_EXPIRED);
+	assert_int_equal(verify(jwt, TOKEN, 1800000000), ERR_AUTH);
+	assert_int_equal(rule, RULE_EXPIRED);
 	/* Issued in what is the future for us. */
 	assert_int_equal(verify(jwt, TOKEN, 1790000000 - JWT_LEEWAY_S), OK);
 	assert_int_equal(

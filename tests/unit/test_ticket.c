@@ -39,7 +39,8 @@ test_claims_come_back(void **state)
 	char *job_ids = NULL;
 
 	assert_int_equal(
-	    ticket_use(&desk, buf_span(&ticket), now_s, &c, &job_ids), OK);
+	    ticket_use(&desk, buf_span(&ticket), false, now_s, &c, &job_ids),
+	    OK);
 	assert_string_equal(c.sub, "al\"ice");
 	assert_string_equal(c.jti, "j");
 	assert_string_equal(c.jobs, "[\"a\",\"b\"]");
@@ -49,7 +50,7 @@ test_claims_come_back(void **state)
 	claims_done(&c);
 	free(job_ids);
 	assert_int_equal(
-	    ticket_use(&desk, buf_span(&ticket), now_s, &c, &job_ids),
+	    ticket_use(&desk, buf_span(&ticket), false, now_s, &c, &job_ids),
 	    ERR_AUTH);
 	ticket_desk_done(&desk);
 	buf_done(&ticket);
@@ -107,8 +108,8 @@ test_form(void **state)
 	char *job_ids = NULL;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		assert_int_equal(
-		    ticket_use(&desk, span_of(bad[i]), now_s, &c, &job_ids),
+		assert_int_equal(ticket_use(&desk, span_of(bad[i]), false,
+				     now_s, &c, &job_ids),
 		    ERR_AUTH);
 		/* Only what looks like one is worth a connection. */
 		assert_int_equal(desk.db != NULL, i == 5);
@@ -128,15 +129,16 @@ test_locked(void **state)
 
 	raw(s, "BEGIN IMMEDIATE");
 	assert_int_equal(
-	    ticket_use(&desk, buf_span(&ticket), now_s, &c, &job_ids),
+	    ticket_use(&desk, buf_span(&ticket), false, now_s, &c, &job_ids),
 	    ERR_BUSY);
 	raw(s, "ROLLBACK");
 	assert_int_equal(
-	    ticket_use(&desk, buf_span(&ticket), now_s, &c, &job_ids),
+	    ticket_use(&desk, buf_span(&ticket), false, now_s, &c, &job_ids),
 	    ERR_BUSY);
 	desk.closed_until_us = 0;
 	assert_int_equal(
-	    ticket_use(&desk, buf_span(&ticket), now_s, &c, &job_ids), OK);
+	    ticket_use(&desk, buf_span(&ticket), false, now_s, &c, &job_ids),
+	    OK);
 	assert_null(job_ids);
 	claims_done(&c);
 	ticket_desk_done(&desk);
@@ -155,16 +157,17 @@ test_replaced_database(void **state)
 
 	assert_int_equal(
 	    ticket_use(&desk, SPAN_LIT("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
-		now_s, &c, &job_ids),
+		false, now_s, &c, &job_ids),
 	    ERR_AUTH);
 	snprintf(away, sizeof(away), "%s.away", s->path);
 	assert_int_equal(rename(s->path, away), 0);
 	assert_int_equal(
-	    ticket_use(&desk, buf_span(&ticket), now_s, &c, &job_ids),
+	    ticket_use(&desk, buf_span(&ticket), false, now_s, &c, &job_ids),
 	    ERR_GONE);
 	assert_int_equal(rename(away, s->path), 0);
 	assert_int_equal(
-	    ticket_use(&desk, buf_span(&ticket), now_s, &c, &job_ids), OK);
+	    ticket_use(&desk, buf_span(&ticket), false, now_s, &c, &job_ids),
+	    OK);
 	claims_done(&c);
 	ticket_desk_done(&desk);
 	buf_done(&ticket);

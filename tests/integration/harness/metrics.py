@@ -39,6 +39,13 @@ class Metrics:
         """The number of a sample; its name without `jobwire_`."""
         return self.samples["jobwire_" + name, tuple(sorted(labels.items()))]
 
+    def total(self, name):
+        """The sum over all its labels."""
+        return sum(
+            number for (key, _), number in self.samples.items()
+            if key == "jobwire_" + name
+        )
+
     def counters(self):
         """Everything that must never fall, by (name, labels)."""
         return {
