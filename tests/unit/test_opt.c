@@ -32,7 +32,7 @@ struct target {
 static const struct opt_def table[] = {
     {AT(name), .type = OPT_STRING, .fallback = "def", .programs = ONE | TWO,
 	.help = "a name"},
-    {AT(key), .type = OPT_STRING, .programs = ONE, .secret = true,
+    {AT(key), .type = OPT_STRING, .live = true, .programs = ONE, .secret = true,
 	.help = "a key"},
     {AT(other), .type = OPT_STRING, .programs = TWO, .help = "not ours"},
     {AT(count), .type = OPT_INT, .fallback = "3", .min = 1, .max = 9,
@@ -308,6 +308,34 @@ test_gone(void **state)
 	assert_int_equal(message.len, 0);
 	assert_refuses("--old-name: unknown flag", "--old-name", "1");
 	program_now = ONE;
+}
+
+/* What is live changes places, what is not is named; again undoes it. */
+static void
+test_swap(void **state)
+{
+	struct target other = {0};
+	struct buf kept = BUF_INIT;
+
+	(void)state;
+	write_file("name = a\nkey = first\ncount = 4\n");
+	assert_loads(NULL);
+	other = target;
+	target = (struct target){0};
+	write_file("name = b\nkey = second\ncount = 5\n");
+	assert_loads(NULL);
+	for (int i = 0; i < 2; i++) {
+		opt_swap(table, ONE, &other, &target, &kept);
+		assert_string_equal(kept.data, "name, count");
+		assert_string_equal(other.key, i == 0 ? "second" : "first");
+		assert_string_equal(target.key, i == 0 ? "first" : "second");
+		assert_string_equal(other.name, "a");
+		buf_reset(&kept);
+	}
+	opt_swap(table, TWO, &other, &target, &kept);
+	assert_string_equal(kept.data, "name"); /* the others are not its */
+	opt_done(table, &other);
+	buf_done(&kept);
 }
 
 static void
@@ -608,6 +636,7 @@ main(void)
 	    cmocka_unit_test_setup(test_file_syntax, set_up),
 	    cmocka_unit_test_setup(test_file_aliases, set_up),
 	    cmocka_unit_test_setup(test_gone, set_up),
+	    cmocka_unit_test_setup(test_swap, set_up),
 	    cmocka_unit_test_setup(test_other_default, set_up),
 	    cmocka_unit_test_setup(test_bad_files, set_up),
 	    cmocka_unit_test_setup(test_unreadable_files, set_up),
