@@ -127,13 +127,14 @@ check_descriptors(struct doctor *d)
 		return;
 	buf_addf(&remedy,
 	    "LimitNOFILE=%" PRId64 " in the unit of jobwire-events, or ulimit "
-	    "-n; or fewer max_streams",
+	    "-Hn; or fewer max_streams",
 	    wanted);
-	if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < (rlim_t)wanted)
+	/* The programs raise the soft limit. */
+	if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < (rlim_t)wanted)
 		doctor_say(d, FINDING_WARN, "descriptors", buf_span(&remedy).p,
 		    "what is started from here may open %" PRIu64
 		    ", and max_streams = %" PRId64 " needs %" PRId64,
-		    (uint64_t)limit.rlim_cur, d->events.max_streams, wanted);
+		    (uint64_t)limit.rlim_max, d->events.max_streams, wanted);
 	else
 		doctor_say(d, FINDING_OK, "descriptors", NULL,
 		    "enough for max_streams = %" PRId64, d->events.max_streams);
@@ -146,15 +147,13 @@ check_sqlite(struct doctor *d)
 	bool has_bug;
 	const char *version = survey_sqlite(&has_bug);
 
-	if (has_bug)
-		doctor_say(d, FINDING_WARN, "sqlite",
-		    "3.51.3 or newer; until then your own programs: PRAGMA "
-		    "wal_autocheckpoint = 0",
-		    "%s can lose commits when two programs checkpoint at once; "
-		    "jobwire's do so one at a time",
-		    version);
-	else
-		doctor_say(d, FINDING_OK, "sqlite", NULL, "%s", version);
+	/* Distributions keep such versions for years, and jobwire's programs are
+	 * safe with them. */
+	doctor_say(d, FINDING_OK, "sqlite", NULL, "%s%s", version,
+	    has_bug ? "; before 3.51.3 two programs that checkpoint at once "
+		      "can lose commits: in yours that write, PRAGMA "
+		      "wal_autocheckpoint = 0"
+		    : "");
 }
 
 static void

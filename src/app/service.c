@@ -5,6 +5,7 @@
  */
 #include "app/service.h"
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <errno.h>
 #include <signal.h>
@@ -161,6 +162,18 @@ on_signal(void *arg, int signal)
 	fcgi_server_stop(sv->server, sv->settings->drain);
 }
 
+/* The soft limit is low for the sake of select(2), which nothing here uses. */
+static void
+raise_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static const int our_signals[] = {SIGTERM, SIGINT, SIGHUP, 0};
 
 enum err
@@ -175,6 +188,7 @@ service_listen(const struct settings *s, enum program program, int *ret_fd)
 	for (const int *sig = our_signals; *sig != 0; sig++)
 		(void)sigaddset(&set, *sig);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	raise_descriptors();
 	e = sock_listen(s->socket, mode, ret_fd, &message);
 	if (e == ERR_NOENT && settings_is_cgi(program)) {
 		*ret_fd = -1;

@@ -51,6 +51,7 @@ int service_check(
  * one CGI request instead. Logs what fails. Blocks SIGTERM, SIGINT and SIGHUP
  * before: from when somebody can connect, a signal to stop waits for
  * service_run() and is lost neither to libfcgi's handlers nor to the default.
+ * Raises the process's limit of descriptors as far as it may.
  * Where the settings say so, a program that is not a CGI program has then given
  * up what app/harden.h says. Call before there are threads.
  */
