@@ -8,7 +8,9 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
+#include "base/buf.h"
 #include "command.h"
 #include "conf/settings.h"
 #include "store/db.h"
@@ -21,23 +23,45 @@ enum finding {
 
 struct doctor {
 	const struct command_line *c;
+	const char *url; /* of the site; borrowed; NULL: not known */
+	struct buf file; /* the database, where its name leads */
 	/* The settings as the two programs read them; all zero: they cannot. */
 	struct settings events, webhook;
-	struct db *db; /* DB_WRITE with a URL, else DB_READ; NULL: unusable */
+	struct db *db; /* DB_READ; NULL: unusable */
 	bool has_failed;
 };
 
 /* One line about `check`, a word that scripts may look for. remedy: NULL, or
- * what mends it. */
+ * what mends it. Nothing after an interrupt. */
 void doctor_say(struct doctor *d, enum finding finding, const char *check,
     const char *remedy, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
+
+/* For what must not stay: once signals are held, SIGHUP, SIGINT and SIGTERM end
+ * what waits for the web server and do no more; doctor_release_signals() then
+ * lets the process die of the one that came. Where a signal is ignored it stays
+ * so. */
+void doctor_hold_signals(void);
+bool doctor_is_interrupted(void);
+void doctor_release_signals(void);
+
+/* Names, or numbers where there are none. Truncated. */
+enum { DOCTOR_NAME_SIZE = 40, DOCTOR_OWNER_SIZE = 100 };
+void doctor_name_user(uid_t uid, char ret[DOCTOR_NAME_SIZE]);
+void doctor_name_group(gid_t gid, char ret[DOCTOR_NAME_SIZE]);
+/* "jobwire:www-data, mode 0660" */
+void doctor_name_owner(const struct stat *file, char ret[DOCTOR_OWNER_SIZE]);
 
 /* Settings and keys, as both programs load them; fills the settings. */
 void doctor_settings(struct doctor *d);
 
 /* Files with secrets that others can read. */
 void doctor_secrets(struct doctor *d);
+
+/* Who holds the database's locks, so that nobody else can write. Before
+ * doctor_database(): to look opens and closes files, and that would drop the
+ * locks of a connection of our own. Blocks for 2 s while somebody does. */
+void doctor_lock(struct doctor *d);
 
 /* The database and the folder it is in; fills db. */
 void doctor_database(struct doctor *d);
@@ -46,10 +70,13 @@ void doctor_folder(struct doctor *d);
 /* What the machine allows: inotify, descriptors, SQLite's version, clock. */
 void doctor_machine(struct doctor *d);
 
-/* Can the URL and the flags be? EXIT_DONE, or EXIT_USAGE after saying why not. */
-int doctor_usage(const struct command_line *c);
+/* Do the programs answer on the sockets that the settings name? */
+void doctor_sockets(struct doctor *d);
 
-/* Asks the web server at the URL that is the argument. */
+/* Can the URL and the flags be? EXIT_DONE, or EXIT_USAGE after saying why not. */
+int doctor_usage(struct doctor *d);
+
+/* Asks the web server at d->url. */
 void doctor_web(struct doctor *d);
 
 #endif

@@ -8,13 +8,15 @@
 #include <sys/statvfs.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
 #include "doctor.h"
+#include "io/beside.h"
 #include "io/filesystem.h"
 #include "store/survey.h"
 
@@ -25,28 +27,6 @@ enum {
 	SPACE_NONE_MB = 16,
 	MB = 1 << 20,
 };
-
-/* The folder's path, and the database's name in it. */
-struct place {
-	char *folder;	  /* owned */
-	const char *name; /* borrowed from the settings */
-};
-
-static bool
-place_of(const struct doctor *d, struct place *ret)
-{
-	const char *path = d->c->settings->db;
-	const char *slash = strrchr(path, '/');
-
-	ret->name = slash == NULL ? path : slash + 1;
-	if (slash == NULL)
-		ret->folder = strdup(".");
-	else if (slash == path)
-		ret->folder = strdup("/");
-	else
-		ret->folder = strndup(path, (size_t)(slash - path));
-	return ret->folder != NULL;
-}
 
 static void
 check_whole(struct doctor *d)
@@ -83,7 +63,7 @@ check_journal(struct doctor *d)
 	int64_t size = 0;
 	enum err e = survey_is_wal(d->db, &is_wal);
 
-	buf_addf(&wal, "%s-wal", d->c->settings->db);
+	buf_addf(&wal, "%s-wal", d->file.data);
 	if (buf_ok(&wal) && stat(wal.data, &file) == 0)
 		size = file.st_size;
 	buf_done(&wal);
@@ -109,8 +89,8 @@ doctor_database(struct doctor *d)
 {
 	enum { WAIT_MS = 5000 };
 	struct db_fault fault = {0};
-	enum err e = db_open(d->c->settings->db,
-	    d->c->n > 0 ? DB_WRITE : DB_READ, WAIT_MS, &d->db, &fault);
+	enum err e =
+	    db_open(d->c->settings->db, DB_READ, WAIT_MS, &d->db, &fault);
 
 	if (e != OK) {
 		doctor_say(d, FINDING_FAIL, "database", NULL, "%s",
@@ -199,13 +179,15 @@ check_file(struct doctor *d, const char *path, const struct stat *file,
 
 /* Each write to another file here wakes everybody who watches the folder. */
 static bool
-check_names(struct doctor *d, const struct place *at, const struct stat *db)
+check_names(struct doctor *d, const char *folder, const struct stat *db)
 {
+	const char *slash = strrchr(d->file.data, '/');
+	const char *name = slash == NULL ? d->file.data : slash + 1;
 	const struct dirent *entry;
 	struct buf path = BUF_INIT;
 	struct stat file;
 	bool is_well = true;
-	DIR *dir = opendir(at->folder);
+	DIR *dir = opendir(folder);
 
 	if (dir == NULL)
 		return true;
@@ -214,10 +196,10 @@ check_names(struct doctor *d, const struct place *at, const struct stat *db)
 		    strcmp(entry->d_name, "..") == 0)
 			continue;
 		buf_reset(&path);
-		buf_addf(&path, "%s/%s", at->folder, entry->d_name);
+		buf_addf(&path, "%s/%s", folder, entry->d_name);
 		if (!buf_ok(&path) || stat(path.data, &file) != 0)
 			continue;
-		if (strncmp(entry->d_name, at->name, strlen(at->name)) == 0) {
+		if (strncmp(entry->d_name, name, strlen(name)) == 0) {
 			is_well =
 			    check_file(d, path.data, &file, db) && is_well;
 			continue;
@@ -233,20 +215,96 @@ check_names(struct doctor *d, const struct place *at, const struct stat *db)
 	return is_well;
 }
 
+/* To create and to remove files there is part of using the database. */
 static bool
-check_access(struct doctor *d, const struct place *at, const struct stat *db)
+check_use(struct doctor *d, const char *path, int mode, const char *folder)
 {
-	struct stat folder;
+	char us[DOCTOR_NAME_SIZE], them[DOCTOR_NAME_SIZE];
+	char group[DOCTOR_NAME_SIZE], owner[DOCTOR_OWNER_SIZE];
+	struct buf remedy = BUF_INIT;
+	struct stat file;
 
-	if (stat(at->folder, &folder) != 0)
-		return true;
-	if ((folder.st_mode & S_IWOTH) != 0) {
+	if (faccessat(AT_FDCWD, path, mode, AT_EACCESS) == 0 ||
+	    errno != EACCES || stat(path, &file) != 0)
+		return true; /* or opening the database has said why not */
+	doctor_name_user(geteuid(), us);
+	doctor_name_user(file.st_uid, them);
+	doctor_name_group(file.st_gid, group);
+	doctor_name_owner(&file, owner);
+	if (file.st_uid != 0)
+		buf_addf(
+		    &remedy, "runuser -u %s -- jobwire doctor; or if ", them);
+	else
+		buf_add_str(&remedy, "if ");
+	buf_addf(
+	    &remedy, "the programs run as %s: chown -R %s: %s", us, us, folder);
+	if (file.st_gid != 0)
+		buf_addf(&remedy,
+		    "; or for a group: usermod -aG %s %s, chmod 2770 %s, chmod "
+		    "660 its files, umask 007",
+		    group, us, folder);
+	doctor_say(d, FINDING_FAIL, "folder", buf_span(&remedy).p,
+	    "%s is %s, and %s, who runs this, may not write there", path, owner,
+	    us);
+	buf_done(&remedy);
+	return false;
+}
+
+/* Can all write the database who can write into its folder? */
+static bool
+check_owner(struct doctor *d, const char *folder, const struct stat *dir,
+    const struct stat *db)
+{
+	const mode_t shared = S_IRGRP | S_IWGRP;
+	bool is_shared =
+	    db->st_gid == dir->st_gid && (db->st_mode & shared) == shared;
+	char db_owner[DOCTOR_OWNER_SIZE], dir_owner[DOCTOR_OWNER_SIZE];
+	struct buf remedy = BUF_INIT;
+	bool is_well = false;
+
+	doctor_name_owner(db, db_owner);
+	doctor_name_owner(dir, dir_owner);
+	if (db->st_uid != dir->st_uid && !is_shared) {
+		buf_addf(
+		    &remedy, "chown --reference=%s %s*", folder, d->file.data);
+		doctor_say(d, FINDING_FAIL, "folder", buf_span(&remedy).p,
+		    "the database is %s, and its folder %s", db_owner,
+		    dir_owner);
+	} else if ((dir->st_mode & S_ISGID) != 0 &&
+		   (dir->st_mode & S_IWGRP) != 0 && !is_shared) {
+		buf_addf(&remedy,
+		    "chgrp --reference=%s %s*; chmod g+rw %s*; start all with "
+		    "umask 007",
+		    folder, d->file.data, d->file.data);
+		doctor_say(d, FINDING_WARN, "folder", buf_span(&remedy).p,
+		    "the folder is for a group (%s), and the database not "
+		    "(%s)",
+		    dir_owner, db_owner);
+	} else if (geteuid() != 0 && geteuid() != db->st_uid &&
+		   (dir->st_mode & S_ISGID) == 0) {
+		buf_addf(&remedy, "chmod g+s %s", folder);
+		doctor_say(d, FINDING_WARN, "folder", buf_span(&remedy).p,
+		    "it is used by several users (%s), and new files there get "
+		    "the group of who makes them",
+		    dir_owner);
+	} else {
+		is_well = true;
+	}
+	buf_done(&remedy);
+	return is_well;
+}
+
+static bool
+check_strangers(struct doctor *d, const char *folder, const struct stat *dir,
+    const struct stat *db)
+{
+	if ((dir->st_mode & S_IWOTH) != 0) {
 		doctor_say(d, FINDING_FAIL, "folder", "chmod o-w that folder",
-		    "everybody can write into %s (mode %04o)", at->folder,
-		    (unsigned)folder.st_mode & 07777);
+		    "everybody can write into %s (mode %04o)", folder,
+		    (unsigned)dir->st_mode & 07777);
 		return false;
 	}
-	if ((db->st_mode & S_IROTH) != 0 && (folder.st_mode & S_IXOTH) != 0) {
+	if ((db->st_mode & S_IROTH) != 0 && (dir->st_mode & S_IXOTH) != 0) {
 		doctor_say(d, FINDING_WARN, "folder",
 		    "chmod o= the folder and the files in it",
 		    "everybody can read the database, and so the ids of all "
@@ -256,23 +314,35 @@ check_access(struct doctor *d, const struct place *at, const struct stat *db)
 	return true;
 }
 
+/* Who owns it and who may use it. */
+static void
+check_folder(struct doctor *d, const char *folder)
+{
+	const char *path = d->file.data;
+	struct stat dir, db;
+	bool is_well = check_use(d, folder, R_OK | W_OK | X_OK, folder);
+
+	if (stat(folder, &dir) != 0 || stat(path, &db) != 0)
+		return; /* opening the database has said what is wrong */
+	is_well = is_well && check_use(d, path, R_OK | W_OK, folder);
+	is_well = is_well && check_owner(d, folder, &dir, &db);
+	is_well = check_strangers(d, folder, &dir, &db) && is_well;
+	is_well = check_names(d, folder, &db) && is_well;
+	if (is_well)
+		doctor_say(d, FINDING_OK, "folder", NULL,
+		    "%s is the database's alone", folder);
+}
+
 void
 doctor_folder(struct doctor *d)
 {
-	struct place at;
-	struct stat db;
-	bool is_well;
+	struct buf folder = BUF_INIT;
 
-	if (!place_of(d, &at))
-		return;
-	check_filesystem(d, at.folder);
-	check_space(d, at.folder);
-	if (stat(d->c->settings->db, &db) == 0) {
-		is_well = check_access(d, &at, &db);
-		is_well = check_names(d, &at, &db) && is_well;
-		if (is_well)
-			doctor_say(d, FINDING_OK, "folder", NULL,
-			    "%s is the database's alone", at.folder);
+	beside_add_folder(&folder, d->file.data);
+	if (buf_ok(&folder)) {
+		check_filesystem(d, folder.data);
+		check_space(d, folder.data);
+		check_folder(d, folder.data);
 	}
-	free(at.folder);
+	buf_done(&folder);
 }

@@ -13,6 +13,8 @@
 
 #include <curl/curl.h>
 
+#include "doctor.h"
+
 enum {
 	BODY_MAX = 65536,
 	CONNECT_MS = 10000,
@@ -185,7 +187,7 @@ run(struct http *h, struct transfer *t)
 	for (;;) {
 		if (curl_multi_perform(h->multi, &n_running) != CURLM_OK)
 			return;
-		if (n_running == 0)
+		if (n_running == 0 || doctor_is_interrupted())
 			return;
 		if (r->on_turn != NULL)
 			wait_ms = r->on_turn(r->arg);

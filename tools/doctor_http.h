@@ -51,7 +51,8 @@ CHECK_RESULT enum err http_new(const char *ca, struct http **ret);
 void http_free(struct http **http);
 
 /* *ret is as HTTP_ANSWER_INIT before; http_answer_done() in any case. Whatever
- * goes wrong is in the answer. Blocks, 10 s at most to connect. */
+ * goes wrong is in the answer. Blocks, 10 s at most to connect; an interrupt of
+ * the doctor ends it. */
 void http_ask(
     struct http *http, const struct http_request *r, struct http_answer *ret);
 void http_answer_done(struct http_answer *a);

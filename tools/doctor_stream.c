@@ -92,7 +92,7 @@ publish(struct probe *p)
 	    .job_id = p->w->job, .type = steps[p->n_published]};
 	int64_t id;
 
-	p->failed = command_store(p->w->d->db, &e, &id);
+	p->failed = command_store(p->w->db, &e, &id);
 	p->published_us[p->n_published++] = clock_mono_us();
 }
 
@@ -192,7 +192,7 @@ check_opening(struct probe *p, const struct http_answer *a)
 	if (p->failed != OK)
 		doctor_say(w->d, FINDING_FAIL, "stream", NULL,
 		    "an event could not be stored: %s",
-		    db_last_fault(w->d->db)->text);
+		    db_last_fault(w->db)->text);
 	else if (a->status == 200 && p->is_full)
 		doctor_say(w->d, FINDING_FAIL, "stream",
 		    "more max_streams, or wait until it has started",
@@ -204,11 +204,11 @@ check_opening(struct probe *p, const struct http_answer *a)
 		    "does not answer it");
 	else if (a->status != 200 && a->status != 0)
 		web_explain(w, "stream", a);
-	else if (p->is_open && strcmp(p->epoch, db_epoch(w->d->db)) != 0)
+	else if (p->is_open && strcmp(p->epoch, db_epoch(w->db)) != 0)
 		doctor_say(w->d, FINDING_FAIL, "stream",
 		    "the same db for both, see --config and --db",
 		    "it is of another database, of epoch %.8s and not %s",
-		    p->epoch, db_epoch(w->d->db));
+		    p->epoch, db_epoch(w->db));
 	else
 		return true;
 	return false;
@@ -319,10 +319,6 @@ web_stream(struct web *w)
 			check_headers(w, &a);
 		}
 	}
-	/* A job that has not ended would stay for ever. */
-	p.n_published = STEPS - 1;
-	if (p.published_us[STEPS - 1] == 0)
-		publish(&p);
 	http_answer_done(&a);
 	buf_done(&p.line);
 }

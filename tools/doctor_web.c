@@ -121,8 +121,10 @@ web_explain(struct web *w, const char *check, const struct http_answer *a)
 	struct buf code = BUF_INIT;
 
 	if (a->status == 0)
-		doctor_say(
-		    w->d, FINDING_FAIL, check, NULL, "no answer: %s", a->error);
+		doctor_say(w->d, FINDING_FAIL, check,
+		    "start the web server; if it has another name from here: "
+		    "jobwire doctor URL",
+		    "no answer: %s", a->error);
 	else if (web_code(a, &code))
 		explain_refusal(w, check, a->status, code.data);
 	else if (to.n > 0)
@@ -416,14 +418,33 @@ give_job(struct web *w)
 	const struct job_new job = {
 	    .job_id = w->job, .owner = w->user.len > 0 ? w->user.data : NULL};
 	bool is_new;
-	enum err e = db_begin(w->d->db);
+	enum err e = db_begin(w->db);
 
 	if (e == OK)
-		e = jobs_register(w->d->db, &job, &is_new);
+		e = jobs_register(w->db, &job, &is_new);
 	if (e == OK)
-		return db_commit(w->d->db);
-	db_rollback(w->d->db);
+		return db_commit(w->db);
+	db_rollback(w->db);
 	return e;
+}
+
+/* Said also after an interrupt. */
+static void
+take_job(struct web *w)
+{
+	enum err e = db_begin(w->db);
+
+	if (e == OK)
+		e = jobs_delete(w->db, w->job);
+	if (e == OK)
+		e = db_commit(w->db);
+	else
+		db_rollback(w->db);
+	if (e != OK) {
+		(void)command_fail_db(
+		    "cannot delete the doctor's job", w->db, e);
+		w->d->has_failed = true;
+	}
 }
 
 /* A token for our job, where readers need one. */
@@ -463,6 +484,7 @@ run(struct web *w)
 		    why.len > 0 ? why.data : err_text(e));
 	else if (check_events(w))
 		web_stream(w);
+	/* They are quick, and say nothing more after an interrupt. */
 	check_authorization(w);
 	check_body(w);
 	if (w->d->c->origin != NULL)
@@ -474,6 +496,7 @@ static void
 done(struct web *w)
 {
 	http_free(&w->http);
+	db_close(&w->db);
 	buf_done(&w->base);
 	buf_done(&w->user);
 	buf_done(&w->authorization);
@@ -481,13 +504,12 @@ done(struct web *w)
 }
 
 int
-doctor_usage(const struct command_line *c)
+doctor_usage(struct doctor *d)
 {
-	struct doctor d = {.c = c};
-	struct web w = {.d = &d, .base = BUF_INIT};
+	struct web w = {.d = d, .base = BUF_INIT};
 	int status = EXIT_DONE;
 
-	if (c->n > 0 && !take_url(&w, c->args[0]))
+	if (d->url != NULL && !take_url(&w, d->url))
 		status = command_misuse(
 		    "doctor", "the URL is http(s)://HOST[:PORT][/PREFIX]");
 	else if (!take_times(&w))
@@ -512,21 +534,29 @@ name_job(struct web *w)
 void
 doctor_web(struct doctor *d)
 {
+	enum { WAIT_MS = 5000 };
 	struct web w = {.d = d, .base = BUF_INIT};
+	struct db_fault fault = {.text = "out of memory"};
 
 	name_job(&w);
-	if (d->db == NULL || d->events.db == NULL || d->webhook.db == NULL)
+	if (d->db == NULL || d->events.db == NULL || d->webhook.db == NULL) {
 		doctor_say(d, FINDING_FAIL, "server", "mend what is above",
 		    "it is not asked without settings and a database");
-	else if (!take_url(&w, d->c->args[0]) || !take_times(&w) ||
-		 !buf_ok(&w.base) || give_job(&w) != OK ||
-		 http_new(d->c->ca, &w.http) != OK)
+	} else if (!take_url(&w, d->url) || !take_times(&w) ||
+		   !buf_ok(&w.base) || http_new(d->c->ca, &w.http) != OK ||
+		   db_open(d->c->settings->db, DB_WRITE, WAIT_MS, &w.db,
+		       &fault) != OK) {
 		doctor_say(d, FINDING_FAIL, "server", NULL,
-		    "it is not asked: %s",
-		    db_last_fault(d->db)->text[0] != '\0'
-			? db_last_fault(d->db)->text
-			: "out of memory");
-	else
-		run(&w);
+		    "it is not asked: %s", fault.text);
+	} else {
+		doctor_hold_signals();
+		if (give_job(&w) == OK) {
+			run(&w);
+			take_job(&w);
+		} else {
+			doctor_say(d, FINDING_FAIL, "server", NULL,
+			    "it is not asked: %s", db_last_fault(w.db)->text);
+		}
+	}
 	done(&w);
 }

@@ -15,6 +15,7 @@
 
 struct web {
 	struct doctor *d;
+	struct db *db; /* a connection that writes */
 	struct http *http;
 	struct buf base; /* the URL up to the prefix, without a slash */
 	struct buf user; /* of the URL; "": none */

@@ -2,7 +2,8 @@
 /*
  * Listening sockets and the accepting of connections. What is said on a
  * connection is the web layer's. Everything runs on the loop and never blocks,
- * but sock_listen(), which may look up a host name and is for start-up.
+ * but sock_listen(), which may look up a host name and is for start-up, and
+ * sock_connect(), which is for commands.
  */
 #include "io/sock.h"
 
@@ -112,17 +113,27 @@ is_stale(const struct sockaddr_un *address)
 	return is_refused;
 }
 
+/* False with errno when it is too long. */
+static bool
+make_address(const char *path, struct sockaddr_un *ret)
+{
+	*ret = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if (strlen(path) >= sizeof(ret->sun_path)) {
+		errno = ENAMETOOLONG;
+		return false;
+	}
+	strcpy(ret->sun_path, path);
+	return true;
+}
+
 static enum err
 listen_unix(const char *path, mode_t mode, int *ret_fd, struct buf *message)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct sockaddr_un address;
 	int fd, r;
 
-	if (strlen(path) >= sizeof(address.sun_path)) {
-		errno = ENAMETOOLONG;
+	if (!make_address(path, &address))
 		return fail(message, "cannot listen on", path, -1);
-	}
-	strcpy(address.sun_path, path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd == -1)
 		return fail(message, "cannot make a socket for", path, -1);
@@ -165,23 +176,30 @@ listen_address(const struct addrinfo *ai)
 	return -1;
 }
 
-/* spec is HOST:PORT or [IPV6]:PORT. */
-static enum err
-listen_tcp(const char *spec, int *ret_fd, struct buf *message)
+/* spec is HOST:PORT or [IPV6]:PORT. Errors as getaddrinfo(3). */
+static int
+find_addresses(const char *spec, int flags, struct addrinfo **ret)
 {
-	struct addrinfo hints = {
-	    .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
-	struct addrinfo *list = NULL, *ai;
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = flags};
 	const char *colon = strrchr(spec, ':');
 	struct buf host = BUF_INIT;
-	int r, fd = -1;
+	int r;
 
 	if (spec[0] == '[' && colon > spec + 1 && colon[-1] == ']')
 		buf_add(&host, spec + 1, (size_t)(colon - spec) - 2);
 	else
 		buf_add(&host, spec, (size_t)(colon - spec));
-	r = getaddrinfo(buf_span(&host).p, colon + 1, &hints, &list);
+	r = getaddrinfo(buf_span(&host).p, colon + 1, &hints, ret);
 	buf_done(&host);
+	return r;
+}
+
+static enum err
+listen_tcp(const char *spec, int *ret_fd, struct buf *message)
+{
+	struct addrinfo *list = NULL, *ai;
+	int fd = -1, r = find_addresses(spec, AI_PASSIVE, &list);
+
 	if (r != 0) {
 		errno = r == EAI_SYSTEM ? errno : EADDRNOTAVAIL;
 		buf_addf(message, "%s: %s", spec, gai_strerror(r));
@@ -196,6 +214,12 @@ listen_tcp(const char *spec, int *ret_fd, struct buf *message)
 	return OK;
 }
 
+bool
+sock_is_path(const char *spec)
+{
+	return strchr(spec, '/') != NULL || strchr(spec, ':') == NULL;
+}
+
 enum err
 sock_listen(const char *spec, mode_t mode, int *ret_fd, struct buf *message)
 {
@@ -207,9 +231,63 @@ sock_listen(const char *spec, mode_t mode, int *ret_fd, struct buf *message)
 		buf_add_str(message, "no socket given to listen on");
 		return ERR_NOENT;
 	}
-	if (strchr(spec, '/') != NULL || strchr(spec, ':') == NULL)
+	if (sock_is_path(spec))
 		return listen_unix(spec, mode, ret_fd, message);
 	return listen_tcp(spec, ret_fd, message);
+}
+
+/*
+ * Connecting
+ */
+
+/* A descriptor, or -1 with errno. */
+static int
+connect_to(const struct sockaddr *address, socklen_t size, int timeout_ms)
+{
+	const struct timeval wait = {
+	    timeout_ms / 1000, timeout_ms % 1000 * 1000};
+	int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int saved_errno;
+
+	/* SO_SNDTIMEO counts for connect(2), too (socket(7)). */
+	if (fd != -1 &&
+	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait)) == 0 &&
+	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)) == 0 &&
+	    connect(fd, address, size) == 0)
+		return fd;
+	saved_errno = errno;
+	if (fd != -1)
+		close(fd);
+	errno = saved_errno;
+	return -1;
+}
+
+enum err
+sock_connect(const char *spec, int timeout_ms, int *ret_fd)
+{
+	struct addrinfo *list = NULL, *ai;
+	struct sockaddr_un address;
+	int fd = -1, saved_errno;
+
+	if (sock_is_path(spec)) {
+		if (make_address(spec, &address))
+			fd = connect_to((const struct sockaddr *)&address,
+			    sizeof(address), timeout_ms);
+	} else {
+		errno = EADDRNOTAVAIL;
+		if (find_addresses(spec, 0, &list) != 0)
+			return ERR_SYS;
+		for (ai = list; ai != NULL && fd == -1; ai = ai->ai_next)
+			fd =
+			    connect_to(ai->ai_addr, ai->ai_addrlen, timeout_ms);
+		saved_errno = errno;
+		freeaddrinfo(list);
+		errno = saved_errno;
+	}
+	if (fd == -1)
+		return ERR_SYS;
+	*ret_fd = fd;
+	return OK;
 }
 
 /*

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Listening sockets: found, made, and accepted from. Layer: io.
+ * Listening sockets: found, made, accepted from and connected to. Layer: io.
  */
 #ifndef JOBWIRE_SOCK_H
 #define JOBWIRE_SOCK_H
@@ -24,6 +24,15 @@
  */
 CHECK_RESULT enum err sock_listen(
     const char *spec, mode_t mode, int *ret_fd, struct buf *message);
+
+/* Is the spec a Unix socket's path, and not HOST:PORT? */
+bool sock_is_path(const char *spec);
+
+/* Connects to what sock_listen() made of the spec. The result blocks, in each
+ * call timeout_ms at most, and is close-on-exec. ERR_SYS with errno;
+ * EADDRNOTAVAIL: there is no such HOST. Blocks. */
+CHECK_RESULT enum err sock_connect(
+    const char *spec, int timeout_ms, int *ret_fd);
 
 /*
  * Takes connections from a listening socket. When descriptors run out

@@ -70,14 +70,15 @@ def faults(site, *arguments):
 
 
 def test_doctor_of_a_healthy_site(make_site):
-    site = make_site()
+    site = make_site().start_both()
     os.chmod(site.config, 0o640)
     os.chmod(site.db_folder, 0o750)
     assert faults(site) == {}
     checks = [finding.check for finding in examine(site).list]
     assert checks == [
-        "settings", "secrets", "database", "journal", "filesystem", "space",
-        "folder", "inotify", "descriptors", "sqlite", "clock",
+        "settings", "secrets", "lock", "database", "journal", "filesystem",
+        "space", "folder", "inotify", "descriptors", "sqlite", "clock",
+        "events_socket", "webhook_socket",
     ]
 
 
@@ -201,19 +202,6 @@ def test_doctor_and_readers(make_site):
     assert examine(site).one("folder").finding == "warn"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_doctor_and_owners(make_site):
-    """What a command of root's leaves behind in a folder of another's."""
-    site = make_site()
-    site.tool("publish", "a", "note")
-    assert os.stat(site.db + "-bell").st_uid == os.stat(site.db).st_uid
-    os.chown(site.db, 12345, 12345)
-    found = examine(site).of("folder")
-    site.tool("publish", "a", "note")  # the bell goes to the new owner
-    assert os.stat(site.db + "-bell").st_uid == 12345
-    assert any("-bell" in f.text and "chown" in f.remedy for f in found)
-
-
 def test_doctor_without_inotify(make_site):
     site = make_site(inotify="off")
     assert faults(site)["inotify"].finding == "warn"
@@ -223,11 +211,24 @@ def test_doctor_without_descriptors(make_site):
     site = make_site(max_streams="1000")
 
     def limit():
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
 
     found = examine(site, preexec_fn=limit).one("descriptors")
     assert found.finding == "warn" and "LimitNOFILE=1032" in found.remedy
+
+
+def test_programs_raise_the_soft_limit_of_descriptors(make_site):
+    """Which shells and systemd leave at 1024."""
+    site = make_site(max_streams="300")
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, 400))
+
+    for name in ("events", "webhook"):
+        server = site.start(name, preexec_fn=limit)
+        limits = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+        assert limits == (400, 400)
+    assert examine(site, preexec_fn=limit).one("descriptors").finding == "ok"
 
 
 @pytest.mark.parametrize("size, finding", [("8m", "fail"), ("99m", "warn")])

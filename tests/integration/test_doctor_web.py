@@ -1,8 +1,10 @@
 """`jobwire doctor URL`: what it says of the shipped examples, and of each way
 to break them. A broken configuration is the example with something changed."""
 
+import json
 import os
 import re
+import signal
 import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -10,7 +12,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from harness.doctor import examine
 from harness.fronts import PUBLISH_KEY, WAYS, Front
-from harness.wait import free_port, patience
+from harness.site import program
+from harness.wait import free_port, patience, until
 
 JWT_KEY = "jwt-key-0123456789abcdef0123456789abcdef"
 
@@ -126,7 +129,7 @@ BROKEN = {
     ),
     "nginx confuses the programs": (
         "nginx", "authorization", "fail", "nginx.conf.example",
-        edit("jobwire_webhook;\n        default", "jobwire_events;\n        default"),
+        edit("jobwire_publish;\n        default", "jobwire_events;\n        default"),
     ),
     "Apache does not pass on": (
         "apache-proxy", "events", "fail", "apache.conf.example",
@@ -400,12 +403,73 @@ def test_wrong_usage(make_site, arguments):
     assert (done.returncode, done.stdout) == (2, "") and done.stderr
 
 
-def test_it_leaves_a_finished_job(make_site):
-    """Which retention will take away."""
+# -- what stays ---------------------------------------------------------------
+
+
+def jobs_of(site):
+    """All jobs, and all events."""
+    query = site.writer.connection.execute
+    return query(
+        "SELECT job_id FROM jobs UNION ALL SELECT job_id FROM job_events"
+    ).fetchall()
+
+
+def test_it_leaves_no_job(make_site):
     front = Front("nginx", make_site)
-    ask(front)
-    jobs = {row[1]: row[2] for row in front.site.writer.rows()}
-    assert list(jobs.values()) == ["completed"]
+    assert ask(front).one("buffered").finding == "ok"
+    assert jobs_of(front.site) == []
+
+
+def test_it_leaves_no_job_after_a_failure(make_site):
+    site = make_site()
+    assert examine(
+        site, f"http://127.0.0.1:{free_port()}"
+    ).one("events").finding == "fail"
+    assert jobs_of(site) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_leaves_no_job_after_an_interrupt(make_site, number):
+    """It dies of the signal, as a shell expects, when the job is gone; and
+    what it had not looked at to the end is no fault."""
+    front = Front("nginx", make_site)
+    site = front.site
+    url = f"http://localhost:{front.web.port}"
+    with subprocess.Popen(
+        [program("jobwire"), "doctor", url, "--gap", GAP, "--idle", "1h",
+         "--json", "--config", site.config],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as child:
+        until(lambda: len(site.writer.rows()) == 2, "two events", 20)
+        child.send_signal(number)
+        out, err = child.communicate(timeout=patience(20))
+    assert (child.returncode, err) == (-number, "")
+    found = {json.loads(line)["check"] for line in out.splitlines()}
+    assert "events" in found and "buffered" not in found
+    assert jobs_of(site) == []
+
+
+# -- without a URL ------------------------------------------------------------
+
+
+def test_base_url_is_the_site(make_site):
+    front = Front("nginx", make_site)
+    assert examine(front.site, "--gap", GAP).of("server") == []
+    front.site.configure(
+        publish_keys=PUBLISH_KEY, heartbeat="1s", max_streams="30",
+        base_url=f"http://localhost:{front.web.port}",
+    )
+    findings = examine(front.site, "--gap", GAP)
+    for check in OF_THE_WEB:
+        assert findings.one(check).finding == "ok", findings.one(check)
+    assert jobs_of(front.site) == []
+
+
+def test_a_base_url_that_is_not_reached(make_site):
+    site = make_site(base_url=f"http://127.0.0.1:{free_port()}")
+    fault = examine(site).one("events")
+    assert "no answer" in fault.text and "jobwire doctor URL" in fault.remedy
 
 
 def test_it_does_not_ask_without_a_database(make_site):

@@ -160,11 +160,11 @@ class Site:
                 if value is not None:
                     file.write(f"{name} = {value}\n")
 
-    def tool(self, *arguments, check=True, **options):
+    def tool(self, *arguments, check=True, binary=None, **options):
         """Runs `jobwire` with this configuration to its end. The flag goes
         last so that a test's `--` is its own affair."""
         done = subprocess.run(
-            [program("jobwire"), *arguments, "--config", self.config],
+            [binary or program("jobwire"), *arguments, "--config", self.config],
             capture_output=True, text=True, timeout=patience(30),
             env=self._environment, stdin=subprocess.DEVNULL, **options,
         )
