@@ -52,6 +52,8 @@ read_last_event_id(
 struct loss {
 	int64_t n;
 	bool is_lost;
+	bool is_job_gone;
+	bool has_rows; /* of any of the jobs */
 	bool has_news; /* there are events after n that can be sent */
 };
 
@@ -64,8 +66,12 @@ look_at_job(struct hub *h, const char *job_id, struct loss *loss,
 
 	if (e != OK)
 		return e;
-	if (job.is_known ? job.floor > loss->n : h->gone_floor >= loss->n)
+	if (job.is_known && job.floor > loss->n)
 		loss->is_lost = true;
+	if (!job.is_known && h->gone_floor >= loss->n)
+		loss->is_job_gone = true;
+	if (job.last_id > 0)
+		loss->has_rows = true;
 	if (job.last_id > loss->n)
 		loss->has_news = true;
 	place->is_terminal[i] = job.is_terminal;
@@ -150,6 +156,11 @@ stream_locate(
 		e = look_for_events(h, &req->sel, loss.n, &loss.has_news);
 	if (e != OK)
 		return e;
+	/* Whoever polls for other jobs, too, is told when there is a newer place
+	 * to lead it to: at this one it would be told with every call. */
+	if (loss.is_job_gone &&
+	    !(req->wants_json && loss.has_rows && loss.n == newest))
+		loss.is_lost = true;
 	if (loss.n > 0 && loss.is_lost)
 		place.resync = "expired";
 	place.cursor = place.resync == NULL ? loss.n : 0;

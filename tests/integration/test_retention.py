@@ -197,6 +197,22 @@ def test_an_old_place_is_left_behind_in_the_json_form(reader):
     assert again["events"] == []
 
 
+def test_a_page_that_polls_is_told_once_that_a_job_is_gone(reader):
+    """The job had the newest event of all, so no newer place is there."""
+    publish(reader, "stays", "step", 1)
+    publish(reader, "gone", "step", 1)
+    target = jobs_target(["stays", "gone"], "format=json")[len("/api/v1") :]
+    first = get_json(reader, target)
+    reader.tool("delete", "gone")
+    again = get_json(reader, f"{target}&last_event_id={first['last_event_id']}")
+    assert again["events"] == []
+    publish(reader, "other", "step", 1)
+    old = get_json(reader, f"{target}&last_event_id={first['events'][0]['id']}")
+    assert kinds(old["events"]) == ["resync", "step"]
+    again = get_json(reader, f"{target}&last_event_id={old['last_event_id']}")
+    assert again["events"] == []
+
+
 def test_finished_job_without_events_ends_for_good(reader):
     """Its row is there and says that it ended; there is nothing to send. A
     client that comes back with the id of the resync must be stopped."""
