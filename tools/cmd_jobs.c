@@ -187,10 +187,10 @@ add_view_json(struct buf *out, const struct view *v)
 }
 
 static void
-add_line(struct buf *out, const char *name, const char *text)
+add_line(struct buf *out, const char *name, struct span text)
 {
 	buf_addf(out, "%s\t", name);
-	table_add_clean(out, span_of(text));
+	table_add_clean(out, text);
 	buf_add_char(out, '\n');
 }
 
@@ -201,7 +201,7 @@ add_value_line(struct buf *out, const char *name, const char *json)
 
 	add_value(&value, json);
 	out->failed = out->failed || !buf_ok(&value);
-	add_line(out, name, value.data);
+	add_line(out, name, buf_span(&value));
 	buf_done(&value);
 }
 
@@ -211,18 +211,18 @@ add_view_lines(struct buf *out, const struct view *v)
 	const struct job *j = &v->job;
 	struct span output = span_of(j->output);
 
-	add_line(out, "job", j->job_id);
-	add_line(out, "state", j->state);
-	add_line(out, "created", j->created_at);
-	add_line(out, "changed", j->updated_at);
-	add_line(out, "owner", j->owner);
-	add_line(out, "external id", j->external_id);
-	add_line(out, "restore id", j->restore_id);
+	add_line(out, "job", span_of(j->job_id));
+	add_line(out, "state", span_of(j->state));
+	add_line(out, "created", span_of(j->created_at));
+	add_line(out, "changed", span_of(j->updated_at));
+	add_line(out, "owner", span_of(j->owner));
+	add_line(out, "external id", span_of(j->external_id));
+	add_line(out, "restore id", span_of(j->restore_id));
 	add_value_line(out, "progress", j->progress);
 	add_value_line(out, "error", j->error);
 	buf_addf(out, "output bytes\t%zu\n", output.n);
 	if (output.n > (size_t)v->c->settings->inline_output)
-		add_line(out, "output", "(larger than inline_output)");
+		add_line(out, "output", span_of("(larger than inline_output)"));
 	else
 		add_value_line(out, "output", j->output);
 	buf_addf(out, "events\t%" PRId64 "\n", v->n_events);

@@ -22,13 +22,28 @@ width_of(const char *text)
 	return n < WIDTH_MAX ? n : WIDTH_MAX;
 }
 
+/* How many bytes the control character at the beginning has; 0: none is there.
+ * Those from U+0080 on have two, and U+009B does what ESC [ does. */
+static size_t
+control_len(struct span text)
+{
+	unsigned char c = (unsigned char)text.p[0];
+
+	if (c < ' ' || c == 0x7f)
+		return 1;
+	return c == 0xc2 && text.n > 1 && (unsigned char)text.p[1] < 0xa0 ? 2
+									  : 0;
+}
+
 void
 table_add_clean(struct buf *out, struct span text)
 {
-	for (size_t i = 0; i < text.n; i++) {
-		unsigned char c = (unsigned char)text.p[i];
+	size_t n;
 
-		buf_add_char(out, c < ' ' || c == 0x7f ? '?' : (char)c);
+	for (; text.n > 0; text.p += n, text.n -= n) {
+		n = control_len(text);
+		buf_add_char(out, n > 0 ? '?' : *text.p);
+		n = n > 0 ? n : 1;
 	}
 }
 

@@ -42,6 +42,14 @@ def test_jobs(filled):
     assert by_id["waits"][1:] == ["queued", "waits", "", "", ""]
 
 
+def test_text_is_harmless_and_whole(filled):
+    """U+009B does on a terminal what ESC [ does; a zero is not the end."""
+    filled.writer.publish("evil", "failed", {"error": "a\x00b\u009b31mc\u00a0d"})
+    expected = "a?b?31mc\u00a0d"
+    assert lines(filled, "jobs")[0][-1] == expected
+    assert ["error", expected] in lines(filled, "show", "evil")
+
+
 def test_jobs_come_by_their_latest_change(filled):
     for job, hour in (("runs", 1), ("broke", 3), ("waits", 2)):
         filled.writer.connection.execute(
