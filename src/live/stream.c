@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * One stream from its beginning to its end. Where it begins, and what is
- * answered instead, is stream_open.c's business; how it is ended, stream_end.c's;
- * who gets which event, the hub's; how bytes reach the client, the exchange's. Runs on the loop; blocks
- * only as far as hub_fetch() does.
+ * answered instead, is stream_open.c's business; how it is ended,
+ * stream_end.c's; who gets which event, the hub's; how bytes reach the client,
+ * the exchange's. Runs on the loop; blocks only as far as hub_fetch() does.
  *
  *   open ──▶ behind ◀──▶ current ──▶ ended
  *             │  reads the table      gets frames from the hub
