@@ -45,10 +45,11 @@ static void
 run_head(void)
 {
 	const unsigned char *bytes = (const unsigned char *)head.data;
-	struct gate_head opened;
 	struct request r;
 
 	for (int i = 0; i < REPEATS; i++) {
+		struct gate_head opened = {0};
+
 		micro_must(gate_scan(bytes, head.len, &opened) == GATE_OPEN,
 		    "the gate opens");
 		micro_must(fcgi_parser_read(
