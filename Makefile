@@ -73,11 +73,12 @@ CGI       := $(patsubst cgi-bin/%.c,%.cgi,$(wildcard cgi-bin/*.c))
 UNIT      := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZ      := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 MICRO     := $(BUILD)/bench/micro
+LOAD      := $(BUILD)/bench/load
 GENERATED := $(patsubst %.sql,$(GEN)/%_sql.h,$(wildcard schema.sql))
 
 # --- building ---------------------------------------------------------------
 all: $(addprefix $(BIN)/,$(PROGRAMS) $(CGI)) ## build the programs (the default)
-unit-programs: $(UNIT) $(FUZZ) $(MICRO)
+unit-programs: $(UNIT) $(FUZZ) $(MICRO) $(LOAD)
 
 say = $(if $(V),,@printf '  %-5s %s\n' $1 $@)
 link = $(Q)mkdir -p $(@D) && \
@@ -142,6 +143,10 @@ $(MICRO): $(patsubst %.c,$(OBJ)/%.o,$(wildcard tests/bench/micro*.c)) $(LIB)
 	$(call say,LD)
 	$(link) $(LIBS)
 
+$(LOAD): $(OBJ)/tests/bench/load.o
+	$(call say,LD)
+	$(link)
+
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 
 client: ## the browser client, in build/client (needs Node.js 18 and npm)
@@ -190,8 +195,9 @@ fuzz-run: $(FUZZ)
 	mkdir -p $$c; $$f -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$${f}- \
 	$$c tests/fuzz/corpus/$${f##*/fuzz_}; done
 
-bench: all ## run the measurements in tests/bench
-	$(Q)BIN='$(BIN)' tests/bench/run $(T)
+bench: all $(LOAD) ## measure against budgets and peers [T=name QUICK=1 BASE=revision DOC=1]
+	$(Q)BIN='$(BIN)' LOAD='$(LOAD)' QUICK='$(QUICK)' BASE='$(BASE)' DOC='$(DOC)' \
+		HISTORY='$(HISTORY)' /usr/bin/python3 tests/bench/bench.py $(T)
 
 bench-micro: $(MICRO) ## instructions of the hot paths against tests/bench/micro.txt [UPDATE=1]
 	@CC='$(CC)' CFLAGS='$(CFLAGS)' tests/bench/micro.py $(MICRO) $(if $(UPDATE),update)

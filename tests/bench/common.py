@@ -3,7 +3,6 @@ a site of its own for each measurement, real programs, real clients."""
 
 import os
 import random
-import subprocess
 import sys
 import time
 
@@ -13,7 +12,7 @@ if "BIN" in os.environ:  # how make names it
 sys.path.insert(0, os.path.join(_HERE, "..", "integration"))
 
 # pylint: disable=wrong-import-position
-from harness.site import BIN, Site  # noqa: E402
+from harness.site import Site  # noqa: E402
 
 
 def percentile(values, share):
@@ -42,21 +41,6 @@ def commit_to_event(site, stream, job, samples, pause):
     return latencies
 
 
-def load_program():
-    """The path of the load generator: made by make, or by us."""
-    built = os.path.join(os.path.dirname(BIN), "bench", "load")
-    source = os.path.join(_HERE, "load.c")
-    if (
-        not os.path.exists(built)
-        or os.path.getmtime(built) < os.path.getmtime(source)
-    ):
-        os.makedirs(os.path.dirname(built), exist_ok=True)
-        subprocess.run(
-            [os.environ.get("CC", "cc"), "-O2", "-o", built, source], check=True
-        )
-    return built
-
-
 class BenchSite(Site):
     """A site that removes itself, and fails where the tests would."""
 
@@ -67,6 +51,6 @@ class BenchSite(Site):
         faults = self.finish()
         if kind is not None or faults:
             for name, text in self.logs():
-                print(f"--- {name}\n{text}", file=sys.stderr)
+                print(f"--- {name}\n{text[-4000:]}", file=sys.stderr)
         self.remove()
         assert kind is not None or not faults, "\n".join(faults)

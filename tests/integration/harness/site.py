@@ -112,6 +112,9 @@ class Site:
     directly under the system's temporary folder.
     """
 
+    bin = BIN  # the folder of the programs
+    source = _ROOT  # the source tree they are of
+
     def __init__(self, **settings):
         self.root = tempfile.mkdtemp(prefix="jobwire-")
         os.chmod(self.root, 0o755)
@@ -164,7 +167,8 @@ class Site:
         """Runs `jobwire` with this configuration to its end. The flag goes
         last so that a test's `--` is its own affair."""
         done = subprocess.run(
-            [binary or program("jobwire"), *arguments, "--config", self.config],
+            [binary or os.path.join(self.bin, "jobwire"), *arguments,
+             "--config", self.config],
             capture_output=True, text=True, timeout=patience(30),
             env=self._environment, stdin=subprocess.DEVNULL, **options,
         )
@@ -216,8 +220,8 @@ class Site:
         """Starts a responder and does not wait for it. `launcher` is a
         command that executes the one that follows it."""
         argv = [
-            *launcher, binary or program(f"jobwire-{name}"), "--config",
-            self.config, *flags,
+            *launcher, binary or os.path.join(self.bin, f"jobwire-{name}"),
+            "--config", self.config, *flags,
         ]
         server = Server(
             name, argv, self.log_path(name), self.sockets[name],

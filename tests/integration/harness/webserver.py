@@ -12,7 +12,7 @@ import subprocess
 from .http import HttpEndpoint
 from .metrics import read_metrics
 from .process import read_text
-from .site import program, source_root
+from .site import program
 from .wait import free_port, patience, until
 
 
@@ -117,7 +117,7 @@ class WebServer:
         for folder in (self.folder, self.path("log"), self.path("tmp")):
             os.makedirs(folder, exist_ok=True)
             self.give(folder)
-        example = os.path.join(source_root(), f"{self.name}.conf.example")
+        example = os.path.join(self.site.source, f"{self.name}.conf.example")
         text = self.render(read_text(example))
         with open(self.config, "w", encoding="utf-8") as file:
             file.write(text)
