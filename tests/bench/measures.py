@@ -13,7 +13,7 @@ import time
 from common import BenchSite, commit_to_event, percentile
 from driver import Load, count_calls, idle_share
 from harness.publish import ForeignWriter, fixture
-from harness.site import webhook_target
+from harness.site import checkpoint, webhook_target
 from systems import Jobwire, Nchan, NchanRedis, cpu_seconds
 
 CONNECTIONS = 32
@@ -295,43 +295,40 @@ def _fill(path, rows):
     writer.close()
 
 
-def _with_history(site, count):
-    """Milliseconds (medians) to connect, to replay 100 events, to publish."""
-    times = collections.defaultdict(list)
-    for number in range(count):
-        begun = time.monotonic()
-        with site.stream(f"new-{number}") as client:
-            client.wait_open()
-            times["connect"].append(time.monotonic() - begun)
-        begun = time.monotonic()
-        with site.stream(f"old-{number % 10}") as client:
-            client.take(100)
-            times["replay"].append(time.monotonic() - begun)
-        begun = time.monotonic()
-        site.deliver(f"new-{number}", {"id": "1", "status": "COMPLETED"})
-        times["publish"].append(time.monotonic() - begun)
-    return {what: statistics.median(of) * 1e3 for what, of in times.items()}
+def _with_history(site, name):
+    """Milliseconds to connect, to replay 100 events, to publish; the name is
+    that of a new job."""
+    moments = [time.monotonic()]
+    with site.stream(name) as client:
+        client.wait_open()
+        moments.append(time.monotonic())
+    with site.stream("old-1") as client:
+        client.take(100)
+        moments.append(time.monotonic())
+    site.deliver(name, {"id": "1", "status": "COMPLETED"})
+    moments.append(time.monotonic())
+    return {
+        f"history_{what}": (end - begin) * 1e3
+        for what, begin, end in zip(
+            ("connect", "replay", "publish"), moments, moments[1:])
+    }
 
 
 def history(notes):
-    """A short history against a long one, side by side."""
-    powers = (3, notes.size(notes.history, 4))
-    sites = {power: BenchSite() for power in powers}
+    """A short history and a long one, side by side, by turns."""
+    powers = {"short": 3, "long": notes.size(notes.history, 4)}
+    sites = {name: BenchSite() for name in powers}
     try:
-        for power, site in sites.items():
+        for name, site in sites.items():
             site.init()
-            print(f"  filling 10^{power}", flush=True)
-            _fill(site.db, 10**power)
+            print(f"  filling 10^{powers[name]}", flush=True)
+            _fill(site.db, 10 ** powers[name])
+            checkpoint(site.db)
             site.start_both()
-        for _ in range(notes.rounds):
-            for power, site in sites.items():
-                figures = _with_history(site, notes.size(100, 30))
-                name = "short" if power == 3 else "long"
-                notes.note(name, **{f"history_{what}": value
-                                    for what, value in figures.items()})
-                site.writer.connection.execute(
-                    "DELETE FROM job_events WHERE job_id LIKE 'new-%'")
-        notes.note("long", history_power=powers[1])
+        for number in range(notes.size(300, 30)):
+            for name, site in sites.items():
+                notes.note(name, **_with_history(site, f"new-{number}"))
+        notes.note("long", history_power=powers["long"])
     finally:
         for site in sites.values():
             site.finish()

@@ -38,7 +38,9 @@ class Row(NamedTuple):
         share = self.share()
         if share is None:
             return "not measured"
-        return "met" if share <= 1 else f"missed by {share - 1:.0%}"
+        if share <= 1:
+            return "met"
+        return f"missed by {abs(self.value / self.budget - 1):.0%}"
 
 
 def number(value, unit=""):
@@ -222,7 +224,7 @@ def machine():
         "cores": f"{os.cpu_count()} × {found[1] if found else kernel.machine}",
         "kernel": kernel.release,
         "file system": _said_by("stat", "-fc", "%T", "/tmp"),
-        "load before and after": " ".join(f"{x:.1f}" for x in os.getloadavg()),
+        "load averages at the end": " ".join(f"{x:.1f}" for x in os.getloadavg()),
         **{name: _package(package) for name, package in (
             ("nginx", "nginx"), ("nchan", "libnginx-mod-nchan"),
             ("Redis", "redis-server"), ("SQLite", "libsqlite3-0"))},
