@@ -8,6 +8,8 @@
 
 #include "base/buf.h"
 #include "command.h"
+#include "job/name.h"
+#include "job/state.h"
 #include "store/events.h"
 #include "store/jobs.h"
 #include "table.h"
@@ -111,7 +113,7 @@ command_jobs(const struct command_line *c)
 	struct db *db;
 	enum err e;
 
-	if (c->state != NULL && !sse_type_is_lifecycle(c->state))
+	if (c->state != NULL && job_state_of(c->state) == JOB_NO_STATE)
 		return command_misuse("jobs", "no such state");
 	db = command_open(c, DB_READ);
 	if (db == NULL)
@@ -237,7 +239,7 @@ command_show(const struct command_line *c)
 	struct view v = {.c = c};
 	enum err e;
 
-	if (!sse_job_id_ok(span_of(c->args[0])))
+	if (!job_id_ok(span_of(c->args[0])))
 		return command_misuse("show", "not a job id");
 	db = command_open(c, DB_READ);
 	if (db == NULL)
@@ -271,7 +273,7 @@ command_delete(const struct command_line *c)
 	int64_t n_events = 0;
 	enum err e;
 
-	if (!sse_job_id_ok(span_of(job_id)))
+	if (!job_id_ok(span_of(job_id)))
 		return command_misuse("delete", "not a job id");
 	db = command_open(c, DB_WRITE);
 	if (db == NULL)

@@ -22,6 +22,8 @@
 #include "hook/provider.h"
 #include "hook/urls.h"
 #include "io/bell.h"
+#include "job/name.h"
+#include "job/state.h"
 #include "store/events.h"
 #include "store/janitor.h"
 #include "store/jobs.h"
@@ -63,7 +65,7 @@ command_url(const struct command_line *c)
 
 	if (c->provider != NULL)
 		claim.provider = c->provider;
-	if (c->n > 0 && !sse_job_id_ok(claim.job_id))
+	if (c->n > 0 && !job_id_ok(claim.job_id))
 		return command_misuse("url", "not a job id");
 	if (provider_find(claim.provider) == NULL)
 		return command_misuse("url", "no such provider");
@@ -185,17 +187,18 @@ read_data(const struct command_line *c, struct buf *text, struct span *ret)
 static int
 check_type(const struct command_line *c, const char *type)
 {
-	const char *known = "progress";
+	const char *known = JOB_PROGRESS;
+	enum job_state state = JOB_NO_STATE;
 
-	if (!sse_type_ok(span_of(type)))
+	if (!job_type_ok(span_of(type)))
 		return command_misuse("publish", "not an event type");
 	if (c->is_custom || strcmp(type, known) == 0 ||
-	    sse_type_is_lifecycle(type))
+	    job_state_of(type) != JOB_NO_STATE)
 		return EXIT_DONE;
-	for (int i = 0; near_distance(type, known) != 1; i++) {
-		if (i == SURVEY_STATES)
+	while (near_distance(type, known) != 1) {
+		if (++state == JOB_STATES)
 			return EXIT_DONE;
-		known = survey_states[i];
+		known = job_state_name(state);
 	}
 	(void)fprintf(stderr,
 	    "jobwire: publish: did you mean %s? With --custom, %s is stored\n",
@@ -232,7 +235,7 @@ command_publish(const struct command_line *c)
 	int status = EXIT_FAILED;
 	enum err err;
 
-	if (!sse_job_id_ok(span_of(e.job_id)))
+	if (!job_id_ok(span_of(e.job_id)))
 		return command_misuse("publish", "not a job id");
 	if ((status = check_type(c, e.type)) != EXIT_DONE ||
 	    (status = read_data(c, &text, &e.data)) != EXIT_DONE)

@@ -10,6 +10,7 @@
 #include "command.h"
 #include "io/loop.h"
 #include "io/watch.h"
+#include "job/name.h"
 #include "store/events.h"
 #include "web/jtext.h"
 #include "web/sse.h"
@@ -172,7 +173,7 @@ command_tail(const struct command_line *c)
 	enum err e;
 
 	for (int i = 0; i < c->n; i++)
-		if (!sse_job_id_ok(span_of(c->args[i])))
+		if (!job_id_ok(span_of(c->args[i])))
 			return command_misuse("tail", "not a job id");
 	t.db = command_open(c, DB_READ);
 	if (t.db == NULL)

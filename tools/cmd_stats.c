@@ -51,9 +51,9 @@ add_json(struct buf *out, const struct numbers *n)
 	const struct survey *s = &n->survey;
 
 	buf_add_str(out, "{\"jobs\":{");
-	for (int i = 0; i < SURVEY_STATES; i++)
-		buf_addf(out, "%s\"%s\":%" PRId64, i > 0 ? "," : "",
-		    survey_states[i], s->jobs[i]);
+	for (enum job_state i = JOB_QUEUED; i < JOB_STATES; i++)
+		buf_addf(out, "%s\"%s\":%" PRId64, i > JOB_QUEUED ? "," : "",
+		    job_state_name(i), s->jobs[i]);
 	buf_addf(out, "},\"events\":%" PRId64 ",\"oldest\":", s->events);
 	add_time(out, s->oldest);
 	buf_add_str(out, ",\"newest\":");
@@ -69,8 +69,8 @@ add_lines(struct buf *out, const struct numbers *n)
 {
 	const struct survey *s = &n->survey;
 
-	for (int i = 0; i < SURVEY_STATES; i++)
-		buf_addf(out, "jobs %s\t%" PRId64 "\n", survey_states[i],
+	for (enum job_state i = JOB_QUEUED; i < JOB_STATES; i++)
+		buf_addf(out, "jobs %s\t%" PRId64 "\n", job_state_name(i),
 		    s->jobs[i]);
 	buf_addf(out,
 	    "events\t%" PRId64 "\noldest\t%s\nnewest\t%s\n"

@@ -17,9 +17,9 @@
 #include "base/file.h"
 #include "base/opt.h"
 #include "command.h"
+#include "job/name.h"
 #include "store/tokens.h"
 #include "web/jtext.h"
-#include "web/sse.h"
 
 enum { JTI_BYTES = 16 };
 
@@ -46,7 +46,7 @@ add_job_ids(struct buf *out, const char *list)
 	buf_add_char(out, '[');
 	for (const char *p = list;; p += n + 1) {
 		n = strcspn(p, ",");
-		if (!sse_job_id_ok((struct span){p, n}))
+		if (!job_id_ok((struct span){p, n}))
 			return false;
 		jtext_add_quoted(out, (struct span){p, n});
 		if (p[n] == '\0')

@@ -15,9 +15,9 @@
 #include "auth/publish.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "job/name.h"
 #include "web/body.h"
 #include "web/jtext.h"
-#include "web/sse.h"
 
 struct hook_call *
 call_new(const struct request *r, const struct hook_config *cfg,
@@ -123,7 +123,7 @@ call_answer(struct hook_call **call)
 	log_info("request", "id", c->id, "method", r->method, "route", route,
 	    "status", LOG_INT(c->answer.status), "outcome",
 	    call_outcome_names[c->outcome], "code", c->answer.code, "job_id",
-	    sse_job_id_ok(buf_span(&c->job_id)) ? c->job_id.data : NULL, "type",
+	    job_id_ok(buf_span(&c->job_id)) ? c->job_id.data : NULL, "type",
 	    c->type, "peer", r->remote_addr, "us",
 	    LOG_INT(clock_mono_us() - c->began_us));
 	answer_header(&c->answer, "X-Request-Id", c->id);
@@ -220,9 +220,8 @@ call_take_publisher(struct hook_call *c)
 bool
 call_take_job_id(struct hook_call *c)
 {
-	if (!sse_job_id_ok(buf_span(&c->segment)))
-		return call_refuse(c, 400, "bad_job_id",
-		    "A job id is 1 to 128 characters of A-Z a-z 0-9 . _ : ~ -");
+	if (!job_id_ok(buf_span(&c->segment)))
+		return call_refuse(c, 400, "bad_job_id", JOB_ID_MESSAGE);
 	buf_add_span(&c->job_id, buf_span(&c->segment));
 	return buf_ok(&c->job_id) ? true : call_refuse_memory(c);
 }

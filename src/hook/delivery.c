@@ -11,14 +11,13 @@
 #include <string.h>
 
 #include "hook/call.h"
-#include "hook/lifecycle.h"
+#include "job/name.h"
+#include "job/state.h"
 #include "store/intake.h"
 #include "store/jobs.h"
 #include "web/jtext.h"
 #include "web/query.h"
 #include "web/sse.h"
-
-enum { RESTORE_ID_MAX = 256 };
 
 static bool
 refuse_signature(struct hook_call *c, enum err e)
@@ -103,11 +102,9 @@ check_names(
     struct hook_call *c, const struct delivery *d, bool is_job_id_needed)
 {
 	if ((c->job_id.len > 0 || is_job_id_needed) &&
-	    !sse_job_id_ok(buf_span(&c->job_id)))
-		return call_refuse(c, 400, "bad_job_id",
-		    "A job id is 1 to 128 characters of A-Z a-z 0-9 . _ : ~ -");
-	if (d->restore_id.len > RESTORE_ID_MAX ||
-	    !span_is_plain(buf_span(&d->restore_id)))
+	    !job_id_ok(buf_span(&c->job_id)))
+		return call_refuse(c, 400, "bad_job_id", JOB_ID_MESSAGE);
+	if (!job_label_ok(buf_span(&d->restore_id)))
 		return call_refuse(c, 400, "bad_restore_id",
 		    "A restore_id has at most 256 bytes and no control "
 		    "characters.");
@@ -281,7 +278,7 @@ store(struct hook_call *c, struct delivery *d, struct db *db)
 
 	if (e != OK)
 		return e;
-	if (lifecycle_admits(state, d->row.type)) {
+	if (job_state_admits(job_state_of(state), job_state_of(d->row.type))) {
 		e = events_append(db, &d->row, &d->id, &is_duplicate);
 		c->outcome = is_duplicate ? CALL_DUPLICATE : CALL_STORED;
 		return e;

@@ -12,12 +12,12 @@
 
 #include <json.h>
 
+#include "job/name.h"
+#include "job/state.h"
 #include "web/jtext.h"
-#include "web/sse.h"
 
 enum {
 	NUMBER_MAX = 32,       /* digits; a time in milliseconds has 13 */
-	ID_MAX = 256,	       /* bytes; real ones have about 40 */
 	ERROR_MAX = 4096,      /* bytes of an error that the page is told */
 	STRUCTURE_MAX = 65536, /* bytes of an error that is taken apart */
 };
@@ -92,8 +92,7 @@ read_id(struct span value, struct buf *ret)
 		return ERR_PROTO;
 	jtext_add_string_value(ret, value);
 	/* What follows a NUL would be lost: another job's id. */
-	return ret->len > ID_MAX || !span_is_plain(buf_span(ret)) ? ERR_PROTO
-								  : OK;
+	return job_label_ok(buf_span(ret)) ? OK : ERR_PROTO;
 }
 
 static enum err
@@ -259,8 +258,7 @@ add_input_job_id(struct hook_event *e, struct span input)
 	    jtext_kind(value) != JTEXT_STRING)
 		return;
 	jtext_add_string_value(&e->input_job_id, value);
-	if (buf_ok(&e->input_job_id) &&
-	    !sse_job_id_ok(buf_span(&e->input_job_id)))
+	if (buf_ok(&e->input_job_id) && !job_id_ok(buf_span(&e->input_job_id)))
 		buf_reset(&e->input_job_id);
 }
 
@@ -275,7 +273,7 @@ members_end(
 	/* null is the result of a job that completed, and of any other says
 	 * that there is none: an earlier part of it must stay. */
 	if (members_is_given(m->output) ||
-	    (m->output.n > 0 && strcmp(ret->type, "completed") == 0))
+	    (m->output.n > 0 && job_state_of(ret->type) == JOB_COMPLETED))
 		add_output(ret, m->output, inline_output);
 	buf_add_char(&ret->data, '}');
 	add_input_job_id(ret, m->input);

@@ -8,6 +8,7 @@
 
 #include "auth/sign.h"
 #include "hook/call.h"
+#include "job/name.h"
 #include "store/intake.h"
 #include "store/jobs.h"
 #include "web/jtext.h"
@@ -46,7 +47,7 @@ take_type(struct hook_call *c, struct publication *p, struct span event)
 		buf_add_char(&p->text, '\0');
 		if (!buf_ok(&p->text))
 			return call_refuse_memory(c);
-		if (sse_type_ok((struct span){p->text.data + start, len}))
+		if (job_type_ok((struct span){p->text.data + start, len}))
 			return true;
 	}
 	return call_refuse(c, 400, "bad_type",

@@ -10,15 +10,11 @@
 #include "hook/call.h"
 #include "hook/provider.h"
 #include "hook/urls.h"
+#include "job/name.h"
 #include "store/jobs.h"
 #include "web/jtext.h"
-#include "web/sse.h"
 
-enum {
-	NAME_MAX_BYTES = 256, /* of an owner, external id, restore id */
-	JOB_ID_MAX = 128,
-	RANDOM_BYTES = 16,
-};
+enum { RANDOM_BYTES = 16 };
 
 struct registration {
 	struct buf owner, external_id, restore_id; /* terminated */
@@ -48,9 +44,8 @@ take_job_id(struct hook_call *c, struct span body)
 		return false;
 	if (c->job_id.len == 0)
 		return make_job_id(c);
-	if (!sse_job_id_ok(buf_span(&c->job_id)))
-		return call_refuse(c, 400, "bad_job_id",
-		    "A job id is 1 to 128 characters of A-Z a-z 0-9 . _ : ~ -");
+	if (!job_id_ok(buf_span(&c->job_id)))
+		return call_refuse(c, 400, "bad_job_id", JOB_ID_MESSAGE);
 	return true;
 }
 
@@ -58,7 +53,7 @@ static bool
 take_provider(struct hook_call *c, struct span body, struct registration *r)
 {
 	struct buf name = BUF_INIT;
-	bool ok = call_take_string(c, body, "provider", NAME_MAX_BYTES, &name);
+	bool ok = call_take_string(c, body, "provider", JOB_LABEL_MAX, &name);
 
 	if (ok) {
 		r->provider = provider_find(
@@ -111,11 +106,11 @@ registration_prepare(struct hook_call *c)
 		return call_refuse(
 		    c, 400, "bad_payload", "The body must be a JSON object.");
 	return take_job_id(c, body) && take_provider(c, body, r) &&
-	       call_take_string(c, body, "owner", NAME_MAX_BYTES, &r->owner) &&
+	       call_take_string(c, body, "owner", JOB_LABEL_MAX, &r->owner) &&
 	       call_take_string(
-		   c, body, "external_id", NAME_MAX_BYTES, &r->external_id) &&
+		   c, body, "external_id", JOB_LABEL_MAX, &r->external_id) &&
 	       call_take_string(
-		   c, body, "restore_id", NAME_MAX_BYTES, &r->restore_id) &&
+		   c, body, "restore_id", JOB_LABEL_MAX, &r->restore_id) &&
 	       make_urls(c, r);
 }
 

@@ -9,11 +9,9 @@
 
 #include "auth/access.h"
 #include "hook/call.h"
+#include "job/name.h"
 #include "web/cors.h"
 #include "web/jtext.h"
-#include "web/sse.h"
-
-enum { JOBS_MAX = 64 }; /* as many as a stream carries */
 
 struct ticket_call {
 	struct access access;
@@ -67,7 +65,7 @@ next_job(struct jtext_iter *it, struct buf *ret, bool *ret_bad)
 		return false;
 	if (jtext_kind(value) == JTEXT_STRING)
 		jtext_add_string_value(ret, value);
-	*ret_bad = buf_ok(ret) && !sse_job_id_ok(buf_span(ret));
+	*ret_bad = buf_ok(ret) && !job_id_ok(buf_span(ret));
 	return !*ret_bad;
 }
 
@@ -89,20 +87,19 @@ take_jobs(struct hook_call *c, struct ticket_call *t)
 		return true;
 	it.rest = t->job_ids;
 	is_empty = jtext_kind(t->job_ids) != JTEXT_ARRAY;
-	while (!is_empty && n <= JOBS_MAX && buf_ok(&job_id) &&
+	while (!is_empty && n <= JOB_IDS_MAX && buf_ok(&job_id) &&
 	       next_job(&it, &job_id, &is_bad))
 		n++;
 	is_whole = buf_ok(&job_id);
 	buf_done(&job_id);
 	if (!is_whole)
 		return call_refuse_memory(c);
-	if (n > JOBS_MAX)
+	if (n > JOB_IDS_MAX)
 		return call_refuse(c, 400, "too_many_jobs",
 		    "One ticket is for at most 64 jobs.");
 	if (is_bad || n == 0)
 		return call_refuse(c, 400, "bad_job_id",
-		    "job_ids is an array of 1 to 64 job ids: 1 to 128 "
-		    "characters of A-Z a-z 0-9 . _ : ~ -");
+		    "job_ids is an array of 1 to 64 job ids: " JOB_ID_RULE);
 	return true;
 }
 

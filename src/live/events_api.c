@@ -12,6 +12,7 @@
 #include "auth/access.h"
 #include "base/clock.h"
 #include "io/status.h"
+#include "job/name.h"
 #include "live/json_form.h"
 #include "live/stream.h"
 #include "store/jobs.h"
@@ -97,8 +98,7 @@ refuse_err(struct call *c, enum err e)
 static void
 refuse_job_id(struct call *c)
 {
-	refuse(c, 400, "bad_job_id",
-	    "A job id is 1 to 128 characters of A-Z a-z 0-9 . _ : ~ -");
+	refuse(c, 400, "bad_job_id", JOB_ID_MESSAGE);
 }
 
 /* --- Parameters ------------------------------------------------------------------ */
@@ -115,7 +115,7 @@ struct job_list {
 static void
 job_list_add(struct job_list *list, struct span id)
 {
-	if (!sse_job_id_ok(id)) {
+	if (!job_id_ok(id)) {
 		list->is_bad = true;
 		return;
 	}
@@ -361,7 +361,7 @@ handle_job(struct call *c, const char *path_id)
 	struct job job = {0};
 	enum err e;
 
-	if (path_id == NULL || !sse_job_id_ok(span_of(path_id))) {
+	if (path_id == NULL || !job_id_ok(span_of(path_id))) {
 		refuse_job_id(c);
 		return;
 	}

@@ -5,6 +5,7 @@
  */
 #include "live/json_form.h"
 
+#include "job/name.h"
 #include "store/jobs.h"
 #include "web/jtext.h"
 #include "web/sse.h"
@@ -42,7 +43,7 @@ on_row(void *arg, const struct event_row *row)
 	    (size_t)r->hub->cfg.inline_output};
 	struct buf data = BUF_INIT;
 	char id[SSE_ID_SIZE];
-	enum err e = sse_type_ok(span_of(row->type))
+	enum err e = job_type_ok(span_of(row->type))
 			 ? sse_add_data(&data, &event)
 			 : ERR_PROTO;
 

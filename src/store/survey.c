@@ -15,9 +15,6 @@
 #include "base/clock.h"
 #include "store/stmt.h"
 
-const char *const survey_states[SURVEY_STATES] = {
-    "queued", "processing", "completed", "failed", "cancelled", "timed_out"};
-
 static enum err
 copy_time(
     struct db *db, sqlite3_stmt *st, int column, char ret[SURVEY_TIME_SIZE])
@@ -38,14 +35,14 @@ survey_count(struct db *db, struct survey *ret)
 	sqlite3_stmt *st = NULL;
 	bool has_row = false;
 	enum err e = stmt_open(db, STMT_COUNT, &st);
-	int i;
+	int i = 0;
 
 	if (e != OK)
 		return e;
 	e = stmt_step(db, st, &has_row);
 	if (e == OK && has_row) {
-		for (i = 0; i < SURVEY_STATES; i++)
-			s.jobs[i] = sqlite3_column_int64(st, i);
+		for (enum job_state k = JOB_QUEUED; k < JOB_STATES; k++)
+			s.jobs[k] = sqlite3_column_int64(st, i++);
 		s.events = sqlite3_column_int64(st, i++);
 		s.unclaimed = sqlite3_column_int64(st, i++);
 		e = copy_time(db, st, i++, s.oldest);

@@ -11,16 +11,14 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "job/state.h"
 #include "store/db.h"
 #include "store/janitor.h"
 
-enum { SURVEY_STATES = 6, SURVEY_TIME_SIZE = 32 };
-
-/* The states of jobs, in the order in which a job has them. */
-extern const char *const survey_states[SURVEY_STATES];
+enum { SURVEY_TIME_SIZE = 32 };
 
 struct survey {
-	int64_t jobs[SURVEY_STATES]; /* how many are in each state */
+	int64_t jobs[JOB_STATES]; /* how many are in each state */
 	int64_t events, unclaimed;
 	/* When the first and the last event were written; "" without any. */
 	char oldest[SURVEY_TIME_SIZE], newest[SURVEY_TIME_SIZE];

@@ -12,86 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "job/name.h"
 #include "web/jtext.h"
-
-enum { TYPE_MAX = 64, JOB_ID_MAX = 128 };
-
-static bool
-is_lower(char c)
-{
-	return c >= 'a' && c <= 'z';
-}
-
-static bool
-is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static bool
-is_hex(char c)
-{
-	return is_digit(c) || (c >= 'a' && c <= 'f');
-}
-
-static bool
-is_type_char(char c)
-{
-	return is_lower(c) || is_digit(c) || c == '_' || c == '.' || c == '-';
-}
-
-static bool
-is_job_id_char(char c)
-{
-	return is_type_char(c) || (c >= 'A' && c <= 'Z') || c == ':' ||
-	       c == '~';
-}
-
-static bool
-all_are(struct span s, bool (*is_good)(char c))
-{
-	for (size_t i = 0; i < s.n; i++) {
-		if (!is_good(s.p[i]))
-			return false;
-	}
-	return true;
-}
-
-/* What streams send of themselves. A page that took a row for it would forget
- * what it has. */
-static bool
-is_reserved(struct span type)
-{
-	return span_eq_str(type, "resync") || span_eq_str(type, "heartbeat") ||
-	       span_eq_str(type, "expiring");
-}
-
-bool
-sse_type_ok(struct span type)
-{
-	return type.n >= 1 && type.n <= TYPE_MAX && is_lower(*type.p) &&
-	       all_are(type, is_type_char) && !is_reserved(type);
-}
-
-bool
-sse_job_id_ok(struct span id)
-{
-	return id.n >= 1 && id.n <= JOB_ID_MAX && all_are(id, is_job_id_char);
-}
-
-bool
-sse_type_is_lifecycle(const char *type)
-{
-	return strcmp(type, "queued") == 0 || strcmp(type, "processing") == 0 ||
-	       sse_type_is_terminal(type);
-}
-
-bool
-sse_type_is_terminal(const char *type)
-{
-	return strcmp(type, "completed") == 0 || strcmp(type, "failed") == 0 ||
-	       strcmp(type, "cancelled") == 0 || strcmp(type, "timed_out") == 0;
-}
 
 /* Decimal without leading zeros, not above INT64_MAX. */
 static bool
@@ -99,17 +21,27 @@ parse_row_id(struct span digits, int64_t *ret)
 {
 	int64_t n = 0;
 
-	if (digits.n == 0 || (digits.n > 1 && *digits.p == '0') ||
-	    !all_are(digits, is_digit))
+	if (digits.n == 0 || (digits.n > 1 && *digits.p == '0'))
 		return false;
 	for (size_t i = 0; i < digits.n; i++) {
 		int digit = digits.p[i] - '0';
 
-		if (n > (INT64_MAX - digit) / 10)
+		if (digit < 0 || digit > 9 || n > (INT64_MAX - digit) / 10)
 			return false;
 		n = n * 10 + digit;
 	}
 	*ret = n;
+	return true;
+}
+
+static bool
+is_epoch(struct span s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (!(s.p[i] >= '0' && s.p[i] <= '9') &&
+		    !(s.p[i] >= 'a' && s.p[i] <= 'f'))
+			return false;
+	}
 	return true;
 }
 
@@ -120,7 +52,7 @@ sse_id_parse(struct span text, struct sse_id *ret)
 	int64_t n;
 
 	if (text.n < SSE_EPOCH_LEN + 1 || text.p[SSE_EPOCH_LEN] != '-' ||
-	    !all_are(epoch, is_hex))
+	    !is_epoch(epoch))
 		return false;
 	text.p += SSE_EPOCH_LEN + 1;
 	text.n -= SSE_EPOCH_LEN + 1;
@@ -266,7 +198,7 @@ sse_add_event(struct buf *out, const struct sse_event *e)
 	struct sse_id parsed;
 	enum err err;
 
-	if (!sse_type_ok(span_of(e->type)))
+	if (!job_type_ok(span_of(e->type)))
 		return ERR_PROTO;
 	if (e->id != 0) {
 		sse_id_format(e->epoch, e->id, id);

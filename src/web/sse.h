@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "job/state.h"
 
 enum {
 	SSE_EPOCH_LEN = 8, /* hex digits */
@@ -58,7 +59,7 @@ CHECK_RESULT enum err sse_add_data(struct buf *out, const struct sse_event *e);
 
 /* Appends `id:`, `event:`, `data:` and the empty line; data above SSE_LINE_MAX
  * as several lines, cut between tokens. Errors as above, and
- * ERR_PROTO for a type outside [a-z][a-z0-9_.-]{0,63} or an epoch and id that
+ * ERR_PROTO for a type that job_type_ok() refuses or an epoch and id that
  * sse_id_parse() would refuse (either could break the line). */
 CHECK_RESULT enum err sse_add_event(struct buf *out, const struct sse_event *e);
 
@@ -73,14 +74,17 @@ void sse_add_id(struct buf *out, const char *epoch, int64_t n);
  * Last-Event-ID into this epoch, so that it is not told twice. */
 void sse_add_resync(struct buf *out, const char *epoch, const char *reason);
 
-/* Is it one of the event types that are states (progress is none: it leaves the
- * job `processing`); is that state an end? */
-bool sse_type_is_lifecycle(const char *type);
-bool sse_type_is_terminal(const char *type);
-/* May a row have it? resync, heartbeat and expiring are sent by streams of
- * themselves only. */
-bool sse_type_ok(struct span type);
-/* 1-128 of [A-Za-z0-9._:~-] */
-bool sse_job_id_ok(struct span id);
+/* Is it the type of a state, and is that an end? */
+static inline bool
+sse_type_is_lifecycle(const char *type)
+{
+	return job_state_of(type) != JOB_NO_STATE;
+}
+
+static inline bool
+sse_type_is_terminal(const char *type)
+{
+	return job_state_is_end(job_state_of(type));
+}
 
 #endif

@@ -12,8 +12,9 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "job/name.h"
+#include "job/state.h"
 #include "web/jtext.h"
-#include "web/sse.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -51,8 +52,8 @@ assert_event(const struct hook_event *e, struct span body)
 {
 	struct span value;
 
-	assert(
-	    sse_type_is_lifecycle(e->type) || strcmp(e->type, "progress") == 0);
+	assert(job_state_of(e->type) != JOB_NO_STATE ||
+	       strcmp(e->type, JOB_PROGRESS) == 0);
 	assert(jtext_check(buf_span(&e->data), &value) == OK);
 	assert(jtext_kind(value) == JTEXT_OBJECT && value.n == e->data.len);
 	assert(e->data.len <= DATA_MAX);
@@ -62,8 +63,8 @@ assert_event(const struct hook_event *e, struct span body)
 	assert_within(e->error, body);
 	assert(e->external_id.len <= EXTERNAL_ID_MAX);
 	assert_utf8(&e->external_id);
-	assert(e->input_job_id.len == 0 ||
-	       sse_job_id_ok(buf_span(&e->input_job_id)));
+	assert(
+	    e->input_job_id.len == 0 || job_id_ok(buf_span(&e->input_job_id)));
 	assert(e->identity[0].n > 0);
 }
 

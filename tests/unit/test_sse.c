@@ -503,49 +503,6 @@ test_id_parse_refuses(void **state)
 }
 
 static void
-test_names(void **state)
-{
-	char x[129];
-
-	(void)state;
-	memset(x, 'x', sizeof(x));
-	assert_true(sse_type_ok((struct span){x, 64}));
-	assert_false(sse_type_ok((struct span){x, 65}));
-	assert_true(sse_type_ok(SPAN_LIT("a_b.c-1")));
-	assert_false(sse_type_ok((struct span){NULL, 0}));
-	assert_false(sse_type_ok(SPAN_LIT("1a")));
-	assert_false(sse_type_ok(SPAN_LIT("aB")));
-	assert_false(sse_type_ok(SPAN_LIT("a\0")));
-	assert_false(sse_type_ok(SPAN_LIT("a\n")));
-	assert_false(sse_type_ok(SPAN_LIT("\xc3\xa9")));
-	assert_false(sse_type_ok(SPAN_LIT("resync")));
-	assert_false(sse_type_ok(SPAN_LIT("heartbeat")));
-	assert_false(sse_type_ok(SPAN_LIT("expiring")));
-	assert_true(sse_type_ok(SPAN_LIT("resync.done")));
-
-	assert_true(sse_job_id_ok((struct span){x, 128}));
-	assert_false(sse_job_id_ok((struct span){x, 129}));
-	assert_true(sse_job_id_ok(SPAN_LIT("Az09._:~-")));
-	assert_false(sse_job_id_ok((struct span){NULL, 0}));
-	assert_false(sse_job_id_ok(SPAN_LIT("a/b")));
-	assert_false(sse_job_id_ok(SPAN_LIT("a b")));
-	assert_false(sse_job_id_ok(SPAN_LIT("a\0")));
-	assert_false(sse_job_id_ok(SPAN_LIT("\xc3\xa9")));
-
-	assert_true(sse_type_is_lifecycle("queued"));
-	assert_true(sse_type_is_lifecycle("processing"));
-	assert_true(sse_type_is_lifecycle("timed_out"));
-	assert_false(sse_type_is_lifecycle("progress"));
-	assert_false(sse_type_is_lifecycle("resync"));
-	assert_true(sse_type_is_terminal("completed"));
-	assert_true(sse_type_is_terminal("failed"));
-	assert_true(sse_type_is_terminal("cancelled"));
-	assert_true(sse_type_is_terminal("timed_out"));
-	assert_false(sse_type_is_terminal("processing"));
-	assert_false(sse_type_is_terminal("Completed"));
-}
-
-static void
 test_no_memory(void **state)
 {
 	struct sse_event e = event("{\"output\":[1],\"a\":\"b\"}");
@@ -582,7 +539,6 @@ main(void)
 	    cmocka_unit_test(test_bad_id),
 	    cmocka_unit_test(test_id_parse),
 	    cmocka_unit_test(test_id_parse_refuses),
-	    cmocka_unit_test(test_names),
 	    cmocka_unit_test(test_no_memory),
 	};
 

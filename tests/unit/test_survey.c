@@ -22,7 +22,7 @@ test_empty(void **state)
 	struct survey n;
 
 	assert_int_equal(survey_count(s->db, &n), OK);
-	for (int i = 0; i < SURVEY_STATES; i++)
+	for (enum job_state i = JOB_QUEUED; i < JOB_STATES; i++)
 		assert_int_equal(n.jobs[i], 0);
 	assert_int_equal(n.events + n.unclaimed, 0);
 	assert_string_equal(n.oldest, "");
@@ -38,19 +38,21 @@ test_counts(void **state)
 	char sql[200];
 	int64_t n_events = 0;
 
-	for (int i = 0; i < SURVEY_STATES; i++)
-		for (int k = 0; k <= i; k++, n_events++) {
+	for (enum job_state i = JOB_QUEUED; i < JOB_STATES; i++)
+		for (unsigned k = 0; k < i; k++, n_events++) {
+			const char *name = job_state_name(i);
+
 			snprintf(sql, sizeof(sql),
 			    "INSERT INTO job_events (job_id, type, created_at)"
-			    " VALUES ('%s-%d', '%s', '2026-01-%02d')",
-			    survey_states[i], k, survey_states[i], i + 1);
+			    " VALUES ('%s-%u', '%s', '2026-01-%02u')",
+			    name, k, name, i);
 			raw(s, sql);
 		}
 	raw(s, "INSERT INTO unclaimed_events (external_id, type, source, "
 	       "delivery_key) VALUES ('x', 'completed', 's', 'k')");
 	assert_int_equal(survey_count(s->db, &n), OK);
-	for (int i = 0; i < SURVEY_STATES; i++)
-		assert_int_equal(n.jobs[i], i + 1);
+	for (enum job_state i = JOB_QUEUED; i < JOB_STATES; i++)
+		assert_int_equal(n.jobs[i], i);
 	assert_int_equal(n.events, n_events);
 	assert_int_equal(n.unclaimed, 1);
 	assert_string_equal(n.oldest, "2026-01-01");
