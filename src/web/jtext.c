@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "base/utf8.h"
+#include "text/utf8.h"
 
 /* The letter after a backslash, and what it stands for at the same index. */
 static const char escape_letters[] = "\"\\/bfnrt";

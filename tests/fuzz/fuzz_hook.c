@@ -11,9 +11,9 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "base/utf8.h"
 #include "job/name.h"
 #include "job/state.h"
+#include "text/utf8.h"
 #include "web/jtext.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

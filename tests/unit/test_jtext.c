@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* web/jtext.c, and base/utf8.c through it. */
+/* web/jtext.c, and text/utf8.c through it. */
 #include "web/jtext.h"
 
 #include <setjmp.h>
@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "base/utf8.h"
+#include "text/utf8.h"
 
 #define FFFD "\xEF\xBF\xBD"
 

@@ -3,7 +3,7 @@
  * Makes any bytes valid UTF-8. Does not normalise and knows nothing of JSON or
  * of control characters (web/jtext.c does). Never blocks.
  */
-#include "base/utf8.h"
+#include "text/utf8.h"
 
 #include <stdbool.h>
 

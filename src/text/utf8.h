@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * UTF-8 out of bytes nobody vouches for. Layer: base, pure.
+ * UTF-8 out of bytes nobody vouches for. Layer: text, pure.
  */
 #ifndef JOBWIRE_UTF8_H
 #define JOBWIRE_UTF8_H
