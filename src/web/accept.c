@@ -9,28 +9,13 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "base/buf.h"
+#include "text/span.h"
 
-/* Takes the text up to the first `mark` (dropped) or to the end, without the
- * white space around it. */
+/* Takes the next item off the list, without the white space around it. */
 static struct span
 cut_item(struct span *rest, char mark)
 {
-	const char *at = memchr(rest->p, mark, rest->n);
-	struct span item = {
-	    rest->p, at != NULL ? (size_t)(at - rest->p) : rest->n};
-	size_t used = item.n + (at != NULL);
-
-	rest->p += used;
-	rest->n -= used;
-	while (item.n > 0 && (*item.p == ' ' || *item.p == '\t')) {
-		item.p++;
-		item.n--;
-	}
-	while (item.n > 0 &&
-	       (item.p[item.n - 1] == ' ' || item.p[item.n - 1] == '\t'))
-		item.n--;
-	return item;
+	return span_trim(span_cut(rest, mark), " \t");
 }
 
 static enum accept
