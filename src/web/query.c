@@ -6,35 +6,18 @@
  */
 #include "web/query.h"
 
-#include <string.h>
-
-/* Takes the text up to the first `mark` (dropped) or to the end. */
-static struct span
-cut_at(struct span *s, char mark)
-{
-	const char *at = s->n > 0 ? memchr(s->p, mark, s->n) : NULL;
-	struct span taken = *s;
-
-	if (at == NULL) {
-		*s = (struct span){0};
-		return taken;
-	}
-	taken.n = (size_t)(at - s->p);
-	s->p += taken.n + 1;
-	s->n -= taken.n + 1;
-	return taken;
-}
+#include "text/span.h"
 
 /* The next pair that is not empty, still encoded. */
 static bool
 cut_pair(struct span *rest, struct span *ret_name, struct span *ret_value)
 {
 	while (rest->n > 0) {
-		struct span pair = cut_at(rest, '&');
+		struct span pair = span_cut(rest, '&');
 
 		if (pair.n == 0)
 			continue;
-		*ret_name = cut_at(&pair, '=');
+		*ret_name = span_cut(&pair, '=');
 		*ret_value = pair;
 		return true;
 	}
