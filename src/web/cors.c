@@ -8,17 +8,16 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "text/span.h"
+
 static bool
 is_allowed(const char *allowed, const char *origin)
 {
-	size_t n, len = strlen(origin);
+	struct span rest = span_of(allowed);
 
-	for (const char *p = allowed; *p != '\0' && len > 0; p += n) {
-		p += strspn(p, ", ");
-		n = strcspn(p, ", ");
-		if (n == len && memcmp(p, origin, n) == 0)
+	while (rest.n > 0 && *origin != '\0')
+		if (span_eq_str(span_cut_any(&rest, ", "), origin))
 			return true;
-	}
 	return false;
 }
 
