@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "text/span.h"
 #include "web/query.h"
 
 /* Which meta-variable fills which member; a second name is tried where the
@@ -67,12 +68,16 @@ find_variable(struct span variables, const char *prefix, const char *name)
 	return "";
 }
 
-/* Is path the prefix itself, or something below it? */
+/* Takes the prefix off a path that is the prefix itself or below it. */
 static bool
-has_prefix(struct span path, struct span prefix)
+cut_folder(struct span *path, struct span prefix)
 {
-	return path.n >= prefix.n && memcmp(path.p, prefix.p, prefix.n) == 0 &&
-	       (path.n == prefix.n || path.p[prefix.n] == '/');
+	struct span rest = *path;
+
+	if (!span_cut_prefix(&rest, prefix) || (rest.n > 0 && *rest.p != '/'))
+		return false;
+	*path = rest;
+	return true;
 }
 
 /* The path of a request's target, which can be a whole URI (RFC 9112 section
@@ -94,18 +99,11 @@ add_route(struct buf *out, const char *prefix_text, const char *uri,
 	struct span prefix = span_of(prefix_text), info = span_of(path_info);
 	struct span path = path_of(uri);
 
-	if (has_prefix(path, prefix)) {
-		path.p += prefix.n;
-		path.n -= prefix.n;
+	if (cut_folder(&path, prefix) || info.n == 0) {
 		query_decode(out, path, false);
-	} else if (info.n > 0) {
-		if (has_prefix(info, prefix)) {
-			info.p += prefix.n;
-			info.n -= prefix.n;
-		}
-		buf_add_span(out, info);
 	} else {
-		query_decode(out, path, false);
+		(void)cut_folder(&info, prefix);
+		buf_add_span(out, info);
 	}
 }
 
