@@ -17,6 +17,7 @@
 #include <openssl/hmac.h>
 
 #include "base/file.h"
+#include "text/span.h"
 #include "web/query.h"
 
 enum {
@@ -25,36 +26,6 @@ enum {
 	KEY_FILE_MAX =
 	    65536 /* some hundred secrets; not a mistaken disk image */
 };
-
-static bool
-is_space(char c)
-{
-	return c == ' ' || c == '\t' || c == '\r';
-}
-
-/* Takes the next item off the list, trimmed; it may be empty. */
-static struct span
-cut_item(struct span *list)
-{
-	struct span item = {list->p, 0};
-
-	while (item.n < list->n && list->p[item.n] != ',' &&
-	       list->p[item.n] != '\n')
-		item.n++;
-	list->p += item.n;
-	list->n -= item.n;
-	if (list->n > 0) {
-		list->p++;
-		list->n--;
-	}
-	while (item.n > 0 && is_space(*item.p)) {
-		item.p++;
-		item.n--;
-	}
-	while (item.n > 0 && is_space(item.p[item.n - 1]))
-		item.n--;
-	return item;
-}
 
 /* Appends a copy of the secret. */
 static enum err
@@ -77,7 +48,8 @@ static enum err
 add_keys(struct sign_keys *k, struct span list, size_t min, struct buf *message)
 {
 	while (list.n > 0) {
-		struct span secret = cut_item(&list);
+		struct span secret =
+		    span_trim(span_cut_any(&list, ",\n"), " \t\r");
 		enum err e;
 
 		if (secret.n == 0)
