@@ -23,6 +23,7 @@
 #include <openssl/x509.h>
 
 #include "base/file.h"
+#include "text/span.h"
 
 enum {
 	KEY_FILE_MAX = 65536,
@@ -31,24 +32,6 @@ enum {
 };
 
 /* --- Loading -------------------------------------------------------------------- */
-
-static bool
-is_space(char c)
-{
-	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
-static struct span
-trimmed(struct span s)
-{
-	while (s.n > 0 && is_space(*s.p)) {
-		s.p++;
-		s.n--;
-	}
-	while (s.n > 0 && is_space(s.p[s.n - 1]))
-		s.n--;
-	return s;
-}
 
 /* Never asks on a terminal. */
 static int
@@ -160,7 +143,7 @@ load_key(struct jws_keys *k, struct span name, struct span source,
 		buf_add_str(
 		    message, e == ERR_SYS ? strerror(errno) : err_text(e));
 	else if (k->alg == JWT_ALG_HS256)
-		e = load_secret(key, trimmed(source), message);
+		e = load_secret(key, span_trim(source, " \t\r\n"), message);
 	else
 		e = load_pem(key, source, k->alg, is_private, message);
 	if (e == OK)
@@ -172,25 +155,28 @@ load_key(struct jws_keys *k, struct span name, struct span source,
 	return e;
 }
 
-/* Takes `kid=@FILE` and the comma behind it off the list. */
+static bool
+is_name(struct span s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] <= ' ' || s.p[i] == '@')
+			return false;
+	return s.n > 0;
+}
+
+/* Takes `kid=@FILE` and the comma behind it off the list; nothing where
+ * something else is there. */
 static bool
 cut_named(struct span *list, struct span *ret_name, struct span *ret_source)
 {
-	const char *end = memchr(list->p, ',', list->n);
-	struct span item = {
-	    list->p, end != NULL ? (size_t)(end - list->p) : list->n};
-	struct span name = {item.p, 0};
+	struct span rest = *list, source = span_cut(&rest, ',');
+	struct span name = span_cut(&source, '=');
 
-	while (name.n < item.n && (item.p[name.n] > ' ') &&
-	       strchr("=@,", item.p[name.n]) == NULL)
-		name.n++;
-	if (name.n == 0 || name.n + 3 > item.n || item.p[name.n] != '=' ||
-	    item.p[name.n + 1] != '@')
+	if (!is_name(name) || source.n < 2 || *source.p != '@')
 		return false;
 	*ret_name = name;
-	*ret_source = (struct span){item.p + name.n + 1, item.n - name.n - 1};
-	list->p += item.n + (end != NULL);
-	list->n -= item.n + (end != NULL);
+	*ret_source = source;
+	*list = rest;
 	return true;
 }
 
