@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "store/jobs.h"
 #include "store/tokens.h"
+#include "text/span.h"
 #include "web/query.h"
 
 enum { SAY_PAUSE_US = 60 * 1000 * 1000 };
@@ -123,25 +124,10 @@ bearer_token(const char *authorization)
 static bool
 cut_cookie(struct span *rest, struct span *ret_name, struct span *ret_value)
 {
-	struct span pair;
-	const char *at;
-
-	while (rest->n > 0 && (*rest->p == ' ' || *rest->p == ';')) {
-		rest->p++;
-		rest->n--;
-	}
-	at = rest->n > 0 ? memchr(rest->p, ';', rest->n) : NULL;
-	pair = (struct span){
-	    rest->p, at != NULL ? (size_t)(at - rest->p) : rest->n};
-	rest->p += pair.n;
-	rest->n -= pair.n;
-	at = pair.n > 0 ? memchr(pair.p, '=', pair.n) : NULL;
-	if (at == NULL) {
-		*ret_name = *ret_value = (struct span){0};
-		return rest->n > 0;
-	}
-	*ret_name = (struct span){pair.p, (size_t)(at - pair.p)};
-	*ret_value = (struct span){at + 1, pair.n - ret_name->n - 1};
+	if (rest->n == 0)
+		return false;
+	*ret_value = span_skip(span_cut(rest, ';'), " ");
+	*ret_name = span_cut(ret_value, '=');
 	return true;
 }
 
