@@ -18,6 +18,7 @@
 
 #include "auth/sign.h"
 #include "auth/wire.h"
+#include "text/span.h"
 
 #define PREFIX "whsec_"
 #define RAW "raw:"
@@ -30,18 +31,6 @@ enum {
 };
 
 /* Loading. */
-
-static bool
-cut_prefix(struct span *text, const char *prefix)
-{
-	size_t n = strlen(prefix);
-
-	if (text->n < n || memcmp(text->p, prefix, n) != 0)
-		return false;
-	text->p += n;
-	text->n -= n;
-	return true;
-}
 
 /* For secrets that their sender uses as they are, without base64. */
 static enum err
@@ -62,14 +51,15 @@ decode(struct span text, struct standard_key *ret, struct buf *why)
 {
 	enum err e;
 
-	if (cut_prefix(&text, RAW))
+	if (span_cut_prefix(&text, SPAN_LIT(RAW)))
 		return take_raw(text, ret, why);
-	if (span_eq_str(text, "v1a") || cut_prefix(&text, "whpk_")) {
+	if (span_eq_str(text, "v1a") ||
+	    span_cut_prefix(&text, SPAN_LIT("whpk_"))) {
 		buf_add_str(why, "is a public key (v1a): not taken, use a "
 				 "sender's " PREFIX " secret");
 		return ERR_PROTO;
 	}
-	(void)cut_prefix(&text, PREFIX);
+	(void)span_cut_prefix(&text, SPAN_LIT(PREFIX));
 	e = wire_base64(text, ret->bytes, STANDARD_KEY_MAX, &ret->n);
 	if (e == OK && ret->n < STANDARD_KEY_MIN)
 		e = ERR_LIMIT;
@@ -183,16 +173,16 @@ make_signature(const struct standard_key *key, const struct span *parts,
 /* The expected text is compared, not the decoded bytes: base64 of 32 bytes
  * leaves two bits unused, and a decoder would take four spellings of each. */
 static bool
-is_in_list(const char *expected, const char *list)
+is_in_list(const char *expected, struct span list)
 {
 	bool is_match = false;
 
-	while (*list != '\0') {
-		size_t n = strcspn(list, " ");
+	while (list.n > 0) {
+		struct span entry = span_cut(&list, ' ');
 
-		if (n == SIG_LEN)
-			is_match |= CRYPTO_memcmp(expected, list, n) == 0;
-		list += n + (list[n] == ' ');
+		if (entry.n == SIG_LEN)
+			is_match |=
+			    CRYPTO_memcmp(expected, entry.p, SIG_LEN) == 0;
 	}
 	return is_match;
 }
@@ -203,7 +193,7 @@ standard_verify(
 {
 	const char *id = standard_header(r, "id");
 	const char *timestamp = standard_header(r, "timestamp");
-	const char *signatures = standard_header(r, "signature");
+	const struct span signatures = span_of(standard_header(r, "signature"));
 	const struct span parts[] = {span_of(id), SPAN_LIT("."),
 	    span_of(timestamp), SPAN_LIT("."), r->body};
 	char expected[SIG_LEN + 1];
