@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "auth/b64url.h"
 #include "auth/claims.h"
 #include "auth/jwt.h"
 #include "auth/sign.h"
@@ -19,6 +18,7 @@
 #include "command.h"
 #include "job/name.h"
 #include "store/tokens.h"
+#include "text/base64.h"
 #include "web/jtext.h"
 
 enum { JTI_BYTES = 16 };
@@ -88,7 +88,7 @@ read_wish(const struct command_line *c, const char *what, struct wish *w)
 		return command_misuse(
 		    what, "--ttl takes a time such as 1h, at most 366d");
 	random_bytes(bytes, sizeof(bytes));
-	b64url_add(&w->jti, (struct span){bytes, sizeof(bytes)});
+	base64_add(&w->jti, (struct span){bytes, sizeof(bytes)}, BASE64_URL);
 	if (!buf_ok(&w->jobs) || !buf_ok(&w->jti))
 		return command_fail(what, "out of memory");
 	w->claims.sub = (char *)(uintptr_t)c->sub;

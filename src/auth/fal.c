@@ -16,6 +16,8 @@
 #include "auth/sign.h"
 #include "auth/wire.h"
 #include "base/file.h"
+#include "text/base64.h"
+#include "text/hex.h"
 #include "web/jtext.h"
 
 enum {
@@ -37,7 +39,7 @@ read_key(struct span jwk, struct fal_key *ret)
 	    !span_eq_str(curve, "\"Ed25519\"") || jtext_kind(x) != JTEXT_STRING)
 		return false;
 	x = (struct span){x.p + 1, x.n - 2};
-	return wire_base64(x, ret->bytes, FAL_KEY_SIZE, &n) == OK &&
+	return base64_read(x, BASE64_ANY, ret->bytes, FAL_KEY_SIZE, &n) == OK &&
 	       n == FAL_KEY_SIZE;
 }
 
@@ -145,7 +147,7 @@ fal_verify(const struct fal_keys *k, const struct request *r, int64_t now_s)
 
 	if (k->n == 0)
 		return ERR_NOENT;
-	if (wire_hex(sig_text, sig, SIG_SIZE) != OK)
+	if (hex_read(sig_text, sig, SIG_SIZE) != OK)
 		return ERR_AUTH;
 	e = sign_digest(r->body, digest);
 	if (e != OK)

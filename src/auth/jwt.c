@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "auth/b64url.h"
+#include "text/base64.h"
 #include "web/jtext.h"
 
 struct jwt {
@@ -103,12 +103,12 @@ split(struct span token, struct parts *p, struct span *ret_payload)
 		return ERR_AUTH;
 	p->message = (struct span){token.p, (size_t)(last - token.p)};
 	*ret_payload = (struct span){dot + 1, (size_t)(last - dot - 1)};
-	e = b64url_read(
-	    (struct span){token.p, (size_t)(dot - token.p)}, &p->header);
+	e = base64_add_bytes(&p->header,
+	    (struct span){token.p, (size_t)(dot - token.p)}, BASE64_URL);
 	if (e == OK)
-		e = b64url_read(
+		e = base64_add_bytes(&p->signature,
 		    (struct span){last + 1, (size_t)(end - last - 1)},
-		    &p->signature);
+		    BASE64_URL);
 	return e == ERR_PROTO ? ERR_AUTH : e;
 }
 
@@ -235,7 +235,7 @@ jwt_verify(const struct jwt *jwt, struct span token, int64_t now_s,
 	}
 	if (e == OK) {
 		rule = RULE_PAYLOAD;
-		e = b64url_read(payload, &p.payload);
+		e = base64_add_bytes(&p.payload, payload, BASE64_URL);
 	}
 	if (e == OK)
 		e = check_claims(jwt, buf_span(&p.payload), now_s, ret, &rule);
@@ -273,14 +273,14 @@ jwt_make(const struct jwt_config *config, const struct jws_keys *keys,
 	add_text(&payload, "iss", config->issuer);
 	add_text(&payload, "aud", config->audience);
 	buf_add_char(&payload, '}');
-	b64url_add(&token, buf_span(&header));
+	base64_add(&token, buf_span(&header), BASE64_URL);
 	buf_add_char(&token, '.');
-	b64url_add(&token, buf_span(&payload));
+	base64_add(&token, buf_span(&payload), BASE64_URL);
 	e = header.failed || payload.failed || token.failed
 		? ERR_NOMEM
 		: jws_sign(keys->alg, key, buf_span(&token), &signature);
 	buf_add_char(&token, '.');
-	b64url_add(&token, buf_span(&signature));
+	base64_add(&token, buf_span(&signature), BASE64_URL);
 	if (e == OK) {
 		buf_add_span(out, buf_span(&token));
 		e = buf_ok(out) && buf_ok(&token) ? OK : ERR_NOMEM;

@@ -17,8 +17,10 @@
 #include <openssl/hmac.h>
 
 #include "base/file.h"
+#include "text/base64.h"
+#include "text/hex.h"
+#include "text/percent.h"
 #include "text/span.h"
-#include "web/query.h"
 
 enum {
 	MAC_SIZE = 32,
@@ -153,16 +155,12 @@ static enum err
 make_sig(struct span key, struct span message, char ret[SIG_LEN])
 {
 	unsigned char mac[EVP_MAX_MD_SIZE];
-	unsigned char text[SIG_LEN + 2]; /* '=' and '\0' */
 
 	if (HMAC(EVP_sha256(), key.p, (int)key.n,
 		(const unsigned char *)message.p, message.n, mac, NULL) == NULL)
 		return ERR_NOMEM;
-	EVP_EncodeBlock(text, mac, MAC_SIZE);
-	for (size_t i = 0; i < SIG_LEN; i++)
-		ret[i] = (char)(text[i] == '+'	 ? '-'
-				: text[i] == '/' ? '_'
-						 : text[i]);
+	(void)base64_write(
+	    ret, (struct span){(const char *)mac, MAC_SIZE}, BASE64_URL);
 	return OK;
 }
 
@@ -172,7 +170,7 @@ add_parameter(struct buf *out, const char *name, struct span value)
 	if (value.n == 0)
 		return;
 	buf_add_str(out, name);
-	query_encode(out, value);
+	percent_encode(out, value);
 	buf_add_char(out, '&');
 }
 
@@ -245,7 +243,6 @@ sign_digest(struct span bytes, char ret[SIGN_DIGEST_SIZE])
 enum err
 sign_digest_of(const struct span *parts, size_t n, char ret[SIGN_DIGEST_SIZE])
 {
-	static const char digits[] = "0123456789abcdef";
 	unsigned char md[EVP_MAX_MD_SIZE];
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	bool ok =
@@ -257,11 +254,7 @@ sign_digest_of(const struct span *parts, size_t n, char ret[SIGN_DIGEST_SIZE])
 	EVP_MD_CTX_free(ctx);
 	if (!ok)
 		return ERR_NOMEM;
-	for (size_t i = 0; i < MAC_SIZE; i++) {
-		ret[2 * i] = digits[md[i] >> 4];
-		ret[2 * i + 1] = digits[md[i] & 0xf];
-	}
-	ret[SIGN_DIGEST_SIZE - 1] = '\0';
+	hex_write(ret, md, MAC_SIZE);
 	return OK;
 }
 

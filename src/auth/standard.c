@@ -18,6 +18,7 @@
 
 #include "auth/sign.h"
 #include "auth/wire.h"
+#include "text/base64.h"
 #include "text/span.h"
 
 #define PREFIX "whsec_"
@@ -60,7 +61,8 @@ decode(struct span text, struct standard_key *ret, struct buf *why)
 		return ERR_PROTO;
 	}
 	(void)span_cut_prefix(&text, SPAN_LIT(PREFIX));
-	e = wire_base64(text, ret->bytes, STANDARD_KEY_MAX, &ret->n);
+	e = base64_read(
+	    text, BASE64_ANY, ret->bytes, STANDARD_KEY_MAX, &ret->n);
 	if (e == OK && ret->n < STANDARD_KEY_MIN)
 		e = ERR_LIMIT;
 	if (e == ERR_LIMIT)
@@ -138,11 +140,11 @@ standard_header(const struct request *r, const char *name)
 	return value;
 }
 
-/* What the list must hold for one key; terminated. The parts are not copied
+/* What the list must hold for one key. The parts are not copied
  * together: a body can have 32 MiB. */
 static enum err
 make_signature(const struct standard_key *key, const struct span *parts,
-    size_t n_parts, char ret[SIG_LEN + 1])
+    size_t n_parts, char ret[SIG_LEN])
 {
 	char digest[] = "SHA256";
 	const OSSL_PARAM params[] = {
@@ -165,8 +167,8 @@ make_signature(const struct standard_key *key, const struct span *parts,
 	if (!is_ok)
 		return ERR_NOMEM;
 	memcpy(ret, VERSION, sizeof(VERSION) - 1);
-	EVP_EncodeBlock(
-	    (unsigned char *)ret + sizeof(VERSION) - 1, mac, MAC_SIZE);
+	(void)base64_write(ret + sizeof(VERSION) - 1,
+	    (struct span){(const char *)mac, MAC_SIZE}, BASE64_PADDED);
 	return OK;
 }
 
@@ -196,7 +198,7 @@ standard_verify(
 	const struct span signatures = span_of(standard_header(r, "signature"));
 	const struct span parts[] = {span_of(id), SPAN_LIT("."),
 	    span_of(timestamp), SPAN_LIT("."), r->body};
-	char expected[SIG_LEN + 1];
+	char expected[SIG_LEN];
 	bool is_match = false;
 
 	if (k->n == 0)

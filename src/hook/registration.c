@@ -12,6 +12,7 @@
 #include "hook/urls.h"
 #include "job/name.h"
 #include "store/jobs.h"
+#include "text/hex.h"
 #include "web/jtext.h"
 
 enum { RANDOM_BYTES = 16 };
@@ -28,12 +29,13 @@ static bool
 make_job_id(struct hook_call *c)
 {
 	unsigned char bytes[RANDOM_BYTES];
+	char text[2 * RANDOM_BYTES + 1];
 
 	/* So few bytes come whole once the pool is filled, at boot. */
 	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
 		return call_refuse_memory(c);
-	for (size_t i = 0; i < sizeof(bytes); i++)
-		buf_addf(&c->job_id, "%02x", bytes[i]);
+	hex_write(text, bytes, sizeof(bytes));
+	buf_add_str(&c->job_id, text);
 	return buf_ok(&c->job_id) ? true : call_refuse_memory(c);
 }
 

@@ -5,7 +5,7 @@
  */
 #include "hook/urls.h"
 
-#include "web/query.h"
+#include "text/percent.h"
 
 static void
 add_base(struct buf *out, const struct urls_site *site)
@@ -24,7 +24,7 @@ urls_add_events(
 {
 	add_base(out, site);
 	buf_add_str(out, "/events/");
-	query_encode(out, job_id);
+	percent_encode(out, job_id);
 }
 
 enum err

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "text/hex.h"
 #include "text/utf8.h"
 
 /* The letter after a backslash, and what it stands for at the same index. */
@@ -66,27 +67,6 @@ is_surrogate(uint32_t code, uint32_t first)
 	return code >= first && code < first + 0x400;
 }
 
-/* The four hex digits at p, or -1. */
-static int
-hex4(const char *p)
-{
-	int value = 0;
-
-	for (int i = 0; i < 4; i++) {
-		char c = p[i];
-
-		if (c >= '0' && c <= '9')
-			value = value * 16 + (c - '0');
-		else if (c >= 'a' && c <= 'f')
-			value = value * 16 + (c - 'a' + 10);
-		else if (c >= 'A' && c <= 'F')
-			value = value * 16 + (c - 'A' + 10);
-		else
-			return -1;
-	}
-	return value;
-}
-
 /* Bytes up to the first that a string may not hold as it is. */
 static size_t
 plain_run(struct span s)
@@ -107,7 +87,7 @@ check_escape(struct span *s)
 	if (!accept_char(s, '\\') || s->n == 0)
 		return false;
 	if (accept_char(s, 'u')) {
-		if (s->n < 4 || hex4(s->p) < 0)
+		if (s->n < 4 || hex_value(s->p, 4) < 0)
 			return false;
 		cut(s, 4);
 		return true;
@@ -414,7 +394,7 @@ cut_escape(struct span *s)
 	if (escape.n < size)
 		return 0xfffd;
 	if (is_hex) {
-		unit = hex4(escape.p + 2);
+		unit = hex_value(escape.p + 2, 4);
 		return unit < 0 ? 0xfffd : (uint32_t)unit;
 	}
 	at = memchr(escape_letters, escape.p[1], ESCAPE_COUNT);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Query strings and percent-encoding (WHATWG URL section 5.1,
- * application/x-www-form-urlencoded). Layer: web, pure.
+ * Query strings (WHATWG URL section 5.1, application/x-www-form-urlencoded). Layer: web, pure.
  */
 #ifndef JOBWIRE_QUERY_H
 #define JOBWIRE_QUERY_H
@@ -18,14 +17,5 @@ bool query_next(struct span *rest, struct buf *name, struct buf *value);
 /* The first value of that name, decoded, in *ret (reset first). False when
  * there is none (*ret is empty), and without memory (*ret has failed). */
 bool query_get(struct span query, const char *name, struct buf *ret);
-
-/* Percent-decodes; `plus` also turns + into a space. A stray % stays. */
-void query_decode(struct buf *out, struct span in, bool plus);
-
-/* The value of a hexadecimal digit of either case, or -1. */
-int query_hex_digit(char c);
-
-/* Percent-encodes all but RFC 3986 unreserved characters. */
-void query_encode(struct buf *out, struct span in);
 
 #endif

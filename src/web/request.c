@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "text/percent.h"
 #include "text/span.h"
-#include "web/query.h"
 
 /* Which meta-variable fills which member; a second name is tried where the
  * first is missing (Apache prefixes variables after an internal redirect). */
@@ -100,7 +100,7 @@ add_route(struct buf *out, const char *prefix_text, const char *uri,
 	struct span path = path_of(uri);
 
 	if (cut_folder(&path, prefix) || info.n == 0) {
-		query_decode(out, path, false);
+		percent_decode(out, path, false);
 	} else {
 		(void)cut_folder(&info, prefix);
 		buf_add_span(out, info);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * web/query.c on any bytes: what was encoded decodes to itself, the walk ends,
- * and query_get() finds each name at its first place.
+ * web/query.c and text/percent.c on any bytes: what was encoded decodes to
+ * itself, the walk ends, and query_get() finds each name at its first place.
  */
 #undef NDEBUG
 #include "web/query.h"
@@ -9,6 +9,8 @@
 #include <assert.h>
 #include <stdint.h>
 #include <string.h>
+
+#include "text/percent.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -42,13 +44,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const struct span in = {(const char *)data, size};
 	struct buf encoded = BUF_INIT, back = BUF_INIT;
 
-	query_encode(&encoded, in);
+	percent_encode(&encoded, in);
 	for (size_t i = 0; i < encoded.len; i++)
 		assert(strchr("&=+ #?\"<>\r\n", encoded.data[i]) == NULL);
-	query_decode(&back, buf_span(&encoded), true);
+	percent_decode(&back, buf_span(&encoded), true);
 	assert(span_eq(buf_span(&back), in));
 	buf_reset(&back);
-	query_decode(&back, in, false);
+	percent_decode(&back, in, false);
 	assert(buf_ok(&back) && back.len <= size);
 	try_walk(in);
 	buf_done(&encoded);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * auth/standard.c, fal.c, sign.c and wire.c on any header fields, query and
- * body: they accept exactly what is signed for now. An input is five texts,
+ * auth/standard.c, fal.c, sign.c and text/base64.c on any header fields, query
+ * and body: they accept exactly what is signed for now. An input is five texts,
  * with a line feed between them: id, timestamp, signature, query or user id,
  * body.
  */
@@ -18,7 +18,8 @@
 
 #include "auth/fal.h"
 #include "auth/sign.h"
-#include "auth/wire.h"
+#include "text/base64.h"
+#include "text/hex.h"
 #include "web/query.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -81,8 +82,8 @@ is_standard(const struct input *in)
 	bool is_there;
 	size_t n;
 
-	assert(wire_base64(SPAN_LIT("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), key,
-		   sizeof(key), &n) == OK);
+	assert(base64_read(SPAN_LIT("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+		   BASE64_ANY, key, sizeof(key), &n) == OK);
 	buf_add_span(&message, in->id);
 	buf_add_char(&message, '.');
 	buf_add_span(&message, in->timestamp);
@@ -142,7 +143,7 @@ try_fal(const struct input *in)
 	e = fal_verify(&keys, &r, NOW);
 	assert(e == OK || e == ERR_AUTH || e == ERR_EXPIRED);
 	if (e != ERR_AUTH)
-		assert(wire_hex(in->signature, sig, sizeof(sig)) == OK);
+		assert(hex_read(in->signature, sig, sizeof(sig)) == OK);
 	if (e == OK)
 		assert(is_now(in->timestamp));
 	buf_done(&variables);
@@ -191,12 +192,12 @@ try_base64(struct span text)
 	unsigned char bytes[96], again[96], encoded[129];
 	size_t n, n_again;
 
-	if (wire_base64(text, bytes, sizeof(bytes), &n) != OK)
+	if (base64_read(text, BASE64_ANY, bytes, sizeof(bytes), &n) != OK)
 		return;
 	assert(n <= text.n / 4 * 3 + 2 && n + 2 >= text.n / 4 * 3);
 	EVP_EncodeBlock(encoded, bytes, (int)n);
-	assert(wire_base64(span_of((const char *)encoded), again, sizeof(again),
-		   &n_again) == OK);
+	assert(base64_read(span_of((const char *)encoded), BASE64_PADDED, again,
+		   sizeof(again), &n_again) == OK);
 	assert(n == n_again && memcmp(bytes, again, n) == 0);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* auth/claims.c and auth/b64url.c */
+/* auth/claims.c */
 #include "auth/claims.h"
 
 #include <setjmp.h>
@@ -11,43 +11,6 @@
 #include <cmocka.h>
 
 #include "alloc_fail.h"
-#include "auth/b64url.h"
-
-static void
-assert_b64(struct span bytes, const char *text)
-{
-	struct buf out = BUF_INIT;
-
-	b64url_add(&out, bytes);
-	assert_true(span_eq_str(buf_span(&out), text));
-	buf_reset(&out);
-	assert_int_equal(b64url_read(span_of(text), &out), OK);
-	assert_true(span_eq(buf_span(&out), bytes));
-	buf_done(&out);
-}
-
-/* RFC 4648 section 10, and the two digits of its section 5. */
-static void
-test_b64url(void **state)
-{
-	static const char *const bad[] = {"Z", "Zg=", "Zg==", "Zg =", "Zh",
-	    "Zm9=", "Zm9vY", "Zm9vYm", "+_8", "/_8", "Zm\n9v", " Zm9v",
-	    "Zm9v\t", "\xc3\xa4"};
-	struct buf out = BUF_INIT;
-
-	(void)state;
-	assert_b64(SPAN_LIT(""), "");
-	assert_b64(SPAN_LIT("f"), "Zg");
-	assert_b64(SPAN_LIT("fo"), "Zm8");
-	assert_b64(SPAN_LIT("foo"), "Zm9v");
-	assert_b64(SPAN_LIT("foob"), "Zm9vYg");
-	assert_b64(SPAN_LIT("fooba"), "Zm9vYmE");
-	assert_b64(SPAN_LIT("foobar"), "Zm9vYmFy");
-	assert_b64(SPAN_LIT("\xfb\xff\xfe\0"), "-__-AA");
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		assert_int_equal(b64url_read(span_of(bad[i]), &out), ERR_PROTO);
-	buf_done(&out);
-}
 
 static int64_t
 time_of(const char *text)
@@ -194,7 +157,6 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_b64url),
 	    cmocka_unit_test(test_times),
 	    cmocka_unit_test(test_lists),
 	    cmocka_unit_test(test_read),
