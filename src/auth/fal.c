@@ -13,6 +13,7 @@
 
 #include <openssl/evp.h>
 
+#include "auth/crypto.h"
 #include "auth/sign.h"
 #include "auth/wire.h"
 #include "base/file.h"
@@ -104,28 +105,20 @@ fal_keys_done(struct fal_keys *k)
 
 /* ERR_AUTH: not by this key. */
 static enum err
-verify_with(const struct fal_key *key, struct span message,
-    const unsigned char sig[SIG_SIZE])
+verify_with(const struct fal_key *key, struct span message, struct span sig)
 {
 	EVP_PKEY *public_key = EVP_PKEY_new_raw_public_key(
 	    EVP_PKEY_ED25519, NULL, key->bytes, FAL_KEY_SIZE);
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	enum err e = ERR_NOMEM;
+	enum err e = public_key == NULL
+			 ? ERR_NOMEM
+			 : crypto_verify(public_key, NULL, message, sig);
 
-	if (public_key != NULL && ctx != NULL &&
-	    EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, public_key) == 1)
-		e = EVP_DigestVerify(ctx, sig, SIG_SIZE,
-			(const unsigned char *)message.p, message.n) == 1
-			? OK
-			: ERR_AUTH;
-	EVP_MD_CTX_free(ctx);
 	EVP_PKEY_free(public_key);
 	return e;
 }
 
 static enum err
-verify_with_any(const struct fal_keys *k, struct span message,
-    const unsigned char sig[SIG_SIZE])
+verify_with_any(const struct fal_keys *k, struct span message, struct span sig)
 {
 	enum err e = ERR_AUTH;
 
@@ -155,7 +148,8 @@ fal_verify(const struct fal_keys *k, const struct request *r, int64_t now_s)
 	buf_addf(&message, "%s\n%s\n%s\n%s",
 	    request_header(r, "x-fal-webhook-request-id"),
 	    request_header(r, "x-fal-webhook-user-id"), timestamp, digest);
-	e = buf_ok(&message) ? verify_with_any(k, buf_span(&message), sig)
+	e = buf_ok(&message) ? verify_with_any(k, buf_span(&message),
+				   (struct span){(char *)sig, SIG_SIZE})
 			     : ERR_NOMEM;
 	buf_done(&message);
 	return e == OK ? wire_check_time(timestamp, now_s) : e;

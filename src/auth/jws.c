@@ -18,16 +18,15 @@
 #include <openssl/ecdsa.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
+#include "auth/crypto.h"
 #include "base/file.h"
 #include "text/span.h"
 
 enum {
 	KEY_FILE_MAX = 65536,
-	MAC_SIZE = 32,
 	COORDINATE_SIZE = 32, /* of P-256; a signature is two of them */
 };
 
@@ -244,16 +243,6 @@ jws_keys_find(const struct jws_keys *k, struct span kid)
 
 /* --- Signatures ------------------------------------------------------------------ */
 
-static enum err
-make_mac(struct span key, struct span message, unsigned char ret[MAC_SIZE])
-{
-	return HMAC(EVP_sha256(), key.p, (int)key.n,
-		   (const unsigned char *)message.p, message.n, ret,
-		   NULL) != NULL
-		   ? OK
-		   : ERR_NOMEM;
-}
-
 /* The two numbers of an ECDSA signature (RFC 7518 section 3.4) in the form that
  * libcrypto takes. Returns owned; NULL without memory. */
 static unsigned char *
@@ -295,51 +284,34 @@ add_raw(struct buf *out, const unsigned char *der, size_t n)
 	return buf_ok(out) ? OK : ERR_NOMEM;
 }
 
-static enum err
-verify_pem(
-    EVP_PKEY *pem, struct span message, const unsigned char *sig, size_t n)
-{
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	enum err e = ERR_NOMEM;
-
-	if (ctx != NULL &&
-	    EVP_DigestVerifyInit(ctx, NULL, EVP_sha256(), NULL, pem) == 1)
-		e = EVP_DigestVerify(ctx, sig, n,
-			(const unsigned char *)message.p, message.n) == 1
-			? OK
-			: ERR_AUTH;
-	EVP_MD_CTX_free(ctx);
-	ERR_clear_error();
-	return e;
-}
-
 enum err
 jws_verify(enum jwt_alg alg, const struct jws_key *key, struct span message,
     struct span signature)
 {
-	unsigned char mac[MAC_SIZE], *der;
+	unsigned char mac[CRYPTO_MAC_SIZE], *der;
 	int n = 0;
 	enum err e;
 
 	switch (alg) {
 	case JWT_ALG_HS256:
-		if (signature.n != MAC_SIZE)
+		if (signature.n != sizeof(mac))
 			return ERR_AUTH;
-		e = make_mac(key->secret, message, mac);
+		e = crypto_hmac(key->secret, &message, 1, mac);
 		if (e != OK)
 			return e;
-		return CRYPTO_memcmp(mac, signature.p, MAC_SIZE) == 0
+		return CRYPTO_memcmp(mac, signature.p, sizeof(mac)) == 0
 			   ? OK
 			   : ERR_AUTH;
 	case JWT_ALG_RS256:
-		return verify_pem(key->pem, message,
-		    (const unsigned char *)signature.p, signature.n);
+		return crypto_verify(
+		    key->pem, EVP_sha256(), message, signature);
 	case JWT_ALG_ES256:
 		if (signature.n != 2 * COORDINATE_SIZE)
 			return ERR_AUTH;
 		der = to_der(signature, &n);
 		e = der == NULL ? ERR_NOMEM
-				: verify_pem(key->pem, message, der, (size_t)n);
+				: crypto_verify(key->pem, EVP_sha256(), message,
+				      (struct span){(char *)der, (size_t)n});
 		OPENSSL_free(der);
 		return e;
 	}
@@ -377,12 +349,12 @@ enum err
 jws_sign(enum jwt_alg alg, const struct jws_key *key, struct span message,
     struct buf *out)
 {
-	unsigned char mac[MAC_SIZE];
+	unsigned char mac[CRYPTO_MAC_SIZE];
 	enum err e;
 
 	if (alg != JWT_ALG_HS256)
 		return sign_pem(alg, key->pem, message, out);
-	e = make_mac(key->secret, message, mac);
+	e = crypto_hmac(key->secret, &message, 1, mac);
 	if (e != OK)
 		return e;
 	buf_add(out, mac, sizeof(mac));

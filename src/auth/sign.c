@@ -14,8 +14,8 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 
+#include "auth/crypto.h"
 #include "base/file.h"
 #include "text/base64.h"
 #include "text/hex.h"
@@ -23,7 +23,6 @@
 #include "text/span.h"
 
 enum {
-	MAC_SIZE = 32,
 	SIG_LEN = 43, /* base64 of a MAC without its one '=' */
 	KEY_FILE_MAX =
 	    65536 /* some hundred secrets; not a mistaken disk image */
@@ -154,14 +153,13 @@ add_message(struct buf *out, const struct sign_claim *c)
 static enum err
 make_sig(struct span key, struct span message, char ret[SIG_LEN])
 {
-	unsigned char mac[EVP_MAX_MD_SIZE];
+	unsigned char mac[CRYPTO_MAC_SIZE];
+	enum err e = crypto_hmac(key, &message, 1, mac);
 
-	if (HMAC(EVP_sha256(), key.p, (int)key.n,
-		(const unsigned char *)message.p, message.n, mac, NULL) == NULL)
-		return ERR_NOMEM;
-	(void)base64_write(
-	    ret, (struct span){(const char *)mac, MAC_SIZE}, BASE64_URL);
-	return OK;
+	if (e == OK)
+		(void)base64_write(ret,
+		    (struct span){(const char *)mac, sizeof(mac)}, BASE64_URL);
+	return e;
 }
 
 static void
@@ -254,7 +252,7 @@ sign_digest_of(const struct span *parts, size_t n, char ret[SIGN_DIGEST_SIZE])
 	EVP_MD_CTX_free(ctx);
 	if (!ok)
 		return ERR_NOMEM;
-	hex_write(ret, md, MAC_SIZE);
+	hex_write(ret, md, (SIGN_DIGEST_SIZE - 1) / 2);
 	return OK;
 }
 

@@ -11,11 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/core_names.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/params.h>
 
+#include "auth/crypto.h"
 #include "auth/sign.h"
 #include "auth/wire.h"
 #include "text/base64.h"
@@ -26,7 +24,6 @@
 #define VERSION "v1,"
 
 enum {
-	MAC_SIZE = 32,
 	MAC_LEN = 44,				 /* base64 of a MAC */
 	SIG_LEN = sizeof(VERSION) - 1 + MAC_LEN, /* an entry of the list */
 };
@@ -140,35 +137,21 @@ standard_header(const struct request *r, const char *name)
 	return value;
 }
 
-/* What the list must hold for one key. The parts are not copied
- * together: a body can have 32 MiB. */
+/* What the list must hold for one key. */
 static enum err
 make_signature(const struct standard_key *key, const struct span *parts,
     size_t n_parts, char ret[SIG_LEN])
 {
-	char digest[] = "SHA256";
-	const OSSL_PARAM params[] = {
-	    OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
-	    OSSL_PARAM_construct_end()};
-	EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-	EVP_MAC_CTX *ctx = hmac == NULL ? NULL : EVP_MAC_CTX_new(hmac);
-	unsigned char mac[MAC_SIZE];
-	size_t len;
-	bool is_ok =
-	    ctx != NULL && EVP_MAC_init(ctx, key->bytes, key->n, params) == 1;
+	unsigned char mac[CRYPTO_MAC_SIZE];
+	enum err e =
+	    crypto_hmac((struct span){(const char *)key->bytes, key->n}, parts,
+		n_parts, mac);
 
-	for (size_t i = 0; i < n_parts; i++)
-		is_ok = is_ok &&
-			EVP_MAC_update(ctx, (const unsigned char *)parts[i].p,
-			    parts[i].n) == 1;
-	is_ok = is_ok && EVP_MAC_final(ctx, mac, &len, sizeof(mac)) == 1;
-	EVP_MAC_CTX_free(ctx);
-	EVP_MAC_free(hmac);
-	if (!is_ok)
-		return ERR_NOMEM;
+	if (e != OK)
+		return e;
 	memcpy(ret, VERSION, sizeof(VERSION) - 1);
 	(void)base64_write(ret + sizeof(VERSION) - 1,
-	    (struct span){(const char *)mac, MAC_SIZE}, BASE64_PADDED);
+	    (struct span){(const char *)mac, sizeof(mac)}, BASE64_PADDED);
 	return OK;
 }
 

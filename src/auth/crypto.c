@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Computes with libcrypto. What is signed, and which key is asked for, the
+ * callers know. Never blocks.
+ */
+#include "auth/crypto.h"
+
+#include <stdbool.h>
+
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+
+static const unsigned char *
+bytes_of(struct span s)
+{
+	return (const unsigned char *)s.p;
+}
+
+enum err
+crypto_hmac(struct span key, const struct span *parts, size_t n,
+    unsigned char ret[CRYPTO_MAC_SIZE])
+{
+	char digest[] = "SHA256";
+	const OSSL_PARAM params[] = {
+	    OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+	    OSSL_PARAM_construct_end()};
+	EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+	EVP_MAC_CTX *ctx = hmac == NULL ? NULL : EVP_MAC_CTX_new(hmac);
+	size_t len;
+	bool is_ok =
+	    ctx != NULL && EVP_MAC_init(ctx, bytes_of(key), key.n, params) == 1;
+
+	for (size_t i = 0; i < n; i++)
+		is_ok = is_ok && EVP_MAC_update(
+				     ctx, bytes_of(parts[i]), parts[i].n) == 1;
+	is_ok = is_ok && EVP_MAC_final(ctx, ret, &len, CRYPTO_MAC_SIZE) == 1;
+	EVP_MAC_CTX_free(ctx);
+	EVP_MAC_free(hmac);
+	return is_ok ? OK : ERR_NOMEM;
+}
+
+enum err
+crypto_verify(EVP_PKEY *key, const EVP_MD *digest, struct span message,
+    struct span signature)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	enum err e = ERR_NOMEM;
+
+	if (ctx != NULL &&
+	    EVP_DigestVerifyInit(ctx, NULL, digest, NULL, key) == 1)
+		e = EVP_DigestVerify(ctx, bytes_of(signature), signature.n,
+			bytes_of(message), message.n) == 1
+			? OK
+			: ERR_AUTH;
+	EVP_MD_CTX_free(ctx);
+	ERR_clear_error();
+	return e;
+}
