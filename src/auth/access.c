@@ -109,17 +109,6 @@ refuse(enum reason reason, struct refusal *why)
 
 /* --- Credentials ---------------------------------------------------------------- */
 
-static struct span
-bearer_token(const char *authorization)
-{
-	static const char scheme[] = "Bearer ";
-	size_t n = sizeof(scheme) - 1;
-
-	if (strncasecmp(authorization, scheme, n) != 0)
-		return (struct span){0};
-	return span_of(authorization + n + strspn(authorization + n, " "));
-}
-
 /* Takes the first `name=value` off a Cookie header (RFC 6265 section 4.2.1). */
 static bool
 cut_cookie(struct span *rest, struct span *ret_name, struct span *ret_value)
@@ -238,7 +227,7 @@ static enum err
 try_tokens(const struct guard *g, const struct request *r, int64_t now_s,
     struct access *a, size_t *ret_n)
 {
-	struct span token = bearer_token(r->authorization), name;
+	struct span token = request_bearer(r->authorization), name;
 	struct span rest = span_of(r->cookie);
 	size_t n = 0;
 	enum err e = OK;

@@ -6,24 +6,24 @@
 #include "auth/publish.h"
 
 #include <stdbool.h>
-#include <string.h>
 
 #include <openssl/crypto.h>
+
+#include "web/request.h"
 
 enum err
 publish_check(const struct sign_keys *keys, const char *authorization)
 {
 	char given[SIGN_DIGEST_SIZE], expected[SIGN_DIGEST_SIZE];
+	const struct span token = request_bearer(authorization);
 	bool is_match = false;
 
 	if (keys->n == 0)
 		return ERR_NOENT;
-	if (strncasecmp(authorization, "Bearer ", 7) != 0)
+	if (token.n == 0)
 		return ERR_AUTH;
-	authorization += 7;
-	authorization += strspn(authorization, " ");
 	/* Digests, so that not even the length of a key shows in the time. */
-	if (sign_digest(span_of(authorization), given) != OK)
+	if (sign_digest(token, given) != OK)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < keys->n; i++) {
 		if (sign_digest(keys->keys[i], expected) != OK)

@@ -162,3 +162,14 @@ request_header(const struct request *r, const char *name)
 {
 	return find_variable(r->variables, "HTTP_", name);
 }
+
+struct span
+request_bearer(const char *authorization)
+{
+	static const char scheme[] = "Bearer ";
+	const size_t n = sizeof(scheme) - 1;
+
+	if (strncasecmp(authorization, scheme, n) != 0)
+		return (struct span){0};
+	return span_skip(span_of(authorization + n), " ");
+}

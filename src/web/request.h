@@ -55,4 +55,8 @@ void request_done(struct request *r);
  * as the request. */
 const char *request_header(const struct request *r, const char *name);
 
+/* The token of an Authorization field, `Bearer TOKEN` (RFC 6750 section 2.1);
+ * empty where there is none, or another scheme. Lives as long as the field. */
+struct span request_bearer(const char *authorization);
+
 #endif

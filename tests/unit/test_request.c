@@ -417,6 +417,28 @@ test_format_no_memory(void **state)
 	}
 }
 
+static void
+test_bearer(void **state)
+{
+	static const struct {
+		const char *field, *token;
+	} pairs[] = {
+	    {"Bearer abc", "abc"},
+	    {"bEARER   a b ", "a b "},
+	    {"Bearer ", ""},
+	    {"Bearer", ""},
+	    {"Bearer\tabc", ""},
+	    {"Basic abc", ""},
+	    {" Bearer abc", ""},
+	    {"", ""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+		assert_true(span_eq_str(
+		    request_bearer(pairs[i].field), pairs[i].token));
+}
+
 int
 main(void)
 {
@@ -437,6 +459,7 @@ main(void)
 	    cmocka_unit_test(test_format_reasons),
 	    cmocka_unit_test(test_error),
 	    cmocka_unit_test(test_format_no_memory),
+	    cmocka_unit_test(test_bearer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
