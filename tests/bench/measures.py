@@ -61,7 +61,7 @@ class Notes:
         """Each system in its turn, for each round, as (name, system)."""
         for number in range(self.rounds):
             for name, make in makers.items():
-                lack = getattr(make, "lacks", lambda: None)()
+                lack = make.lacks() if hasattr(make, "lacks") else None
                 if lack:
                     self.skipped[name] = lack
                     continue
@@ -86,6 +86,7 @@ def _events(notes, label, jobs, rate, seconds, connections):
         notes.note(name, **{
             f"{label}_p50": figures["event_p50_ms"],
             f"{label}_p99": figures["event_p99_ms"],
+            f"{label}_answer": figures["answer_p50_ms"],
             f"{label}_cpu": sum(figures["cpu"].values()),
             f"{label}_open": load.opened["open_seconds"],
         })
@@ -144,7 +145,7 @@ def posts(notes):
             _note_posts(notes, name, "webhook",
                         _post_webhooks(system, seconds))
             notes.note(name, is_kept=int(system.is_kept))
-        if name != "turned":
+        if name in PAIR:
             targets = [system.post_target(f"job-{n}") for n in range(JOBS)]
             _note_posts(notes, name, "publication",
                         _post(system, targets,
@@ -153,25 +154,23 @@ def posts(notes):
 
 
 def calls(notes):
-    """System calls per post of each program, in a short run of their own."""
+    """System calls per post of each program, in short runs of their own."""
     if not shutil.which("perf"):
         notes.skipped["calls"] = "perf is not installed (linux-perf)"
         return
-    for name, make in PAIR.items():
-        if getattr(make, "lacks", lambda: None)():
-            continue
-        with make() as system:
-            if isinstance(system, Jobwire):
-                run = lambda s=system: _post_webhooks(s, 2)
-            else:
-                run = lambda s=system: _post(
-                    s, [s.post_target("job-1")], WEBHOOK, 2)
-            figures, counts = count_calls(system, run)
+    for name, system in notes.alternate(PAIR):
+        if isinstance(system, Jobwire):
+            figures, counts = count_calls(
+                system, lambda s=system: _post_webhooks(s, 2))
+        else:
+            figures, counts = count_calls(
+                system, lambda s=system: _post(
+                    s, [s.post_target("job-1")], WEBHOOK, 2))
         if counts is None:
             notes.skipped["calls"] = "perf may not count system calls here"
             return
-        for program, count in counts.items():
-            notes.note(name, **{f"calls_{program}": count / figures["accepted"]})
+        notes.note(name, **{f"calls_{program}": count / figures["accepted"]
+                            for program, count in counts.items()})
 
 
 def foreign(notes):
@@ -317,10 +316,9 @@ def _with_history(site, name):
 def history(notes):
     """A short history and a long one, side by side, by turns."""
     powers = {"short": 3, "long": notes.size(notes.history, 4)}
-    sites = {name: BenchSite() for name in powers}
-    try:
+    with BenchSite() as short, BenchSite() as long:
+        sites = {"short": short, "long": long}
         for name, site in sites.items():
-            site.init()
             print(f"  filling 10^{powers[name]}", flush=True)
             _fill(site.db, 10 ** powers[name])
             checkpoint(site.db)
@@ -328,11 +326,7 @@ def history(notes):
         for number in range(notes.size(300, 30)):
             for name, site in sites.items():
                 notes.note(name, **_with_history(site, f"new-{number}"))
-        notes.note("long", history_power=powers["long"])
-    finally:
-        for site in sites.values():
-            site.finish()
-            site.remove()
+    notes.note("long", history_power=powers["long"])
 
 
 def _sync_ms(folder, count):

@@ -195,8 +195,10 @@ def floor_text(notes):
             f"trip nginx → FastCGI {number(trip, 'ms')}; together {number(sync + trip, 'ms')}.")
     p50 = notes.get("jobwire", "stream_p50")
     if p50:
-        text += (f" One stream's p50 is {number(p50, 'ms')}, "
-                 f"{p50 / (sync + trip):.1f} times that.")
+        answer = notes.get("jobwire", "stream_answer")
+        text += (f" One stream has an event after {number(p50, 'ms')} (p50), "
+                 f"{p50 / (sync + trip):.1f} times that; its post is answered "
+                 f"after {number(answer, 'ms')}.")
     return text + "\n"
 
 
