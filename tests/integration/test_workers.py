@@ -146,16 +146,22 @@ def test_gauges_after_a_worker_died(start):
 
 def test_counters_never_fall_when_a_worker_dies(start):
     """Not even while the next one begins to count."""
-    site = start()
-    while read_metrics(site).value("watch_wakes_total") < 1000:
+    site = start(retry_min="30s", retry_max="31s")
+
+    def has_woken_often():
         site.writer.publish("other", "progress")
-    wait_settled(site, "watch_wakes_total")
-    before = read_metrics(site)
-    old = set(workers_of(site.events))
-    os.kill(min(old), signal.SIGKILL)
-    until(lambda: set(workers_of(site.events)) - old, "a new worker")
-    wait_settled(site, "watch_wakes_total")
-    after = read_metrics(site)
+        return read_metrics(site).value("watch_wakes_total") >= 1000
+
+    with Crowd(site.sockets["events"]) as crowd:
+        populate(site, crowd)  # without a stream nothing wakes a worker
+        until(has_woken_often, "a thousand wakes", 60)
+        wait_settled(site, "watch_wakes_total")
+        before = read_metrics(site)
+        old = set(workers_of(site.events))
+        os.kill(min(old), signal.SIGKILL)
+        until(lambda: set(workers_of(site.events)) - old, "a new worker")
+        wait_settled(site, "watch_wakes_total")
+        after = read_metrics(site)
     for key, number in before.counters().items():
         assert after.samples[key] >= number, f"{key[0]} fell"
 
