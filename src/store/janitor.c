@@ -300,10 +300,15 @@ enum err
 janitor_checkpoint(
     struct db *db, int64_t limit_bytes, struct janitor_stats *add_to)
 {
+	enum err e;
 	int rc;
 
 	if (!wal_is_filled(db, limit_bytes))
 		return OK;
+	/* Where others hold the lock, SQLite would do a PASSIVE one. */
+	if ((e = db_begin(db)) != OK)
+		return e;
+	db_rollback(db);
 	rc = sqlite3_wal_checkpoint_v2(
 	    db->h, "main", SQLITE_CHECKPOINT_RESTART, NULL, NULL);
 	if (rc != SQLITE_OK)

@@ -314,6 +314,27 @@ test_checkpoint_held_up_by_a_reader(void **state)
 	assert_int_equal(done.checkpoints, 1);
 }
 
+/* Then SQLite would copy what it can without the lock. */
+static void
+test_checkpoint_beside_a_writer(void **state)
+{
+	struct site *s = *state;
+	struct janitor_stats done = {0};
+	struct stat before, after;
+
+	s->db->busy_ms = 5;
+	raw_events(s, "a", "note", 100);
+	assert_int_equal(stat(s->path, &before), 0);
+	raw(s, "BEGIN IMMEDIATE");
+	assert_int_equal(janitor_checkpoint(s->db, 0, &done), ERR_BUSY);
+	assert_int_equal(stat(s->path, &after), 0);
+	assert_int_equal(after.st_size, before.st_size);
+	raw(s, "COMMIT");
+	assert_int_equal(janitor_checkpoint(s->db, 0, &done), OK);
+	assert_int_equal(stat(s->path, &after), 0);
+	assert_true(after.st_size > before.st_size);
+}
+
 /* --- the thread ----------------------------------------------------------- */
 
 /* Until the query gives the value; the thread has no other way to tell. */
@@ -560,6 +581,7 @@ main(void)
 	    SITE_TEST(test_checkpoint_restarts_the_wal),
 	    SITE_TEST(test_checkpoint_bounds_the_wal),
 	    SITE_TEST(test_checkpoint_held_up_by_a_reader),
+	    SITE_TEST(test_checkpoint_beside_a_writer),
 	    SITE_TEST(test_thread_prunes),
 	    SITE_TEST(test_thread_stops_at_once),
 	    SITE_TEST(test_thread_extends_the_wal),
