@@ -11,7 +11,6 @@
 #include "app/service.h"
 #include "base/log.h"
 #include "hook/webhook_api.h"
-#include "hook/webhook_once.h"
 
 enum { COMMIT_BUSY_MS = 5000 }; /* below what senders wait for an answer */
 
@@ -19,8 +18,8 @@ struct webhook {
 	struct service service;
 	struct fcgi_stats stats;
 	struct webhook_config cfg;
-	struct webhook_api *api; /* of a daemon */
-	struct hook_keys keys;	 /* until the api has them */
+	struct webhook_api *api;
+	struct hook_keys keys; /* until the api has them */
 	struct access_stats access_stats;
 };
 
@@ -28,12 +27,8 @@ static void
 on_request(void *arg, struct exchange *x)
 {
 	struct webhook *w = arg;
-	struct webhook_once once = {&w->cfg, &w->keys};
 
-	if (w->api != NULL)
-		webhook_api_request(w->api, x);
-	else
-		webhook_once_request(&once, x);
+	webhook_api_request(w->api, x);
 }
 
 static enum err
@@ -62,13 +57,9 @@ on_reload(void *arg, struct buf *message)
 	enum err e = hook_keys_load(
 	    w->service.settings, &w->access_stats, &keys, message);
 
-	if (e == OK && w->api != NULL) {
+	if (e == OK)
 		e = webhook_api_set_keys(w->api, &keys);
-		hook_keys_done(&keys);
-	} else if (e == OK) {
-		hook_keys_done(&w->keys);
-		w->keys = keys;
-	}
+	hook_keys_done(&keys);
 	return e;
 }
 
@@ -94,24 +85,19 @@ configure(struct webhook *w, enum program program, struct settings *s, int argc,
 	    .access = &w->access_stats,
 	    .is_open = s->webhook_auth == WEBHOOK_AUTH_NONE,
 	    .inline_output = (size_t)s->inline_output,
-	    /* One more, so that a long body never has the last of them. */
-	    .workers = (size_t)s->workers + 1,
+	    .workers = (size_t)s->workers,
 	    .busy_ms = COMMIT_BUSY_MS,
+	    .is_brief = (program & PROGRAMS_CGI) != 0,
 	};
 }
 
-/* A CGI program has none: it gets one request at a time, and its database may
- * be missing. */
 static enum err
 start_api(struct webhook *w)
 {
 	struct db_fault fault = {0};
-	enum err e;
-
-	if ((w->service.program & PROGRAMS_CGI) != 0)
-		return OK;
-	e = webhook_api_start(
+	enum err e = webhook_api_start(
 	    w->service.loop, &w->cfg, &w->keys, &w->api, &fault);
+
 	if (e != OK)
 		service_log_fault(e, &fault);
 	return e;

@@ -5,9 +5,9 @@
 #include "base/queue.h"
 
 enum err
-queue_init(struct queue *q, size_t max)
+queue_init(struct queue *q)
 {
-	*q = (struct queue){.max = max};
+	*q = (struct queue){0};
 	STAILQ_INIT(&q->items);
 	if (pthread_mutex_init(&q->lock, NULL) != 0)
 		return ERR_SYS;
@@ -25,20 +25,14 @@ queue_done(struct queue *q)
 	(void)pthread_mutex_destroy(&q->lock);
 }
 
-bool
+void
 queue_push(struct queue *q, struct queue_item *item)
 {
-	bool fits;
-
 	(void)pthread_mutex_lock(&q->lock);
-	fits = !q->is_closed && (q->max == 0 || q->n < q->max);
-	if (fits) {
-		STAILQ_INSERT_TAIL(&q->items, item, link);
-		q->n++;
-		(void)pthread_cond_signal(&q->filled);
-	}
+	STAILQ_INSERT_TAIL(&q->items, item, link);
+	q->n++;
+	(void)pthread_cond_signal(&q->filled);
 	(void)pthread_mutex_unlock(&q->lock);
-	return fits;
 }
 
 size_t

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A bounded queue between threads. Layer: base. Items are embedded in what is
- * queued; the queue borrows them until they are popped.
+ * A queue between threads, which whoever pushes bounds. Layer: base. Items are
+ * embedded in what is queued; the queue borrows them until they are popped.
  */
 #ifndef JOBWIRE_QUEUE_H
 #define JOBWIRE_QUEUE_H
@@ -23,16 +23,16 @@ struct queue {
 	pthread_mutex_t lock;
 	pthread_cond_t filled;
 	struct queue_list items;
-	size_t n, max;
+	size_t n;
 	bool is_closed;
 };
 
-/* max 0: without bound. ERR_SYS. */
-CHECK_RESULT enum err queue_init(struct queue *q, size_t max);
+/* ERR_SYS. */
+CHECK_RESULT enum err queue_init(struct queue *q);
 void queue_done(struct queue *q);
 
-/* False when it is full or closed: the item stays the caller's. */
-bool queue_push(struct queue *q, struct queue_item *item);
+/* Not when it is closed. */
+void queue_push(struct queue *q, struct queue_item *item);
 
 /* Moves up to max items to the end of *ret, in order. Waits for the first when
  * `wait`; returns 0 when the queue is closed and empty, or is empty and not

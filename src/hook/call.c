@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * What all inbound calls have in common: refusals, who may publish, bodies,
- * what trouble with the database is answered, and the line in the log. Holds no descriptor and no
- * lock, so it runs on any thread; never blocks.
+ * what trouble with the database is answered, and the line in the log. Holds no
+ * descriptor and no lock, so it runs on any thread; never blocks.
  */
 #include "hook/call.h"
 
@@ -66,7 +66,8 @@ call_prepare(struct hook_call *c, int64_t now_s)
 	c->now_s = now_s;
 	c->commit.write = write_call;
 	c->route = hook_find_route(c);
-	return c->route != NULL && c->route->prepare(c);
+	c->is_ready = c->route != NULL && c->route->prepare(c);
+	return c->is_ready;
 }
 
 void

@@ -3,8 +3,8 @@
  * One inbound request from its arrival to its answer, and what each path does
  * with it. Layer: hook, internal to it.
  *
- * A call is prepared on any thread, written by the writer and concluded by who
- * wrote it; then its answer is ready. A path is one row of the table in
+ * A call is prepared, written and concluded; then its answer is ready. Only a
+ * long one is prepared on another thread than the loop's. A path is one row of the table in
  * routes.c, with these steps in a file of its own.
  */
 #ifndef JOBWIRE_CALL_H
@@ -15,6 +15,7 @@
 
 #include "auth/access.h"
 #include "base/buf.h"
+#include "base/queue.h"
 #include "hook/commit.h"
 #include "hook/keys.h"
 #include "store/db.h"
@@ -30,7 +31,8 @@ struct hook_config {
 	bool is_open;			   /* webhook_auth = none */
 	size_t inline_output;
 	const char *cors_origins; /* whose pages may ask for them; NULL */
-	const struct commit_stats *stats; /* for healthz; NULL: no writer */
+	/* Can the database be written? For healthz; NULL: has to be tried. */
+	enum err (*look)(void *arg);
 	void (*format_metrics)(void *arg, struct buf *out);
 	void *arg;
 };
@@ -39,7 +41,7 @@ struct hook_route {
 	const char *method;
 	const char *path; /* below the prefix; {} is one segment */
 	/*
-	 * Authenticates, then parses. True: write() has something to write.
+	 * Authenticates, then parses; for a POST, on any thread. True: write() has something to write.
 	 * False: c->answer is what to say at once.
 	 */
 	bool (*prepare)(struct hook_call *c);
@@ -86,6 +88,7 @@ struct hook_call {
 	char id[CALL_ID_SIZE]; /* of the request, for the log and the caller */
 	/* For who carries it. */
 	void *carrier;
+	bool is_ready; /* prepared, with something to write */
 	struct exchange *x;
 	int64_t began_us;
 };
@@ -99,7 +102,8 @@ struct hook_call *call_new(const struct request *r,
     const struct hook_config *cfg, const struct hook_keys *keys);
 void call_free(struct hook_call **c); /* accepts NULL */
 
-/* Finds the route and prepares. True: push c->commit (its write is set). */
+/* Finds the route and prepares; sets c->is_ready. True: push c->commit (its
+ * write is set). */
 bool call_prepare(struct hook_call *c, int64_t now_s);
 
 /* Fills the answer after the writing, and the header fields that every answer

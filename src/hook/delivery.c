@@ -235,7 +235,7 @@ delivery_prepare(struct hook_call *c)
 	return make_key(c, d);
 }
 
-/* --- On the writer's thread ------------------------------------------------ */
+/* --- Within the writer's transaction --------------------------------------- */
 
 /* The URL's job, else the one registered with the external id, else the one
  * that the job's input names. ERR_NOENT: none of them. */

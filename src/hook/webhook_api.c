@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Carries calls between the loop, the workers and the writer, logs one line
- * about each and counts them. What a call means is call.c's business. The
- * loop's part never blocks.
+ * Carries calls from the loop to the writer, the long ones by way of a thread;
+ * logs one line about each and counts them. What a call means is call.c's
+ * business.
  */
 #include "hook/webhook_api.h"
 
@@ -21,7 +21,11 @@
 #include "web/body.h"
 
 enum {
-	QUEUE_MAX = 4096, /* calls in flight; more are answered 503 */
+	HELD_MAX = 4096, /* calls in flight; more are answered 503 */
+	/* Bytes. A longer body is parsed on a thread, or all others would wait
+	 * for it: this one takes about half a millisecond. */
+	SHORT_MAX = 64 << 10,
+	TICK_US = 1000000,
 	/* A checkpoint of this size takes some ms, which deliveries wait. What
 	 * is left of DB_WAL_BYTES takes a usual batch. */
 	WAL_LIMIT_BYTES = 6 << 20,
@@ -49,9 +53,9 @@ struct webhook_api {
 	struct webhook_config cfg;
 	struct hook_config hook;
 	struct loop *loop;
-	struct queue work; /* to the workers */
-	struct queue done; /* back to the loop; never full, never closed */
 	struct committer *committer;
+	struct queue work; /* to the parsing threads */
+	struct queue done; /* back to the loop */
 	pthread_t workers[WEBHOOK_WORKERS_MAX];
 	size_t n_workers;
 	struct key_set *keys; /* in force */
@@ -60,8 +64,9 @@ struct webhook_api {
 	int64_t told_us;
 	uint32_t run_id; /* these two make request ids */
 	uint64_t n_calls;
-	_Atomic uint64_t outcomes[CALL_OUTCOMES];
-	_Atomic uint64_t refusals[REFUSAL_CODES];
+	size_t n_held;
+	uint64_t outcomes[CALL_OUTCOMES];
+	uint64_t refusals[REFUSAL_CODES];
 	bool said_secret; /* the missing secret was logged */
 };
 
@@ -79,59 +84,6 @@ keys_of(const struct hook_call *c)
 {
 	return (struct key_set *)((char *)(uintptr_t)c->keys -
 				  offsetof(struct key_set, keys));
-}
-
-/* To the loop, from any thread. */
-static void
-hand_back(struct hook_call *c)
-{
-	struct webhook_api *api = c->carrier;
-
-	(void)queue_push(&api->done, &c->link);
-	loop_wake(api->loop);
-}
-
-static void
-on_committed(struct commit_item *item)
-{
-	struct hook_call *c =
-	    (struct hook_call *)(void *)((char *)item -
-					 offsetof(struct hook_call, commit));
-
-	call_conclude(c);
-	hand_back(c);
-}
-
-static void
-work_on(struct webhook_api *api, struct hook_call *c)
-{
-	bool has_work = call_prepare(c, clock_real_ms() / 1000);
-
-	body_rest(c->request->body, c->request->is_body_mapped);
-	if (!has_work) {
-		hand_back(c);
-		return;
-	}
-	c->commit.on_done = on_committed;
-	if (!committer_push(api->committer, &c->commit)) {
-		c->commit.result = ERR_BUSY;
-		on_committed(&c->commit);
-	}
-}
-
-static void *
-run_worker(void *arg)
-{
-	struct webhook_api *api = arg;
-	struct queue_list list = STAILQ_HEAD_INITIALIZER(list);
-	struct hook_call *c;
-
-	while (queue_pop(&api->work, &list, 1, true) > 0) {
-		c = (struct hook_call *)(void *)STAILQ_FIRST(&list);
-		STAILQ_REMOVE_HEAD(&list, link);
-		work_on(api, c);
-	}
-	return NULL;
 }
 
 /* Once, a refusal that comes of a missing secret is explained. */
@@ -167,10 +119,71 @@ finish(struct webhook_api *api, struct hook_call *c)
 {
 	struct key_set *keys = keys_of(c);
 
+	api->n_held--;
 	api->outcomes[c->outcome]++;
 	note_refusal(api, c);
 	call_answer(&c);
 	drop_keys(keys);
+}
+
+/* Where it cannot be told, the reading half calls us away. */
+static void
+tell_state(struct webhook_api *api)
+{
+	enum err state = committer_stats(api->committer)->state;
+	int64_t now_us = loop_now_us(api->loop);
+
+	if (api->told_us != 0 && api->told == state &&
+	    now_us - api->told_us < STATUS_EVERY_MS * 1000LL)
+		return;
+	if (status_write(api->cfg.db_path, !api->cfg.is_brief,
+		state == OK ? "ok" : err_text(state)) == OK) {
+		api->told = state;
+		api->told_us = now_us;
+	}
+}
+
+static void
+on_committed(struct commit_item *item)
+{
+	struct hook_call *c =
+	    (struct hook_call *)(void *)((char *)item -
+					 offsetof(struct hook_call, commit));
+	struct webhook_api *api = c->carrier;
+
+	if (api->cfg.is_brief)
+		tell_state(api);
+	call_conclude(c);
+	finish(api, c);
+}
+
+/* It is prepared. */
+static void
+go_on(struct webhook_api *api, struct hook_call *c)
+{
+	c->commit.on_done = on_committed;
+	if (c->is_ready)
+		committer_push(api->committer, &c->commit);
+	else
+		finish(api, c);
+}
+
+static void *
+run_worker(void *arg)
+{
+	struct webhook_api *api = arg;
+	struct queue_list list = STAILQ_HEAD_INITIALIZER(list);
+	struct hook_call *c;
+
+	while (queue_pop(&api->work, &list, 1, true) > 0) {
+		c = (struct hook_call *)(void *)STAILQ_FIRST(&list);
+		STAILQ_REMOVE_HEAD(&list, link);
+		call_prepare(c, clock_real_ms() / 1000);
+		body_rest(c->request->body, c->request->is_body_mapped);
+		queue_push(&api->done, &c->link);
+		loop_wake(api->loop);
+	}
+	return NULL;
 }
 
 static void
@@ -184,8 +197,15 @@ on_wake(void *arg)
 	while (!STAILQ_EMPTY(&list)) {
 		c = (struct hook_call *)(void *)STAILQ_FIRST(&list);
 		STAILQ_REMOVE_HEAD(&list, link);
-		finish(api, c);
+		go_on(api, c);
 	}
+}
+
+/* Only of a POST the body is read. */
+static bool
+is_long(const struct request *r)
+{
+	return r->body.n > SHORT_MAX && strcmp(r->method, "POST") == 0;
 }
 
 void
@@ -201,14 +221,20 @@ webhook_api_request(void *arg, struct exchange *x)
 		return;
 	}
 	api->keys->n_holders++;
+	api->n_held++;
 	c->carrier = api;
 	c->x = x;
 	c->began_us = clock_mono_us();
 	call_set_id(c, api->run_id, ++api->n_calls);
-	if (!queue_push(&api->work, &c->link)) {
+	if (api->n_held > HELD_MAX) {
 		(void)call_refuse(c, 503, "overloaded",
 		    "The server is overloaded; send it again.");
 		finish(api, c);
+	} else if (api->n_workers > 0 && is_long(x->request)) {
+		queue_push(&api->work, &c->link);
+	} else {
+		call_prepare(c, clock_real_ms() / 1000);
+		go_on(api, c);
 	}
 }
 
@@ -231,21 +257,25 @@ static void
 format_metrics(void *arg, struct buf *out)
 {
 	const struct webhook_api *api = arg;
-	const struct commit_stats *s = api->hook.stats;
+	const struct commit_stats *s = committer_stats(api->committer);
 	const struct fcgi_stats *t = api->cfg.transport;
 
+	if (api->cfg.is_brief) {
+		buf_add_str(out, "# A process per request counts nothing.\n");
+		return;
+	}
 	metric_head(
 	    out, "calls_total", "counter", "Inbound calls, by outcome.");
 	for (size_t i = 0; i < CALL_OUTCOMES; i++)
 		buf_addf(out,
 		    "jobwire_calls_total{outcome=\"%s\"} %" PRIu64 "\n",
-		    call_outcome_names[i], (uint64_t)api->outcomes[i]);
+		    call_outcome_names[i], api->outcomes[i]);
 	metric_head(out, "webhooks_refused_total", "counter",
 	    "Webhooks refused whose signature was good, by code.");
 	for (size_t i = 0; i < REFUSAL_CODES; i++)
 		buf_addf(out,
 		    "jobwire_webhooks_refused_total{code=\"%s\"} %" PRIu64 "\n",
-		    refusal_codes[i], (uint64_t)api->refusals[i]);
+		    refusal_codes[i], api->refusals[i]);
 	metric_add(
 	    out, "commits_total", "counter", "Transactions.", s->commits);
 	metric_add(out, "commit_items_total", "counter",
@@ -278,21 +308,12 @@ format_metrics(void *arg, struct buf *out)
 	    api->cfg.access->tickets_refused);
 }
 
-/* Where it cannot be told, the reading half calls us away. */
-static void
-tell_state(struct webhook_api *api)
+static enum err
+look(void *arg)
 {
-	enum err state = api->hook.stats->state;
-	int64_t now_us = loop_now_us(api->loop);
+	struct webhook_api *api = arg;
 
-	if (api->told_us != 0 && api->told == state &&
-	    now_us - api->told_us < STATUS_EVERY_MS * 1000LL)
-		return;
-	if (status_write(api->cfg.db_path, true,
-		state == OK ? "ok" : err_text(state)) == OK) {
-		api->told = state;
-		api->told_us = now_us;
-	}
+	return committer_look(api->committer);
 }
 
 static void
@@ -302,26 +323,32 @@ on_tick(struct timer *t)
 	    (struct webhook_api *)(void *)((char *)t -
 					   offsetof(struct webhook_api, tick));
 
-	committer_look(api->committer);
+	(void)committer_look(api->committer);
 	tell_state(api);
 	/* A timer that is due has a place in the heap. */
-	(void)!timer_set(api->loop, t, loop_now_us(api->loop) + COMMIT_LOOK_US);
+	(void)!timer_set(api->loop, t, loop_now_us(api->loop) + TICK_US);
 }
 
 static enum err
-start_threads(struct webhook_api *api, struct db_fault *fault)
+start_committer(struct webhook_api *api, struct db_fault *fault)
 {
-	struct committer_config commit = {
+	struct committer_config cfg = {
+	    .loop = api->loop,
 	    .db_path = api->cfg.db_path,
 	    .busy_ms = api->cfg.busy_ms,
-	    .queue_max = QUEUE_MAX,
 	    .wal_limit_bytes = WAL_LIMIT_BYTES,
+	    .is_brief = api->cfg.is_brief,
 	};
-	enum err e = committer_start(&commit, &api->committer, fault);
 
-	if (e != OK)
-		return e;
-	api->hook.stats = committer_stats(api->committer);
+	return committer_start(&cfg, &api->committer, fault);
+}
+
+/* What only makes sense for who lives on. */
+static enum err
+start_threads(struct webhook_api *api)
+{
+	enum err e = loop_on_wake(api->loop, on_wake, api);
+
 	while (e == OK && api->n_workers < api->cfg.workers) {
 		if (pthread_create(&api->workers[api->n_workers], NULL,
 			run_worker, api) != 0)
@@ -329,6 +356,9 @@ start_threads(struct webhook_api *api, struct db_fault *fault)
 		else
 			api->n_workers++;
 	}
+	api->tick.on_due = on_tick;
+	if (e == OK)
+		e = timer_set(api->loop, &api->tick, clock_mono_us());
 	return e;
 }
 
@@ -347,21 +377,19 @@ webhook_api_start(struct loop *loop, const struct webhook_config *cfg,
 	    .is_open = cfg->is_open,
 	    .inline_output = cfg->inline_output,
 	    .cors_origins = cfg->cors_origins,
+	    .look = cfg->is_brief ? NULL : look,
 	    .format_metrics = format_metrics,
 	    .arg = api};
 	api->loop = loop;
-	if (queue_init(&api->work, QUEUE_MAX) != OK ||
-	    queue_init(&api->done, 0) != OK) {
+	if (queue_init(&api->work) != OK || queue_init(&api->done) != OK) {
 		free(api);
 		return ERR_SYS;
 	}
-	api->run_id = (uint32_t)clock_real_ms(); /* tells two runs apart */
-	e = loop_on_wake(loop, on_wake, api);
-	if (e == OK)
-		e = start_threads(api, fault);
-	api->tick.on_due = on_tick;
-	if (e == OK)
-		e = timer_set(loop, &api->tick, clock_mono_us());
+	/* Tells two runs apart. */
+	api->run_id = (uint32_t)random_between(0, UINT32_MAX);
+	e = start_committer(api, fault);
+	if (e == OK && !cfg->is_brief)
+		e = start_threads(api);
 	if (e == OK)
 		e = webhook_api_set_keys(api, keys);
 	if (e == OK)
@@ -375,9 +403,6 @@ void
 webhook_api_stop(struct webhook_api **webhook_api)
 {
 	struct webhook_api *api = *webhook_api;
-	struct queue_list list = STAILQ_HEAD_INITIALIZER(list);
-	struct key_set *keys;
-	struct hook_call *c;
 
 	if (api == NULL)
 		return;
@@ -385,14 +410,9 @@ webhook_api_stop(struct webhook_api **webhook_api)
 	queue_close(&api->work);
 	for (size_t i = 0; i < api->n_workers; i++)
 		(void)pthread_join(api->workers[i], NULL);
+	if (api->committer != NULL)
+		on_wake(api);
 	committer_stop(&api->committer);
-	while (queue_pop(&api->done, &list, 1, false) > 0) {
-		c = (struct hook_call *)(void *)STAILQ_FIRST(&list);
-		STAILQ_REMOVE_HEAD(&list, link);
-		keys = keys_of(c);
-		call_free(&c);
-		drop_keys(keys);
-	}
 	queue_done(&api->work);
 	queue_done(&api->done);
 	drop_keys(api->keys);

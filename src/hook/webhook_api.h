@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The writing half of the HTTP contract. Layer: hook. A request passes three
- * threads: the loop brings it, a worker verifies and parses it, the writer
- * commits it, and the loop answers. So a body of 30 MiB holds up nobody.
+ * The writing half of the HTTP contract. Layer: hook. One thread, the loop's,
+ * does it all: what comes in a turn is checked and parsed at once, committed
+ * together at the end of the turn, and then answered. Only a long body goes to
+ * another thread to be parsed, so that one of 30 MiB holds up nobody.
  */
 #ifndef JOBWIRE_WEBHOOK_API_H
 #define JOBWIRE_WEBHOOK_API_H
@@ -21,7 +22,7 @@
 
 struct webhook_api;
 
-enum { WEBHOOK_WORKERS_MAX = 65 };
+enum { WEBHOOK_WORKERS_MAX = 64 };
 
 struct webhook_config {
 	/* Borrowed for its life. */
@@ -31,14 +32,17 @@ struct webhook_config {
 	const struct fcgi_stats *transport;
 	bool is_open; /* webhook_auth = none */
 	size_t inline_output;
-	size_t
-	    workers; /* threads that verify and parse, 1..WEBHOOK_WORKERS_MAX */
-	int busy_ms; /* how long a commit may wait for others */
+	size_t workers; /* threads for long bodies, 1..WEBHOOK_WORKERS_MAX */
+	int busy_ms;	/* how long a commit may wait for others */
+	/* For a process that gets a request at a time: no threads; the database
+	 * is opened, and made where it is missing, when a call is written. */
+	bool is_brief;
 };
 
-/* Opens the database, starts the threads, takes the loop's wake and, on
- * success, the keys (leaving *keys empty). Call with signals blocked. Returns
- * owned (webhook_api_stop). Errors as db_open(), with *fault. */
+/* Opens the database, waiting up to busy_ms for others, starts the threads and
+ * takes the loop's wake (none of them where it is brief) and, on success, the
+ * keys (leaving *keys empty). Call with signals blocked. Returns owned
+ * (webhook_api_stop). Errors as db_open(), with *fault. */
 CHECK_RESULT enum err webhook_api_start(struct loop *loop,
     const struct webhook_config *cfg, struct hook_keys *keys,
     struct webhook_api **ret, struct db_fault *fault);
@@ -49,10 +53,12 @@ CHECK_RESULT enum err webhook_api_set_keys(
     struct webhook_api *api, struct hook_keys *keys);
 
 /* Takes the exchange; api is a struct webhook_api *. Fits
- * fcgi_config.on_request. */
+ * fcgi_config.on_request. Blocks on nothing; the commit at the end of the turn
+ * does on the disk. */
 void webhook_api_request(void *api, struct exchange *x);
 
-/* Finishes what the threads have, without answering it. */
+/* Tries for the last time to commit what has come, and answers it: before the
+ * transport is freed. */
 void webhook_api_stop(struct webhook_api **api);
 
 #endif

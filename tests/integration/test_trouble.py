@@ -12,7 +12,8 @@ import time
 
 import pytest
 from harness.inbound import (  # noqa: F401
-    KEY, at_once, away, fixture_inbound, health, log_count, publish, register,
+    KEY, at_once, away, fixture_inbound, fixture_pair, health, log_count, look,
+    publish, read_inbound_metrics, register,
 )
 from harness.publish import ForeignWriter, fixture
 from harness.readers import refusal
@@ -62,7 +63,8 @@ def test_missing_with_no_traffic_but_health(inbound):
     for _ in range(3):
         with away(inbound):
             assert health(inbound) == 503
-        assert health(inbound) == 200
+        # A janitor that has just come back, too, may have the lock.
+        until(lambda: health(inbound) == 200, "the database to be in use")
     log = inbound.webhook
     assert log_count(log, "commit_failed") == 3
     assert log_count(log, "commit_recovered") == 3
@@ -290,6 +292,65 @@ def test_health_while_locked(inbound, calls):
     assert answers[-1][0] > 3
     inbound.writer.connection.execute("COMMIT")
     assert_well_again(inbound)
+
+
+def test_all_else_while_locked(pair):
+    """Accepted calls wait for the lock; nothing else does: new connections,
+    refusals, health, metrics, long bodies that are refused, streams."""
+    fault = COMPLETED + b" " * 100_000 + b"}"
+    assert health(pair) == 200
+    questions = {
+        "health": (lambda: health(pair), 200),
+        "refusal": (lambda: pair.post(pair.signed("x") + "0", COMPLETED)
+                    .status, 403),
+        "long refusal": (lambda: pair.post(pair.signed("x"), fault).status,
+                         400),
+        "metrics": (lambda: look(pair, "/webhooks/metrics").status, 200),
+        "stream": (lambda: pair.endpoint("events").call("GET", "/healthz")
+                   .status, 200),
+    }
+    slowest = dict.fromkeys(questions, 0)
+    with pair.stream("job-0") as stream:
+        stream.wait_open()
+        pair.writer.connection.execute("BEGIN IMMEDIATE")
+        begun = time.monotonic()
+
+        def ask():
+            while time.monotonic() - begun < 3:
+                for name, (question, status) in questions.items():
+                    came = time.monotonic()
+                    assert question() == status, name
+                    took = time.monotonic() - came
+                    slowest[name] = max(slowest[name], took)
+            pair.writer.connection.execute("COMMIT")
+
+        def act(number):
+            if number == 16:
+                return ask()
+            return pair.deliver(f"job-{number}", COMPLETED)["event_id"]
+
+        ids = at_once(17, act)
+        assert stream.next().id == ids[0]
+    print({name: f"{took * 1000:.1f} ms" for name, took in slowest.items()})
+    assert max(slowest.values()) < patience(0.05), slowest
+    assert len(pair.writer.rows()) == 16
+
+
+def test_stopped_while_locked(inbound):
+    """What waits is tried for the last time at the end of drain, and told."""
+    inbound.writer.connection.execute("BEGIN IMMEDIATE")
+    answers = []
+    sender = threading.Thread(target=lambda: answers.append(
+        refusal(inbound.post(inbound.signed("during"), COMPLETED))
+    ))
+    sender.start()
+    until(lambda: read_inbound_metrics(inbound).value(
+        "webhook_connections_open") == 2, "the call to be there")
+    inbound.webhook.terminate()
+    sender.join(patience(10))
+    assert answers == [(503, "database_busy")]
+    inbound.writer.connection.execute("COMMIT")
+    assert not inbound.writer.rows()
 
 
 # -- the disk ----------------------------------------------------------------

@@ -79,14 +79,35 @@ set_key(const char *key)
 	request.variables = (struct span){text, strlen(text) + 1};
 }
 
+static void
+on_done(struct commit_item *item)
+{
+	(void)item;
+}
+
+/* Commits what the call has to write, alone, and concludes it. */
+static void
+commit(struct site *s)
+{
+	struct committer_config writer = {
+	    .db_path = s->path, .busy_ms = BUSY_MS, .wal_limit_bytes = 1 << 20};
+	struct committer *c = NULL;
+
+	assert_int_equal(loop_new(&writer.loop), OK);
+	assert_int_equal(committer_start(&writer, &c, NULL), OK);
+	call->commit.on_done = on_done;
+	committer_push(c, &call->commit);
+	committer_stop(&c);
+	loop_free(&writer.loop);
+	call_conclude(call);
+}
+
 /* The call's status. */
 static int
 serve(struct site *s, const char *route, const char *body)
 {
-	if (prepare(route, body)) {
-		commit_alone(s->db, &call->commit);
-		call_conclude(call);
-	}
+	if (prepare(route, body))
+		commit(s);
 	return call->answer.status;
 }
 
@@ -246,8 +267,7 @@ test_publish_written_twice(void **state)
 	assert_int_equal(call->commit.write(&call->commit, s->db), OK);
 	db_rollback(s->db);
 	raw_events(s, "other", "step", 3);
-	commit_alone(s->db, &call->commit);
-	call_conclude(call);
+	commit(s);
 	assert_int_equal(call->answer.status, 201);
 	assert_true(says("-4\"]"));
 	assert_int_equal(count_rows(s, "job_events"), 4);
@@ -358,11 +378,10 @@ test_delivery_written_twice(void **state)
 	call = call_new(&request, &open, &keys);
 	assert_non_null(call);
 	assert_true(call_prepare(call, NOW));
-	commit_alone(s->db, &call->commit);
+	commit(s);
 	raw(s, "DELETE FROM jobs; INSERT INTO job_events (job_id, type) "
 	       "VALUES ('a', 'completed')");
-	commit_alone(s->db, &call->commit);
-	call_conclude(call);
+	commit(s);
 	assert_int_equal(call->outcome, CALL_IGNORED);
 	assert_true(says("\"event_id\":null"));
 }
@@ -384,8 +403,7 @@ check_memory(struct site *s, const char *route, const char *body)
 			assert_int_equal(call->answer.status, 503);
 		assert_true(is_more || is_ready);
 	}
-	commit_alone(s->db, &call->commit);
-	call_conclude(call);
+	commit(s);
 	assert_int_equal(call->answer.status, 201);
 }
 

@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: ISC */
-/* hook/commit.c: what is in a transaction, and what becomes of who. */
+/* hook/commit.c: what is in a transaction, when it is, and what becomes of
+ * who. */
 #include "hook/commit.h"
 
-#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <cmocka.h>
 
+#include "alloc_fail.h"
 #include "store_site.h"
+#include "wait_loop.h"
 
 enum {
 	ITEMS = 300,
 	FEW = 20,
-	WAIT_S = 20,
-	ENDLESS_MS = 10 * WAIT_S * 1000,
+	PATIENCE_MS = 300, /* of those who are to be given up */
 };
 
 /* Writes an event of its name, then says what it was told to. */
@@ -28,22 +28,13 @@ struct thing {
 	char job_id[16];
 	enum err says;
 	bool writes_nothing;
-	sem_t *entered, *gate; /* NULL, or posted and waited for in write() */
 	int n_writes;
 };
 
 static struct thing things[ITEMS];
-static sem_t done;
-
-static void
-wait_for(sem_t *s)
-{
-	struct timespec end;
-
-	clock_gettime(CLOCK_REALTIME, &end);
-	end.tv_sec += WAIT_S;
-	assert_int_equal(sem_timedwait(s, &end), 0);
-}
+static size_t n_done, n_wanted;
+static struct loop *loop;
+static struct committer *committer;
 
 static enum err
 write_thing(struct commit_item *item, struct db *db)
@@ -55,11 +46,6 @@ write_thing(struct commit_item *item, struct db *db)
 	enum err err = OK;
 
 	t->n_writes++;
-	if (t->entered != NULL) {
-		sem_post(t->entered);
-		wait_for(t->gate);
-		t->entered = NULL;
-	}
 	if (!t->writes_nothing)
 		err = events_append(db, &e, &id, &is_duplicate);
 	return err == OK ? t->says : err;
@@ -69,11 +55,11 @@ static void
 on_done(struct commit_item *item)
 {
 	(void)item;
-	sem_post(&done);
+	n_done++;
 }
 
-static int
-set_up(void **state)
+static void
+reset_things(void)
 {
 	memset(things, 0, sizeof(things));
 	for (size_t i = 0; i < ITEMS; i++) {
@@ -82,125 +68,157 @@ set_up(void **state)
 		snprintf(
 		    things[i].job_id, sizeof(things[i].job_id), "job-%zu", i);
 	}
-	sem_init(&done, 0, 0);
-	return site_setup(state);
-}
-
-static struct committer *
-start_patient(const struct site *s, size_t queue_max, int busy_ms)
-{
-	/* Checkpoints after each batch. */
-	const struct committer_config cfg = {.db_path = s->path,
-	    .busy_ms = busy_ms,
-	    .queue_max = queue_max,
-	    .wal_limit_bytes = 0};
-	struct committer *c = NULL;
-
-	assert_int_equal(committer_start(&cfg, &c, NULL), OK);
-	return c;
-}
-
-static struct committer *
-start(const struct site *s, size_t queue_max)
-{
-	return start_patient(s, queue_max, BUSY_MS);
+	n_done = n_wanted = 0;
 }
 
 static void
-push(struct committer *c, struct thing *t)
+start(const struct site *s, int busy_ms, bool is_brief)
 {
-	assert_true(committer_push(c, &t->item));
+	/* Checkpoints after each batch. */
+	const struct committer_config cfg = {.loop = loop,
+	    .db_path = s->path,
+	    .busy_ms = busy_ms,
+	    .is_brief = is_brief};
+
+	assert_int_equal(committer_start(&cfg, &committer, NULL), OK);
 }
 
+static int
+set_up_empty(void **state)
+{
+	reset_things();
+	assert_int_equal(loop_new(&loop), OK);
+	return site_empty(state);
+}
+
+static int
+set_up(void **state)
+{
+	reset_things();
+	assert_int_equal(loop_new(&loop), OK);
+	site_setup(state);
+	start(*state, BUSY_MS, false);
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	committer_stop(&committer);
+	assert_null(committer);
+	committer_stop(&committer);
+	loop_free(&loop);
+	return site_teardown(state);
+}
+
+static const struct commit_stats *
+stats(void)
+{
+	return committer_stats(committer);
+}
+
+static void
+push(size_t i)
+{
+	committer_push(committer, &things[i].item);
+}
+
+static bool
+are_done(void)
+{
+	return n_done >= n_wanted;
+}
+
+/* Until n more are done. */
 static void
 wait_done(size_t n)
 {
-	for (size_t i = 0; i < n; i++)
-		wait_for(&done);
+	n_wanted += n;
+	assert_true(wait_until(loop, are_done));
+	assert_int_equal(n_done, n_wanted);
 }
 
-/* Pushes things 1..n while the writer is busy with thing 0, so that they wait
- * together; returns how many transactions they took. */
-static uint64_t
-push_together(struct committer *c, size_t n)
+static void
+commit_one(size_t i)
 {
-	uint64_t before = committer_stats(c)->commits;
-	sem_t entered, gate;
+	push(i);
+	wait_done(1);
+}
 
-	sem_init(&entered, 0, 0);
-	sem_init(&gate, 0, 0);
-	things[0].entered = &entered;
-	things[0].gate = &gate;
-	push(c, &things[0]);
-	wait_for(&entered);
-	for (size_t i = 1; i <= n; i++)
-		push(c, &things[i]);
-	sem_post(&gate);
-	wait_done(n + 1);
-	sem_destroy(&entered);
-	sem_destroy(&gate);
-	/* The counter moves before the last on_done() of a batch. */
-	return committer_stats(c)->commits - before - 1;
+/* Things 0..n-1 come in one turn; how many transactions they took. */
+static uint64_t
+commit_together(size_t n)
+{
+	uint64_t before = stats()->commits;
+
+	for (size_t i = 0; i < n; i++)
+		push(i);
+	assert_int_equal(n_done, n_wanted);
+	wait_done(n);
+	return stats()->commits - before;
 }
 
 static void
 assert_results(size_t n, enum err e)
 {
-	for (size_t i = 1; i <= n; i++)
+	for (size_t i = 0; i < n; i++)
 		assert_int_equal(things[i].item.result, e);
 }
+
+static long long
+count_events(struct site *s)
+{
+	return raw_int(s, "SELECT count(*) FROM job_events");
+}
+
+/* --- batches --------------------------------------------------------------- */
 
 static void
 test_one(void **state)
 {
 	struct site *s = *state;
-	struct committer *c = start(s, 10);
 
-	push(c, &things[0]);
-	wait_done(1);
+	commit_one(0);
 	assert_int_equal(things[0].item.result, OK);
 	assert_string_equal(things[0].item.epoch, db_epoch(s->db));
-	assert_int_equal(raw_int(s, "SELECT count(*) FROM job_events"), 1);
-	assert_int_equal(committer_stats(c)->items, 1);
-	committer_stop(&c);
-	assert_null(c);
-	committer_stop(&c);
+	assert_int_equal(count_events(s), 1);
+	assert_int_equal(stats()->items, 1);
+	assert_int_equal(stats()->commits, 1);
 }
 
 static void
-test_together(void **state)
+test_a_turn_is_a_transaction(void **state)
 {
 	struct site *s = *state;
-	struct committer *c = start(s, ITEMS);
 
-	assert_int_equal(push_together(c, 200), 1);
+	assert_int_equal(commit_together(200), 1);
 	assert_results(200, OK);
-	assert_int_equal(raw_int(s, "SELECT count(*) FROM job_events"), 201);
-	committer_stop(&c);
+	assert_int_equal(count_events(s), 200);
+	assert_string_equal(
+	    raw_text(s, "SELECT group_concat(job_id) FROM "
+			"(SELECT job_id FROM job_events ORDER BY id LIMIT 3)"),
+	    "job-0,job-1,job-2");
 }
 
 static void
 test_cut_by_number(void **state)
 {
-	struct committer *c = start(*state, ITEMS);
-
-	assert_int_equal(push_together(c, 299), 2);
+	(void)state;
+	assert_int_equal(commit_together(256), 1);
+	assert_int_equal(commit_together(299), 2);
 	assert_results(299, OK);
-	committer_stop(&c);
 }
 
 /* 4 MiB and 4 MiB make a transaction; so does one item however heavy. */
 static void
 test_cut_by_weight(void **state)
 {
-	struct committer *c = start(*state, ITEMS);
-
-	for (size_t i = 1; i <= 5; i++)
+	(void)state;
+	for (size_t i = 0; i < 5; i++)
 		things[i].item.weight = 4 << 20;
-	things[6].item.weight = 30 << 20;
-	assert_int_equal(push_together(c, 7), 4); /* 2, 2, 5 and 6, 7 */
+	things[5].item.weight = 30 << 20;
+	assert_int_equal(commit_together(7), 4); /* 2, 2, 4 and 5, 6 */
 	assert_results(7, OK);
-	committer_stop(&c);
 }
 
 /* One refused item hurts no other, and leaves nothing. */
@@ -210,20 +228,20 @@ test_refused(void **state)
 	static const enum err refusals[] = {
 	    ERR_PROTO, ERR_LIMIT, ERR_EXISTS, ERR_AUTH};
 	struct site *s = *state;
-	struct committer *c = start(s, ITEMS);
 
 	for (size_t i = 0; i < 4; i++)
 		things[2 + 3 * i].says = refusals[i];
-	assert_int_equal(push_together(c, 20), 1);
-	for (size_t i = 1; i <= 20; i++)
+	assert_int_equal(commit_together(20), 1);
+	for (size_t i = 0; i < 20; i++)
 		assert_int_equal(things[i].item.result, things[i].says);
-	assert_int_equal(raw_int(s, "SELECT count(*) FROM job_events"), 17);
+	assert_int_equal(count_events(s), 16);
 	assert_int_equal(raw_int(s, "SELECT count(*) FROM jobs WHERE job_id IN "
 				    "('job-2', 'job-5', 'job-8', 'job-11')"),
 	    0);
-	assert_int_equal(committer_stats(c)->failures, 0);
-	committer_stop(&c);
+	assert_int_equal(stats()->failures, 0);
 }
+
+/* --- trouble --------------------------------------------------------------- */
 
 /* Trouble with the database is everybody's, and leaves nothing at all; the
  * next transaction works, on a new connection where that one is in doubt. */
@@ -231,26 +249,63 @@ static void
 test_trouble(void **state)
 {
 	static const enum err troubles[] = {
-	    ERR_IO, ERR_FULL, ERR_NOMEM, ERR_BUSY, ERR_CORRUPT, ERR_READONLY};
+	    ERR_IO, ERR_FULL, ERR_NOMEM, ERR_CORRUPT, ERR_READONLY};
 	struct site *s = *state;
-	struct committer *c = start(s, ITEMS);
 
 	for (size_t i = 0; i < sizeof(troubles) / sizeof(troubles[0]); i++) {
 		things[3].says = troubles[i];
-		assert_int_equal(push_together(c, 5), 1);
+		assert_int_equal(commit_together(5), 1);
 		assert_results(5, troubles[i]);
-		assert_int_equal(committer_stats(c)->failures, i + 1);
-		assert_int_equal(committer_stats(c)->state, troubles[i]);
-		things[3].says = OK;
-		assert_int_equal(push_together(c, 0), 0);
+		assert_int_equal(stats()->failures, i + 1);
+		assert_int_equal(stats()->state, troubles[i]);
+		assert_int_equal(count_events(s), (long long)i);
+		commit_one(0);
 		assert_int_equal(things[0].item.result, OK);
-		assert_int_equal(committer_stats(c)->state, OK);
+		assert_int_equal(stats()->state, OK);
 	}
-	assert_int_equal(
-	    raw_int(s, "SELECT count(*) FROM job_events WHERE job_id <> "
-		       "'job-0'"),
-	    0);
-	committer_stop(&c);
+}
+
+static size_t fails_at;
+static bool has_failed;
+
+static void
+begin_failing(struct deferred *d)
+{
+	(void)d;
+	alloc_fail_start((unsigned)fails_at);
+}
+
+static void
+end_failing(struct commit_item *item)
+{
+	has_failed = alloc_fail_stop();
+	on_done(item);
+}
+
+/* Whatever allocation of a transaction fails: all is stored, or nothing, and
+ * the next one works. */
+static void
+test_no_memory(void **state)
+{
+	struct deferred begin = {.run = begin_failing};
+	struct site *s = *state;
+	long long n_events = 3;
+
+	(void)commit_together(3); /* prepares the statements */
+	things[2].item.on_done = end_failing;
+	for (fails_at = 1, has_failed = true; has_failed; fails_at++) {
+		loop_defer(loop, &begin);
+		(void)commit_together(3);
+		if (things[0].item.result == OK)
+			n_events += 3;
+		else
+			assert_int_equal(things[0].item.result, ERR_NOMEM);
+		assert_results(3, things[0].item.result);
+		assert_int_equal(count_events(s), n_events);
+	}
+	assert_true(fails_at > 3);
+	assert_results(3, OK);
+	assert_int_equal(stats()->state, OK);
 }
 
 static void
@@ -263,32 +318,29 @@ move(const struct site *s, const char *from, const char *to)
 	assert_int_equal(rename(source, target), 0);
 }
 
+/* While the file is away nothing is stored, nor taken for stored. */
 static void
 test_missing(void **state)
 {
 	struct site *s = *state;
-	struct committer *c = start(s, ITEMS);
 
 	move(s, "", ".away");
 	for (int i = 0; i < 2; i++) {
 		things[0].writes_nothing = i == 0;
-		push(c, &things[0]);
-		wait_done(1);
+		commit_one(0);
 		assert_int_equal(things[0].item.result, ERR_GONE);
+		assert_int_equal(committer_look(committer), ERR_GONE);
 	}
 	move(s, ".away", "");
-	push(c, &things[1]);
-	wait_done(1);
+	assert_int_equal(committer_look(committer), OK);
+	commit_one(1);
 	assert_int_equal(things[1].item.result, OK);
-	committer_stop(&c);
 }
 
-/* What went into the old file is written again, into the new one. */
-static void
-test_replaced(void **state)
+/* Puts a new database in the place of the old one. */
+static struct db *
+replace(const struct site *s)
 {
-	struct site *s = *state;
-	struct committer *c = start(s, ITEMS);
 	char fresh[160];
 	struct db *db = NULL;
 
@@ -300,131 +352,269 @@ test_replaced(void **state)
 	move(s, ".fresh", "");
 	move(s, ".fresh-wal", "-wal");
 	move(s, ".fresh-shm", "-shm");
-	push(c, &things[0]);
-	wait_done(1);
+	return db;
+}
+
+/* What went into the old file is written again, into the new one. */
+static void
+test_replaced(void **state)
+{
+	struct site *s = *state;
+	struct db *db = replace(s);
+
+	commit_one(0);
 	assert_int_equal(things[0].item.result, OK);
 	assert_int_equal(things[0].n_writes, 2);
 	assert_string_equal(things[0].item.epoch, db_epoch(db));
 	assert_string_not_equal(db_epoch(db), db_epoch(s->db));
-	assert_int_equal(committer_stats(c)->failures, 0);
+	assert_int_equal(stats()->failures, 0);
 	db_close(&db);
 	sqlite3_close(s->raw);
 	site_open_raw(s);
-	assert_int_equal(raw_int(s, "SELECT count(*) FROM job_events"), 1);
-	committer_stop(&c);
+	assert_int_equal(count_events(s), 1);
 }
 
+/* Who holds the lock of the old one holds up nobody. */
 static void
-test_full_queue(void **state)
-{
-	struct committer *c = start(*state, 2);
-	sem_t entered, gate;
-
-	sem_init(&entered, 0, 0);
-	sem_init(&gate, 0, 0);
-	things[0].entered = &entered;
-	things[0].gate = &gate;
-	push(c, &things[0]);
-	wait_for(&entered);
-	push(c, &things[1]);
-	push(c, &things[2]);
-	assert_false(committer_push(c, &things[3].item));
-	sem_post(&gate);
-	wait_done(3);
-	assert_int_equal(things[3].n_writes, 0);
-	committer_stop(&c);
-	sem_destroy(&entered);
-	sem_destroy(&gate);
-}
-
-static void
-test_stop_commits_what_is_queued(void **state)
+test_replaced_while_locked(void **state)
 {
 	struct site *s = *state;
-	struct committer *c = start(s, ITEMS);
+	struct db *db;
 
-	for (size_t i = 0; i < ITEMS; i++)
-		push(c, &things[i]);
-	committer_stop(&c);
-	assert_results(ITEMS - 1, OK);
-	assert_int_equal(raw_int(s, "SELECT count(*) FROM job_events"), ITEMS);
+	raw(s, "BEGIN IMMEDIATE");
+	db = replace(s);
+	commit_one(0);
+	assert_int_equal(things[0].item.result, OK);
+	assert_int_equal(things[0].n_writes, 1);
+	assert_string_equal(things[0].item.epoch, db_epoch(db));
+	db_close(&db);
+}
+
+/* --- locks ----------------------------------------------------------------- */
+
+static int n_ticks;
+
+/* Each half a millisecond, so the loop turns on meanwhile. */
+static bool
+has_ticked(void)
+{
+	return ++n_ticks > 40;
+}
+
+static bool
+is_bad(void)
+{
+	return stats()->state == ERR_BUSY;
+}
+
+static bool
+is_well(void)
+{
+	return stats()->state == OK;
 }
 
 static void
-push_one_by_one(struct committer *c)
+test_busy_then_free(void **state)
 {
-	for (size_t i = 0; i < FEW; i++) {
-		push(c, &things[i]);
-		wait_done(1);
-	}
+	struct site *s = *state;
+
+	raw(s, "BEGIN IMMEDIATE");
+	for (size_t i = 0; i < FEW; i++)
+		push(i);
+	n_ticks = 0;
+	assert_true(wait_until(loop, has_ticked));
+	push(FEW);
+	assert_int_equal(n_done, 0);
+	assert_int_equal(stats()->state, OK);
+	raw(s, "COMMIT");
+	wait_done(FEW + 1);
+	assert_results(FEW + 1, OK);
+	assert_int_equal(things[0].n_writes, 1);
+	assert_int_equal(stats()->commits, 1);
+	assert_int_equal(stats()->failures, 0);
 }
+
+/* Each is given up when it has waited for so long itself; and after that the
+ * lock's end is found by nobody's asking. */
+static void
+test_busy_for_too_long(void **state)
+{
+	struct site *s = *state;
+	int64_t began_us;
+
+	committer_stop(&committer);
+	start(s, PATIENCE_MS, false);
+	raw(s, "BEGIN IMMEDIATE");
+	began_us = clock_mono_us();
+	push(0);
+	n_ticks = 0;
+	assert_true(wait_until(loop, has_ticked));
+	push(1);
+	wait_done(1);
+	assert_true(clock_mono_us() - began_us >= PATIENCE_MS * 1000);
+	assert_int_equal(things[0].item.result, ERR_BUSY);
+	assert_int_equal(stats()->state, ERR_BUSY);
+	assert_int_equal(stats()->failures, 1);
+	wait_done(1);
+	assert_true(things[1].item.since_us - began_us >= 40 * WAIT_STEP_US);
+	assert_true(
+	    clock_mono_us() - things[1].item.since_us >= PATIENCE_MS * 1000);
+	assert_int_equal(things[1].item.result, ERR_BUSY);
+	assert_int_equal(stats()->commits, 0);
+	raw(s, "COMMIT");
+	assert_true(wait_until(loop, is_well));
+	commit_one(2);
+	assert_int_equal(things[2].item.result, OK);
+	assert_int_equal(count_events(s), 1);
+}
+
+/* A look says that all is well until the lock has been held for a while, and
+ * leaves nothing. */
+static void
+test_look_at_a_lock(void **state)
+{
+	struct site *s = *state;
+	int64_t began_us;
+
+	committer_stop(&committer);
+	start(s, PATIENCE_MS, false);
+	raw(s, "BEGIN IMMEDIATE");
+	began_us = clock_mono_us();
+	assert_int_equal(committer_look(committer), OK);
+	assert_true(wait_until(loop, is_bad));
+	assert_true(clock_mono_us() - began_us >= PATIENCE_MS * 800);
+	assert_int_equal(committer_look(committer), ERR_BUSY);
+	raw(s, "COMMIT");
+	assert_int_equal(committer_look(committer), OK);
+	assert_int_equal(stats()->commits + stats()->items, 0);
+	assert_int_equal(count_events(s), 0);
+}
+
+/* --- the end --------------------------------------------------------------- */
+
+static void
+test_stop_commits_what_waits(void **state)
+{
+	struct site *s = *state;
+
+	for (size_t i = 0; i < ITEMS; i++)
+		push(i);
+	committer_stop(&committer);
+	assert_int_equal(n_done, ITEMS);
+	assert_results(ITEMS, OK);
+	assert_int_equal(count_events(s), ITEMS);
+}
+
+/* Waits for nobody. */
+static void
+test_stop_while_locked(void **state)
+{
+	struct site *s = *state;
+
+	raw(s, "BEGIN IMMEDIATE");
+	for (size_t i = 0; i < ITEMS; i++)
+		push(i);
+	committer_stop(&committer);
+	assert_int_equal(n_done, ITEMS);
+	assert_results(ITEMS, ERR_BUSY);
+	raw(s, "COMMIT");
+	assert_int_equal(count_events(s), 0);
+}
+
+/* --- checkpoints ----------------------------------------------------------- */
 
 static void
 test_wal_is_begun_anew(void **state)
 {
 	struct site *s = *state;
-	struct committer *c = start(s, 1);
 	off_t size;
 
-	push(c, &things[FEW]);
-	wait_done(1);
+	commit_one(FEW);
 	size = wal_size(s);
-	push_one_by_one(c);
+	for (size_t i = 0; i < FEW; i++)
+		commit_one(i);
 	assert_true(wal_size(s) < 2 * size);
-	committer_stop(&c);
 }
 
-/* Deliveries do not wait for it as long as for a writer. */
+/* Keeps the WAL from being begun anew, and nobody from writing; as soon as it
+ * is over the WAL is. */
 static void
 test_reader_that_stays(void **state)
 {
 	struct site *s = *state;
-	struct committer *c = start_patient(s, 1, ENDLESS_MS);
+	off_t size;
 
 	raw(s, "BEGIN; SELECT count(*) FROM jobs");
-	push_one_by_one(c);
-	assert_results(FEW - 1, OK);
+	for (size_t i = 0; i < FEW; i++)
+		commit_one(i);
+	assert_results(FEW, OK);
 	raw(s, "COMMIT");
-	committer_stop(&c);
+	commit_one(0);
+	size = wal_size(s);
+	for (size_t i = 0; i < FEW; i++)
+		commit_one(i);
+	assert_int_equal(wal_size(s), size);
 }
 
+/* --- a process for one call ------------------------------------------------ */
+
 static void
-test_alone(void **state)
+test_brief(void **state)
 {
 	struct site *s = *state;
 
-	commit_alone(s->db, &things[0].item);
+	start(s, BUSY_MS, true);
+	assert_int_not_equal(access(s->path, F_OK), 0);
+	commit_one(0);
 	assert_int_equal(things[0].item.result, OK);
-	assert_string_equal(things[0].item.epoch, db_epoch(s->db));
-	for (enum err e = ERR_NOMEM; e <= ERR_EXISTS; e++) {
-		things[1].says = e;
-		commit_alone(s->db, &things[1].item);
-		assert_int_equal(things[1].item.result, e);
-	}
-	assert_int_equal(raw_int(s, "SELECT count(*) FROM job_events"), 1);
-	assert_int_equal(sem_trywait(&done), -1);
+	commit_one(1);
+	assert_int_equal(things[1].item.result, OK);
+	site_open_raw(s);
+	assert_int_equal(count_events(s), 2);
+	assert_string_equal(
+	    raw_text(s, "SELECT value FROM meta WHERE key = 'epoch'"),
+	    things[1].item.epoch);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, site_teardown)
+static void
+test_brief_without_a_folder(void **state)
+{
+	struct site *s = *state;
+
+	strcat(s->path, "/none");
+	start(s, BUSY_MS, true);
+	commit_one(0);
+	assert_int_equal(things[0].item.result, ERR_GONE);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST_EMPTY(name)                                                       \
+	cmocka_unit_test_setup_teardown(name, set_up_empty, tear_down)
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(test_one),
-	    TEST(test_together),
+	    TEST(test_a_turn_is_a_transaction),
 	    TEST(test_cut_by_number),
 	    TEST(test_cut_by_weight),
 	    TEST(test_refused),
 	    TEST(test_trouble),
+	    TEST(test_no_memory),
 	    TEST(test_missing),
 	    TEST(test_replaced),
-	    TEST(test_full_queue),
-	    TEST(test_stop_commits_what_is_queued),
+	    TEST(test_replaced_while_locked),
+	    TEST(test_busy_then_free),
+	    TEST(test_busy_for_too_long),
+	    TEST(test_look_at_a_lock),
+	    TEST(test_stop_commits_what_waits),
+	    TEST(test_stop_while_locked),
 	    TEST(test_wal_is_begun_anew),
 	    TEST(test_reader_that_stays),
-	    TEST(test_alone),
+	    TEST_EMPTY(test_brief),
+	    TEST_EMPTY(test_brief_without_a_folder),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, alloc_fail_reach_sqlite, NULL);
 }
