@@ -25,10 +25,9 @@ BIN   := $(if $(filter release,$(FLAVOUR)),build/bin,$(BUILD)/bin)
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion \
 	-Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
 	-Wpointer-arith -Wcast-qual -Wwrite-strings -Wformat=2 -Wvla -Wundef \
-	-Wnull-dereference -Wdouble-promotion
-# -Wimplicit-fallthrough: uthash marks its own by comments, which clang ignores.
-GCC_WARNINGS := -Wimplicit-fallthrough -Wduplicated-cond -Wduplicated-branches \
-	-Wlogical-op -Wformat-signedness -Walloc-zero
+	-Wnull-dereference -Wdouble-promotion -Wimplicit-fallthrough
+GCC_WARNINGS := -Wduplicated-cond -Wduplicated-branches -Wlogical-op \
+	-Wformat-signedness -Walloc-zero
 IS_CLANG := $(findstring clang,$(shell $(CC) --version 2>/dev/null))
 
 SANITIZE :=

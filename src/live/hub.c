@@ -10,10 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Without memory HASH_ADD leaves hh.tbl NULL instead of ending the process. */
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
-
 #include "base/clock.h"
 #include "base/log.h"
 #include "io/watch.h"
@@ -27,62 +23,20 @@ enum {
 	STREAMS_PER_TURN = 128,
 };
 
-struct topic {
-	UT_hash_handle hh;
-	LIST_HEAD(, sub) subs;
-	enum topic_kind kind;
-	char name[];
-};
-
 /* --- Topics ----------------------------------------------------------------- */
-
-const char *
-topic_name(const struct topic *t)
-{
-	return t->name;
-}
-
-static struct topic *
-topic_find(struct hub *h, enum topic_kind kind, const char *name)
-{
-	struct topic *t = NULL;
-
-	if (name != NULL)
-		HASH_FIND_STR(h->topics[kind], name, t);
-	return t;
-}
-
-static struct topic *
-topic_new(struct hub *h, enum topic_kind kind, const char *name)
-{
-	size_t n = strlen(name);
-	struct topic *t = malloc(sizeof(*t) + n + 1);
-
-	if (t == NULL)
-		return NULL;
-	memset(t, 0, sizeof(*t));
-	t->kind = kind;
-	memcpy(t->name, name, n + 1);
-	LIST_INIT(&t->subs);
-	HASH_ADD_STR(h->topics[kind], name, t);
-	if (t->hh.tbl == NULL) { /* no memory for the table */
-		free(t);
-		return NULL;
-	}
-	return t;
-}
 
 enum err
 hub_subscribe(
     struct hub *h, struct sub *sub, enum topic_kind kind, const char *name)
 {
-	struct topic *t = topic_find(h, kind, name);
+	struct topic *t = topics_find(&h->topics[kind], name);
 
 	if (t == NULL)
-		t = topic_new(h, kind, name);
+		t = topics_add(&h->topics[kind], name);
 	if (t == NULL)
 		return ERR_NOMEM;
 	sub->topic = t;
+	sub->kind = (uint8_t)kind;
 	LIST_INSERT_HEAD(&t->subs, sub, link);
 	return OK;
 }
@@ -96,10 +50,8 @@ hub_unsubscribe(struct hub *h, struct sub *sub)
 		return;
 	LIST_REMOVE(sub, link);
 	sub->topic = NULL;
-	if (LIST_EMPTY(&t->subs)) {
-		HASH_DEL(h->topics[t->kind], t);
-		free(t);
-	}
+	if (LIST_EMPTY(&t->subs))
+		topics_remove(&h->topics[sub->kind], t);
 }
 
 /* --- Reading ----------------------------------------------------------------- */
@@ -177,8 +129,10 @@ collect(void *arg, const struct event_row *row)
 {
 	struct batch *b = arg;
 	struct topic *topics[TOPIC_KINDS] = {
-	    topic_find(b->hub, TOPIC_JOB, row->job_id),
-	    topic_find(b->hub, TOPIC_OWNER, row->owner),
+	    topics_find(&b->hub->topics[TOPIC_JOB], row->job_id),
+	    row->owner == NULL
+		? NULL
+		: topics_find(&b->hub->topics[TOPIC_OWNER], row->owner),
 	};
 	struct frame *f = NULL;
 	enum err e = OK;
@@ -560,6 +514,8 @@ hub_new(struct loop *loop, const struct hub_config *cfg, struct hub **ret)
 	h->stats = &cfg->metrics->hub;
 	h->watch_before = cfg->metrics->watch;
 	h->work.run = on_work;
+	for (size_t i = 0; i < TOPIC_KINDS; i++)
+		topics_init(&h->topics[i]);
 	LIST_INIT(&h->streams);
 	TAILQ_INIT(&h->ready);
 	watch.arg = h;
@@ -608,6 +564,8 @@ hub_free(struct hub **hub)
 	watch_stop(&h->watch);
 	frame_unref(&h->beat_comment);
 	frame_unref(&h->beat_event);
+	for (size_t i = 0; i < TOPIC_KINDS; i++)
+		topics_done(&h->topics[i]);
 	db_close(&h->db);
 	free(h);
 	*hub = NULL;

@@ -24,11 +24,11 @@
 #include "io/watch.h"
 #include "live/frame.h"
 #include "live/metrics.h"
+#include "live/topic.h"
 #include "store/db.h"
 #include "store/events.h"
 
 struct stream;
-struct topic;
 
 struct hub_config {
 	const char *db_path; /* borrowed for the hub's life */
@@ -68,8 +68,8 @@ struct hub {
 	struct db *db; /* NULL while the database is missing */
 	char epoch[DB_EPOCH_SIZE];
 	struct watch *watch;
-	struct watch_stats watch_before;   /* of who had our slot before us */
-	struct topic *topics[TOPIC_KINDS]; /* hashes by name */
+	struct watch_stats watch_before; /* of who had our slot before us */
+	struct topics topics[TOPIC_KINDS];
 	LIST_HEAD(, stream) streams;
 	TAILQ_HEAD(, stream) ready; /* to be continued at the end of the turn */
 	size_t n_ready;
@@ -113,13 +113,13 @@ struct sub {
 	 * looked. */
 	int64_t floor;
 	bool is_terminal; /* as far as the stream's cursor has come */
+	uint8_t kind;	  /* enum topic_kind */
 };
 
 /* Puts sub into the topic of that name, made where missing. ERR_NOMEM. */
 CHECK_RESULT enum err hub_subscribe(
     struct hub *h, struct sub *sub, enum topic_kind kind, const char *name);
 void hub_unsubscribe(struct hub *h, struct sub *sub);
-const char *topic_name(const struct topic *t);
 
 /* A reconnection time: drawn anew for each client, so that a restart does not
  * bring everybody back in the same second. */

@@ -284,7 +284,7 @@ stream_check_loss(struct stream *s, const char **ret_reason)
 {
 	for (uint32_t i = 0; i < s->n_subs; i++) {
 		struct sub *sub = &s->subs[i];
-		const char *name = topic_name(sub->topic);
+		const char *name = sub->topic->name;
 		struct job_place job;
 		enum err e = s->has_owner ? jobs_owner_floor(
 						s->hub->db, name, &job.floor)

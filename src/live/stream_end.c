@@ -88,10 +88,9 @@ struct selection
 stream_selection(const struct stream *s, const char **job_ids)
 {
 	if (s->has_owner)
-		return (struct selection){
-		    .owner = topic_name(s->subs[0].topic)};
+		return (struct selection){.owner = s->subs[0].topic->name};
 	for (uint32_t i = 0; i < s->n_subs; i++)
-		job_ids[i] = topic_name(s->subs[i].topic);
+		job_ids[i] = s->subs[i].topic->name;
 	return (struct selection){.job_ids = job_ids, .n_jobs = s->n_subs};
 }
 

@@ -285,10 +285,11 @@ open_sse(struct hub *h, struct exchange *x, const struct stream_request *req,
 {
 	struct frame *prelude = NULL;
 	struct stream *s = NULL;
-	enum err e = prelude_frame(h, req, place, &prelude);
+	/* First what stays: nothing short-lived lies between streams then. */
+	enum err e = stream_new(h, req, place, &s);
 
-	if (e == OK)
-		e = stream_new(h, req, place, &s);
+	if (e == OK && (e = prelude_frame(h, req, place, &prelude)) != OK)
+		stream_release(s, STREAM_FAILED);
 	if (e == OK)
 		stream_begin(s, x, prelude);
 	else
