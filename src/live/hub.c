@@ -283,8 +283,8 @@ hub_settle(struct hub *h, const char *old_epoch)
 	struct stream *s, *next;
 	const char *reason;
 
-	for (s = LIST_FIRST(&h->streams); s != NULL; s = next) {
-		next = LIST_NEXT(s, link);
+	for (s = TAILQ_FIRST(&h->streams); s != NULL; s = next) {
+		next = TAILQ_NEXT(s, link);
 		reason = NULL;
 		if (strcmp(old_epoch, h->epoch) != 0)
 			reason = "epoch";
@@ -357,14 +357,16 @@ hub_reopen(struct hub *h)
 static void
 hub_retry_stalled(struct hub *h)
 {
-	struct stream *s;
+	struct stream *s, *next;
 
 	if (!h->has_stalled)
 		return;
 	h->has_stalled = false;
-	LIST_FOREACH(s, &h->streams, link)
+	for (s = TAILQ_FIRST(&h->streams); s != NULL; s = next) {
+		next = TAILQ_NEXT(s, link); /* queueing moves it */
 		if (!s->is_current && s->pending == NULL)
 			hub_queue(h, s);
+	}
 }
 
 static void
@@ -391,14 +393,14 @@ hub_pass_over(struct hub *h)
 void
 hub_catch_up(struct hub *h)
 {
-	if (LIST_EMPTY(&h->streams) && h->db != NULL)
+	if (TAILQ_EMPTY(&h->streams) && h->db != NULL)
 		hub_pass_over(h);
 }
 
 void
 hub_add(struct hub *h, struct stream *s)
 {
-	LIST_INSERT_HEAD(&h->streams, s, link);
+	TAILQ_INSERT_TAIL(&h->streams, s, link);
 	watch_wake(h->watch);
 }
 
@@ -409,7 +411,7 @@ on_look(void *arg, bool is_base)
 
 	if (is_base)
 		hub_note_watch(h);
-	if (LIST_EMPTY(&h->streams))
+	if (TAILQ_EMPTY(&h->streams))
 		watch_sleep(h->watch);
 	if (h->db == NULL || (is_base && db_has_moved(h->db)))
 		hub_reopen(h);
@@ -418,7 +420,7 @@ on_look(void *arg, bool is_base)
 	hub_retry_stalled(h);
 	if (!db_changed(h->db) && !h->has_unread)
 		return false;
-	if (!LIST_EMPTY(&h->streams))
+	if (!TAILQ_EMPTY(&h->streams))
 		return hub_read(h);
 	hub_pass_over(h);
 	return false;
@@ -453,7 +455,12 @@ hub_queue(struct hub *h, struct stream *s)
 	if (s->is_queued)
 		return;
 	s->is_queued = true;
-	TAILQ_INSERT_TAIL(&h->ready, s, ready_link);
+	TAILQ_REMOVE(&h->streams, s, link);
+	if (h->last_ready != NULL)
+		TAILQ_INSERT_AFTER(&h->streams, h->last_ready, s, link);
+	else
+		TAILQ_INSERT_HEAD(&h->streams, s, link);
+	h->last_ready = s;
 	h->n_ready++;
 	loop_defer(h->loop, &h->work);
 }
@@ -464,7 +471,10 @@ hub_unqueue(struct hub *h, struct stream *s)
 	if (!s->is_queued)
 		return;
 	s->is_queued = false;
-	TAILQ_REMOVE(&h->ready, s, ready_link);
+	if (h->last_ready == s)
+		h->last_ready = TAILQ_PREV(s, streams, link);
+	TAILQ_REMOVE(&h->streams, s, link);
+	TAILQ_INSERT_TAIL(&h->streams, s, link);
 	h->n_ready--;
 }
 
@@ -479,7 +489,8 @@ on_work(struct deferred *d)
 
 	/* Not those that queue themselves again meanwhile: a long replay leaves
 	 * the others their turns. */
-	for (; n > 0 && (s = TAILQ_FIRST(&h->ready)) != NULL; n--) {
+	for (; n > 0 && h->n_ready > 0; n--) {
+		s = TAILQ_FIRST(&h->streams);
 		hub_unqueue(h, s);
 		stream_advance(s);
 	}
@@ -516,8 +527,7 @@ hub_new(struct loop *loop, const struct hub_config *cfg, struct hub **ret)
 	h->work.run = on_work;
 	for (size_t i = 0; i < TOPIC_KINDS; i++)
 		topics_init(&h->topics[i]);
-	LIST_INIT(&h->streams);
-	TAILQ_INIT(&h->ready);
+	TAILQ_INIT(&h->streams);
 	watch.arg = h;
 	if ((e = hub_open(h, &fault)) != OK)
 		hub_lacks(h, e, &fault);
@@ -547,7 +557,7 @@ hub_drain(struct hub *h)
 	struct stream *s;
 
 	h->is_draining = true;
-	LIST_FOREACH(s, &h->streams, link)
+	TAILQ_FOREACH(s, &h->streams, link)
 		stream_drain(s, h->cfg.drain_ms);
 }
 
@@ -558,8 +568,8 @@ hub_free(struct hub **hub)
 
 	if (h == NULL)
 		return;
-	while (!LIST_EMPTY(&h->streams))
-		stream_abandon(LIST_FIRST(&h->streams));
+	while (!TAILQ_EMPTY(&h->streams))
+		stream_abandon(TAILQ_FIRST(&h->streams));
 	loop_undefer(h->loop, &h->work);
 	watch_stop(&h->watch);
 	frame_unref(&h->beat_comment);

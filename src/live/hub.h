@@ -70,8 +70,9 @@ struct hub {
 	struct watch *watch;
 	struct watch_stats watch_before; /* of who had our slot before us */
 	struct topics topics[TOPIC_KINDS];
-	LIST_HEAD(, stream) streams;
-	TAILQ_HEAD(, stream) ready; /* to be continued at the end of the turn */
+	/* First the n_ready that are to be continued at the end of the turn. */
+	TAILQ_HEAD(streams, stream) streams;
+	struct stream *last_ready; /* of these; NULL: there is none */
 	size_t n_ready;
 	struct deferred work;
 	struct frame *beat_comment, *beat_event;
@@ -107,13 +108,13 @@ void hub_free(struct hub **hub);
 /* One topic a stream waits for. */
 struct sub {
 	LIST_ENTRY(sub) link; /* in its topic */
-	struct stream *stream;
 	struct topic *topic;
 	/* Event id: retention took the topic's up to here, when the stream last
 	 * looked. */
 	int64_t floor;
 	bool is_terminal; /* as far as the stream's cursor has come */
 	uint8_t kind;	  /* enum topic_kind */
+	uint8_t at;	  /* its place among its stream's */
 };
 
 /* Puts sub into the topic of that name, made where missing. ERR_NOMEM. */

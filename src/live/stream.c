@@ -19,41 +19,49 @@
 #include "store/jobs.h"
 #include "web/sse.h"
 
-enum {
-	/* Deadlines are rounded up to these, so that thousands of streams wake
-	 * the loop a few times a second and not thousands of times. */
-	TICK_US = 128 * 1000,
-	GRACE_US = 1000 * 1000,
-	BATCHES_PER_ADVANCE = 4,
-};
+enum { GRACE_MS = 1000, BATCHES_PER_ADVANCE = 4 };
 
 /* --- Time ----------------------------------------------------------------------- */
+
+/* The first one that begins not before so long after that moment. */
+static uint32_t
+tick_after(int64_t now_us, int64_t ms)
+{
+	int64_t tick = (now_us + ms * 1000) / STREAM_TICK_US + 1;
+
+	return tick < UINT32_MAX ? (uint32_t)tick : UINT32_MAX;
+}
+
+static int64_t
+tick_us(uint32_t tick)
+{
+	return (int64_t)tick * STREAM_TICK_US;
+}
 
 static void
 stream_schedule(struct stream *s)
 {
-	const struct hub_config *cfg = &s->hub->cfg;
-	int64_t due = s->beat_due_us;
+	uint32_t due = s->beat_due, end;
 
-	if (s->life_due_us < due)
-		due = s->life_due_us;
-	if (s->lease != NULL && lease_due_us(s->lease) < due)
-		due = lease_due_us(s->lease);
-	if (s->lag_since_us != 0 &&
-	    s->lag_since_us + cfg->lag_timeout_ms * 1000 < due)
-		due = s->lag_since_us + cfg->lag_timeout_ms * 1000;
-	due = (due / TICK_US + 1) * TICK_US;
+	if (s->life_due < due)
+		due = s->life_due;
+	if (s->lag_due != 0 && s->lag_due < due)
+		due = s->lag_due;
+	if (s->lease != NULL &&
+	    (end = tick_after(lease_due_us(s->lease), 0)) < due)
+		due = end;
 	/* Cannot fail: the timer is set from stream_open() on, and moved. */
-	if (timer_set(s->hub->loop, &s->timer, due) != OK)
+	if (timer_set(s->hub->loop, &s->x->timer, tick_us(due)) != OK)
 		s->is_gone = true;
 }
 
 static void
 stream_set_lagging(struct stream *s, bool lags)
 {
-	if (lags == (s->lag_since_us != 0))
+	if (lags == (s->lag_due != 0))
 		return;
-	s->lag_since_us = lags ? clock_mono_us() : 0;
+	s->lag_due =
+	    lags ? tick_after(clock_mono_us(), s->hub->cfg.lag_timeout_ms) : 0;
 	if (lags)
 		s->hub->stats->lagging++;
 	else
@@ -70,7 +78,7 @@ stream_send(struct stream *s, struct frame *f)
 
 	if (sent == SENT_PART) {
 		s->pending = frame_ref(f);
-		s->progress = progress;
+		s->progress = (uint32_t)progress;
 		s->is_current = false;
 		stream_set_lagging(s, true);
 	} else if (sent == SENT_GONE) {
@@ -83,7 +91,7 @@ stream_beat(struct stream *s, int64_t now)
 {
 	const struct hub *h = s->hub;
 
-	s->beat_due_us = now + h->cfg.heartbeat_ms * 1000;
+	s->beat_due = tick_after(now, h->cfg.heartbeat_ms);
 	if (s->pending == NULL && s->json == NULL)
 		stream_send(
 		    s, s->has_beat_event ? h->beat_event : h->beat_comment);
@@ -97,7 +105,8 @@ stream_warn(struct stream *s, int64_t now)
 	struct buf b = BUF_INIT;
 	struct frame *f = NULL;
 
-	s->lease->warn_us = s->pending != NULL ? now + GRACE_US : INT64_MAX;
+	s->lease->warn_us =
+	    s->pending != NULL ? now + GRACE_MS * 1000 : INT64_MAX;
 	if (s->pending != NULL || s->json != NULL)
 		return;
 	lease_add_warning(&b, s->lease);
@@ -115,7 +124,7 @@ stream_recheck(const struct stream *s, int64_t now)
 
 	if (s->lease != NULL && now >= s->lease->end_us)
 		return ERR_EXPIRED;
-	if (s->lease != NULL && now >= s->beat_due_us)
+	if (s->lease != NULL && now >= tick_us(s->beat_due))
 		e = pass_check(
 		    &s->lease->pass, s->hub->db, clock_real_ms() / 1000);
 	return e == ERR_EXPIRED || e == ERR_AUTH ? e : OK;
@@ -130,7 +139,7 @@ stream_retire(struct stream *s, int64_t now)
 	const struct hub *h = s->hub;
 
 	if (s->pending != NULL && !h->is_draining) {
-		s->life_due_us = now + GRACE_US;
+		s->life_due = tick_after(now, GRACE_MS);
 		stream_schedule(s);
 	} else {
 		stream_finish(
@@ -141,24 +150,24 @@ stream_retire(struct stream *s, int64_t now)
 static void
 on_timer(struct timer *t)
 {
-	struct stream *s =
-	    (struct stream *)(void *)((char *)t -
-				      offsetof(struct stream, timer));
+	struct exchange *x =
+	    (struct exchange *)(void *)((char *)t -
+					offsetof(struct exchange, timer));
+	struct stream *s = x->owner;
 	struct hub *h = s->hub;
 	int64_t now = loop_now_us(h->loop);
 	enum err e = stream_recheck(s, now);
 
-	if (s->lag_since_us != 0 &&
-	    now - s->lag_since_us >= h->cfg.lag_timeout_ms * 1000) {
+	if (s->lag_due != 0 && now >= tick_us(s->lag_due)) {
 		stream_drop(s, STREAM_LAGGED);
 	} else if (e != OK) {
 		stream_dismiss(s, e);
-	} else if (now >= s->life_due_us && s->json != NULL) {
+	} else if (now >= tick_us(s->life_due) && s->json != NULL) {
 		stream_answer_json(s, true);
-	} else if (now >= s->life_due_us) {
+	} else if (now >= tick_us(s->life_due)) {
 		stream_retire(s, now);
 	} else {
-		if (now >= s->beat_due_us)
+		if (now >= tick_us(s->beat_due))
 			stream_beat(s, now);
 		if (s->lease != NULL && now >= s->lease->warn_us)
 			stream_warn(s, now);
@@ -172,7 +181,7 @@ on_timer(struct timer *t)
 void
 stream_drain(struct stream *s, int64_t within_ms)
 {
-	s->life_due_us = clock_mono_us() + random_between(0, within_ms) * 1000;
+	s->life_due = tick_after(clock_mono_us(), random_between(0, within_ms));
 	stream_schedule(s);
 }
 
@@ -197,10 +206,17 @@ stream_note(struct stream *s, struct sub *sub, const struct frame *f)
 		s->n_open++;
 }
 
+static struct stream *
+stream_of(struct sub *sub)
+{
+	return (struct stream *)(void *)((char *)(sub - sub->at) -
+					 offsetof(struct stream, subs));
+}
+
 void
 stream_deliver(struct sub *sub, struct frame *f)
 {
-	struct stream *s = sub->stream;
+	struct stream *s = stream_of(sub);
 
 	if (!s->is_current || s->cursor >= f->id || s->is_gone)
 		return;
@@ -235,11 +251,13 @@ stream_sub_of(struct stream *s, const struct topic *t)
 static bool
 stream_flush(struct stream *s)
 {
+	size_t progress = s->progress;
 	enum sent sent;
 
 	if (s->pending == NULL)
 		return true;
-	sent = s->x->ops->send(s->x, buf_span(&s->pending->body), &s->progress);
+	sent = s->x->ops->send(s->x, buf_span(&s->pending->body), &progress);
+	s->progress = (uint32_t)progress;
 	if (sent == SENT_GONE)
 		s->is_gone = true;
 	if (sent != SENT_ALL)
@@ -413,6 +431,8 @@ on_writable(struct exchange *x)
 	stream_advance(x->owner);
 }
 
+static const struct exchange_told told = {on_writable, on_gone};
+
 /* --- Beginning ------------------------------------------------------------------- */
 
 static enum err
@@ -423,7 +443,7 @@ stream_subscribe(struct stream *s, const struct selection *sel,
 	enum err e = OK;
 
 	for (size_t i = 0; i < n && e == OK; i++) {
-		s->subs[i].stream = s;
+		s->subs[i].at = (uint8_t)i;
 		s->subs[i].is_terminal = place->is_terminal[i];
 		s->subs[i].floor = place->floor[i];
 		e = hub_subscribe(s->hub, &s->subs[i],
@@ -441,17 +461,17 @@ static void
 stream_draw_times(struct stream *s, const struct stream_request *req)
 {
 	int64_t now = clock_mono_us();
-	int64_t life_us = s->hub->cfg.lifetime_ms * 1000;
+	int64_t life_ms = s->hub->cfg.lifetime_ms;
 
 	/* For JSON it is but the time to look at its right to read again. */
-	s->beat_due_us =
-	    now + random_between(0, s->hub->cfg.heartbeat_ms * 1000);
+	s->beat_due =
+	    tick_after(now, random_between(0, s->hub->cfg.heartbeat_ms));
 	if (req->wants_json) {
-		s->life_due_us = now + req->wait_ms * 1000;
+		s->life_due = tick_after(now, req->wait_ms);
 		return;
 	}
-	s->life_due_us = now + random_between(life_us - life_us / 10,
-				   life_us + life_us / 10);
+	s->life_due = tick_after(now,
+	    random_between(life_ms - life_ms / 10, life_ms + life_ms / 10));
 }
 
 static bool
@@ -496,7 +516,7 @@ stream_alloc(const struct stream_request *req)
 }
 
 enum err
-stream_new(struct hub *h, const struct stream_request *req,
+stream_new(struct hub *h, struct exchange *x, const struct stream_request *req,
     const struct stream_place *place, struct stream **ret)
 {
 	size_t place_n = 0;
@@ -516,11 +536,13 @@ stream_new(struct hub *h, const struct stream_request *req,
 	}
 	s->place = (uint32_t)place_n;
 	s->hub = h;
+	s->x = x;
+	x->owner = s;
+	x->timer.on_due = on_timer;
 	s->cursor = place->cursor;
 	s->has_owner = req->sel.owner != NULL;
 	s->has_beat_event = req->wants_beat_event;
 	s->n_open = (uint8_t)place->n_open;
-	s->timer.on_due = on_timer;
 	hub_add(h, s);
 	if (s->json != NULL) {
 		h->stats->waiting++;
@@ -531,7 +553,7 @@ stream_new(struct hub *h, const struct stream_request *req,
 	stream_draw_times(s, req);
 	e = stream_subscribe(s, &req->sel, place);
 	if (e == OK)
-		e = timer_set(h->loop, &s->timer, s->beat_due_us);
+		e = timer_set(h->loop, &x->timer, tick_us(s->beat_due));
 	if (e != OK) {
 		stream_release(s, STREAM_FAILED);
 		return e;
@@ -542,12 +564,9 @@ stream_new(struct hub *h, const struct stream_request *req,
 }
 
 void
-stream_begin(struct stream *s, struct exchange *x, struct frame *prelude)
+stream_begin(struct stream *s, struct frame *prelude)
 {
-	s->x = x;
-	x->owner = s;
-	x->on_gone = on_gone;
-	x->on_writable = on_writable;
+	s->x->told = &told;
 	if (s->json != NULL) {
 		s->is_current = true;
 		return;

@@ -18,7 +18,13 @@
 #include "live/hub.h"
 #include "web/exchange.h"
 
-enum { STREAM_JOBS_MAX = 64 };
+enum {
+	STREAM_JOBS_MAX = 64,
+	/* Deadlines are kept in ticks of CLOCK_MONOTONIC, so that thousands of
+	 * streams wake the loop a few times a second and not thousands of times.
+	 * 32 bits of them last for 17 years. */
+	STREAM_TICK_US = 128 * 1000,
+};
 
 /* Of one JSON answer that waits for something to say. */
 struct json_wait {
@@ -28,23 +34,22 @@ struct json_wait {
 
 /* There are thousands: what only some need is apart. */
 struct stream {
-	LIST_ENTRY(stream) link;	/* hub->streams */
-	TAILQ_ENTRY(stream) ready_link; /* hub->ready, while is_queued */
+	TAILQ_ENTRY(stream) link; /* hub->streams */
 	struct hub *hub;
-	struct exchange *x;	/* ours until end or drop */
-	struct timer timer;	/* the next of the times here */
-	struct lease *lease;	/* owned: how long its client may read; NULL */
+	struct exchange *x;  /* ours until end or drop; with its timer, which is
+				   set to the next of the times here */
+	struct lease *lease; /* owned: how long its client may read; NULL */
 	struct json_wait *json; /* owned; NULL for a stream */
-	int64_t beat_due_us;
-	int64_t life_due_us;
-	int64_t lag_since_us;  /* 0: the client keeps up */
-	struct frame *pending; /* owned: begun, not sent whole */
-	size_t progress;       /* within pending */
-	int64_t cursor;	       /* newest event sent */
-	uint32_t place;	       /* of hub->cfg.places, where there are places */
-	uint8_t n_subs;	       /* topics, STREAM_JOBS_MAX at most */
-	uint8_t n_open;	       /* of these, not at their end */
-	bool is_current;       /* has all that the hub has read */
+	struct frame *pending;	/* owned: begun, not sent whole; NULL */
+	int64_t cursor;		/* newest event sent */
+	uint32_t progress;	/* within pending */
+	uint32_t beat_due;	/* in ticks, as the next two */
+	uint32_t life_due;
+	uint32_t lag_due; /* 0: the client keeps up */
+	uint32_t place;	  /* of hub->cfg.places, where there are places */
+	uint8_t n_subs;	  /* topics, STREAM_JOBS_MAX at most */
+	uint8_t n_open;	  /* of these, not at their end */
+	bool is_current;  /* has all that the hub has read */
 	bool is_queued;
 	bool is_gone;	     /* a send failed: to be abandoned */
 	bool has_beat_event; /* ?heartbeat=event */
@@ -89,15 +94,15 @@ struct stream_place {
 	int64_t floor[STREAM_JOBS_MAX]; /* retention's */
 };
 
-/* Subscribed, timed and counted, without a client yet. ERR_FULL: no further
- * one can be had now; ERR_SYS, ERR_NOMEM. */
-CHECK_RESULT enum err stream_new(struct hub *h,
+/* Subscribed, timed by x's timer and counted; x is not taken yet. ERR_FULL: no
+ * further one can be had now; ERR_SYS, ERR_NOMEM. */
+CHECK_RESULT enum err stream_new(struct hub *h, struct exchange *x,
     const struct stream_request *req, const struct stream_place *place,
     struct stream **ret);
 
 /* Takes the exchange and sends the prelude, then what the table has; a JSON
  * request (prelude NULL) waits. */
-void stream_begin(struct stream *s, struct exchange *x, struct frame *prelude);
+void stream_begin(struct stream *s, struct frame *prelude);
 
 /* --- Of stream_end.c, for stream.c -------------------------------------------- */
 

@@ -29,12 +29,12 @@ stream_release(struct stream *s, enum stream_end why)
 	for (uint32_t i = 0; i < s->n_subs; i++)
 		hub_unsubscribe(h, &s->subs[i]);
 	hub_unqueue(h, s);
-	timer_cancel(h->loop, &s->timer);
+	timer_cancel(h->loop, &s->x->timer);
 	frame_unref(&s->pending);
 	if (h->cfg.places != NULL)
 		places_give(h->cfg.places, s->place);
-	LIST_REMOVE(s, link);
-	if (s->lag_since_us != 0)
+	TAILQ_REMOVE(&h->streams, s, link);
+	if (s->lag_due != 0)
 		h->stats->lagging--;
 	if (s->json != NULL) {
 		h->stats->waiting--;

@@ -253,11 +253,11 @@ open_json(struct hub *h, struct exchange *x, const struct stream_request *req,
 	}
 	answer_done(&a);
 	if (e == OK)
-		e = stream_new(h, req, place, &s);
+		e = stream_new(h, x, req, place, &s);
 	if (e != OK)
 		stream_refuse(h, x, req, e);
 	else
-		stream_begin(s, x, NULL);
+		stream_begin(s, NULL);
 }
 
 /* Header fields, the reconnection time, the comment that opens every stream,
@@ -286,12 +286,12 @@ open_sse(struct hub *h, struct exchange *x, const struct stream_request *req,
 	struct frame *prelude = NULL;
 	struct stream *s = NULL;
 	/* First what stays: nothing short-lived lies between streams then. */
-	enum err e = stream_new(h, req, place, &s);
+	enum err e = stream_new(h, x, req, place, &s);
 
 	if (e == OK && (e = prelude_frame(h, req, place, &prelude)) != OK)
 		stream_release(s, STREAM_FAILED);
 	if (e == OK)
-		stream_begin(s, x, prelude);
+		stream_begin(s, prelude);
 	else
 		stream_refuse(h, x, req, e);
 	frame_unref(&prelude);

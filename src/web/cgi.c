@@ -29,7 +29,6 @@ struct cgi {
 	struct exchange x; /* first: the handler's view */
 	struct io in, out; /* their fd is -1 while the loop does not watch */
 	int in_fd, out_fd; /* -1: closed */
-	struct timer deadline;
 	struct deferred begin;
 	struct loop *loop;
 	struct fcgi_config cfg;
@@ -57,7 +56,7 @@ cgi_shut(struct cgi *c)
 {
 	io_remove(c->loop, &c->in);
 	io_remove(c->loop, &c->out);
-	timer_cancel(c->loop, &c->deadline);
+	timer_cancel(c->loop, &c->x.timer);
 	loop_undefer(c->loop, &c->begin);
 	close_fd(&c->in_fd);
 	close_fd(&c->out_fd);
@@ -82,16 +81,16 @@ cgi_finish(struct cgi *c)
 static void
 cgi_gone(struct cgi *c)
 {
-	void (*on_gone)(struct exchange * x) = c->x.on_gone;
-	bool is_held = c->state == HELD && on_gone == NULL;
+	const struct exchange_told *told = c->x.told;
+	bool is_held = c->state == HELD && told == NULL;
 
 	c->is_gone = true;
 	io_remove(c->loop, &c->out); /* or it would say so again and again */
-	if (on_gone != NULL) {
-		c->x.on_gone = NULL;
-		on_gone(&c->x);
+	if (told != NULL) {
+		c->x.told = NULL;
+		told->on_gone(&c->x);
 	}
-	/* A handler without on_gone will answer, and that is the end. */
+	/* A handler that is not told will answer, and that is the end. */
 	if (!is_held)
 		cgi_finish(c);
 }
@@ -100,7 +99,7 @@ static void
 on_deadline(struct timer *t)
 {
 	struct cgi *c =
-	    (struct cgi *)(void *)((char *)t - offsetof(struct cgi, deadline));
+	    (struct cgi *)(void *)((char *)t - offsetof(struct cgi, x.timer));
 
 	c->cfg.stats->timed_out++;
 	cgi_finish(c);
@@ -110,7 +109,8 @@ on_deadline(struct timer *t)
 static void
 cgi_set_deadline(struct cgi *c, int64_t ms)
 {
-	if (timer_set(c->loop, &c->deadline, clock_mono_us() + ms * 1000) != OK)
+	c->x.timer.on_due = on_deadline;
+	if (timer_set(c->loop, &c->x.timer, clock_mono_us() + ms * 1000) != OK)
 		cgi_finish(c);
 }
 
@@ -205,7 +205,7 @@ on_out_ready(struct io *io, unsigned ready)
 	if (c->state == SENDING)
 		cgi_flush(c);
 	else if (c->state == STREAM)
-		c->x.on_writable(&c->x);
+		c->x.told->on_writable(&c->x);
 }
 
 /* --- Input ------------------------------------------------------------------- */
@@ -215,7 +215,7 @@ static void
 cgi_hand_over(struct cgi *c)
 {
 	io_remove(c->loop, &c->in);
-	timer_cancel(c->loop, &c->deadline);
+	timer_cancel(c->loop, &c->x.timer);
 	c->state = HELD;
 	c->request.body_error = body_finish(&c->body, &c->request.body);
 	c->request.is_body_mapped = body_is_mapped(&c->body);
@@ -330,7 +330,6 @@ cgi_new(struct loop *loop, const char *const *envp, int in_fd, int out_fd,
 	c->out = (struct io){.fd = -1, .on_ready = on_out_ready};
 	c->in_fd = in_fd;
 	c->out_fd = out_fd;
-	c->deadline.on_due = on_deadline;
 	c->begin.run = on_begin;
 	c->loop = loop;
 	c->cfg = *cfg;

@@ -14,6 +14,7 @@
 #include <stddef.h>
 
 #include "base/buf.h"
+#include "io/loop.h"
 #include "web/answer.h"
 #include "web/request.h"
 
@@ -41,19 +42,28 @@ struct exchange_ops {
 	void (*drop)(struct exchange *x);
 };
 
+/* What the transport tells the handler. */
+struct exchange_told {
+	/* There is room again, after a send() was SENT_PART. */
+	void (*on_writable)(struct exchange *x);
+	/* The client has left; the exchange must not be touched after it. */
+	void (*on_gone)(struct exchange *x);
+};
+
 struct exchange {
 	const struct exchange_ops *ops;
 	/* Valid until the first call of one of the operations. */
 	const struct request *request;
 	/* Set by the handler, before on_request returns or with the first
 	 * send(); cleared by the transport when the exchange is over, so the
-	 * next one on the same connection begins without them. With on_gone
-	 * NULL the transport says nothing and waits for the handler's answer;
-	 * else it calls on_gone once when the client has left, after which the
-	 * exchange must not be touched. */
+	 * next one on the same connection begins without them. With told NULL
+	 * the transport says nothing and waits for the handler's answer. */
 	void *owner;
-	void (*on_writable)(struct exchange *x);
-	void (*on_gone)(struct exchange *x);
+	const struct exchange_told *told; /* borrowed for the program's life */
+	/* The handler's while it has the exchange: not set at first; who sets it
+	 * sets on_due, too, and cancels it before answer(), end() and drop(), and
+	 * in on_gone(). Before and after that it is the transport's deadline. */
+	struct timer timer;
 };
 
 #endif

@@ -12,33 +12,53 @@
 #include "base/clock.h"
 #include "web/fcgi_conn.h"
 
-void
-fcgi_conn_drop_intake(struct fcgi_conn *c)
+bool
+fcgi_conn_make_work(struct fcgi_conn *c)
 {
+	if (c->work != NULL)
+		return true;
+	c->work = malloc(sizeof(*c->work));
+	if (c->work == NULL)
+		return false;
+	*c->work = (struct work){.body = body_new(&c->server->cfg.body)};
+	return true;
+}
+
+void
+fcgi_conn_drop_work(struct fcgi_conn *c)
+{
+	struct work *w = c->work;
+
 	c->x.request = NULL;
-	if (c->in == NULL)
+	c->work = NULL;
+	if (w == NULL)
 		return;
-	buf_done(&c->in->head);
-	request_done(&c->in->request);
-	body_done(&c->in->body);
-	free(c->in);
-	c->in = NULL;
+	buf_done(&w->head);
+	request_done(&w->request);
+	body_done(&w->body);
+	buf_done(&w->answer);
+	free(w);
 }
 
 static void
 conn_free(struct fcgi_conn *c)
 {
-	fcgi_conn_drop_intake(c);
-	fcgi_conn_drop_outgoing(c);
+	fcgi_conn_drop_work(c);
 	free(c);
 }
 
 static void
 on_reap(struct deferred *d)
 {
-	conn_free(
-	    (struct fcgi_conn *)(void *)((char *)d -
-					 offsetof(struct fcgi_conn, reap)));
+	struct fcgi_server *s =
+	    (struct fcgi_server *)(void *)((char *)d -
+					   offsetof(struct fcgi_server, reap));
+	struct fcgi_conn *c;
+
+	while ((c = LIST_FIRST(&s->closed)) != NULL) {
+		LIST_REMOVE(c, link);
+		conn_free(c);
+	}
 }
 
 /* Who waits for a new connection would wait as long as an old one is idle, were
@@ -61,14 +81,25 @@ fcgi_conn_close(struct fcgi_conn *c)
 		return;
 	c->state = CLOSED;
 	io_close(s->loop, &c->io);
-	timer_cancel(s->loop, &c->deadline);
+	timer_cancel(s->loop, &c->x.timer);
 	LIST_REMOVE(c, link);
+	LIST_INSERT_HEAD(&s->closed, c, link);
+	loop_defer(s->loop, &s->reap);
 	s->n_kept -= c->is_kept;
 	s->cfg.stats->open--;
-	c->reap = (struct deferred){.run = on_reap};
-	loop_defer(s->loop, &c->reap);
 	if (s->is_stopping)
 		stop_further(s);
+}
+
+static void
+on_conn_deadline(struct timer *t)
+{
+	struct fcgi_conn *c =
+	    (struct fcgi_conn *)(void *)((char *)t -
+					 offsetof(struct fcgi_conn, x.timer));
+
+	c->server->cfg.stats->timed_out++;
+	fcgi_conn_close(c);
 }
 
 void
@@ -76,8 +107,11 @@ fcgi_conn_set_deadline(struct fcgi_conn *c, int64_t ms)
 {
 	/* Without memory for the timer the connection is not worth keeping:
 	 * nothing would ever end it. */
-	if (c->deadline.slot == 0 && timer_set(c->server->loop, &c->deadline,
-					 clock_mono_us() + ms * 1000) != OK)
+	if (c->x.timer.slot != 0)
+		return;
+	c->x.timer.on_due = on_conn_deadline;
+	if (timer_set(c->server->loop, &c->x.timer,
+		clock_mono_us() + ms * 1000) != OK)
 		fcgi_conn_close(c);
 }
 
@@ -85,27 +119,28 @@ bool
 fcgi_conn_watch(struct fcgi_conn *c, unsigned more)
 {
 	const unsigned want = IO_READ | IO_EDGE | more;
-	enum err e = c->watched == 0 ? io_add(c->server->loop, &c->io, want)
-				     : io_want(c->server->loop, &c->io, want);
+	enum err e = c->is_watched ? io_want(c->server->loop, &c->io, want)
+				   : io_add(c->server->loop, &c->io, want);
 
-	if (e == OK)
-		c->watched = (uint8_t)want;
-	return e == OK;
+	if (e != OK)
+		return false;
+	c->is_watched = true;
+	c->wants_room = (more & IO_WRITE) != 0;
+	return true;
 }
 
 /* The peer left while a handler holds the exchange. */
 static void
 conn_gone(struct fcgi_conn *c)
 {
-	bool is_held = c->state == HELD && c->x.on_gone == NULL;
+	const struct exchange_told *told = c->x.told;
+	bool is_held = c->state == HELD && told == NULL;
 
-	if ((c->state == STREAM || c->state == HELD) && c->x.on_gone != NULL) {
-		void (*on_gone)(struct exchange *) = c->x.on_gone;
-
-		c->x.on_gone = NULL;
-		on_gone(&c->x);
+	if ((c->state == STREAM || c->state == HELD) && told != NULL) {
+		c->x.told = NULL;
+		told->on_gone(&c->x);
 	}
-	/* A handler without on_gone still has the exchange: it will answer, and
+	/* A handler that is not told still has the exchange: it will answer, and
 	 * that ends the connection. */
 	if (!is_held)
 		fcgi_conn_close(c);
@@ -139,18 +174,7 @@ on_conn_ready(struct io *io, unsigned ready)
 	if (c->state == SENDING)
 		fcgi_conn_flush(c);
 	else if (c->state == STREAM)
-		c->x.on_writable(&c->x);
-}
-
-static void
-on_conn_deadline(struct timer *t)
-{
-	struct fcgi_conn *c =
-	    (struct fcgi_conn *)(void *)((char *)t -
-					 offsetof(struct fcgi_conn, deadline));
-
-	c->server->cfg.stats->timed_out++;
-	fcgi_conn_close(c);
+		c->x.told->on_writable(&c->x);
 }
 
 static void
@@ -169,7 +193,6 @@ on_accept(struct acceptor *a, int fd)
 	c->x.ops = &fcgi_conn_ops;
 	c->io.fd = fd;
 	c->io.on_ready = on_conn_ready;
-	c->deadline.on_due = on_conn_deadline;
 	c->server = s;
 	c->state = HEAD;
 	LIST_INSERT_HEAD(&s->conns, c, link);
@@ -210,6 +233,8 @@ fcgi_server_new(struct loop *loop, int listen_fd, const struct fcgi_config *cfg,
 	s->loop = loop;
 	s->cfg = *cfg;
 	LIST_INIT(&s->conns);
+	LIST_INIT(&s->closed);
+	s->reap.run = on_reap;
 	s->parser = (struct fcgi_parser)FCGI_PARSER_INIT;
 	s->acceptor.on_accept = on_accept;
 	s->idle_end.on_due = on_idle_end;
@@ -249,9 +274,10 @@ fcgi_server_free(struct fcgi_server **server)
 	timer_cancel(s->loop, &s->idle_end);
 	for (c = LIST_FIRST(&s->conns); c != NULL; c = next) {
 		next = LIST_NEXT(c, link);
-		fcgi_conn_close(c); /* freed at the end of a turn, or with the
-				       loop */
+		fcgi_conn_close(c);
 	}
+	loop_undefer(s->loop, &s->reap);
+	on_reap(&s->reap);
 	fcgi_parser_done(&s->parser);
 	free(s);
 	*server = NULL;

@@ -60,8 +60,8 @@ CHECK_RESULT enum err fcgi_server_new(struct loop *loop, int listen_fd,
  */
 void fcgi_server_stop(struct fcgi_server *s, int64_t idle_ms);
 
-/* Closes what is left, without on_gone. Before loop_free(), which frees the
- * connections; not from inside a callback. */
+/* Closes and frees what is left, without on_gone: no exchange may be touched
+ * after it. Before loop_free(); not from inside a callback. */
 void fcgi_server_free(struct fcgi_server **s);
 
 #endif

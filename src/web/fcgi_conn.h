@@ -36,41 +36,33 @@ enum { FCGI_READ_SIZE = 65536 }; /* of a connection, in a turn */
 
 enum state { HEAD, BODY, HELD, STREAM, SENDING, CLOSED };
 
-/* What a connection needs only until its request is answered. */
-struct intake {
+/* What a connection needs only from a head to its answer. */
+struct work {
 	struct buf head; /* what has come of it, where that was not all */
 	struct gate_head judged;
 	struct request request;
 	struct body body;
+	struct buf answer; /* in SENDING; of a stream, its end */
+	size_t sent;	   /* of the answer */
 };
 
-/* An answer on its way, or the end of a stream. */
-struct outgoing {
-	struct buf buf;
-	size_t sent;
-};
-
+/* There are thousands: small enough for 128 bytes of the heap. */
 struct fcgi_conn {
 	struct exchange x; /* first: the handler's view */
 	struct io io;
-	union {
-		struct timer deadline; /* until CLOSED */
-		struct deferred reap;  /* from then on */
-	};
 	struct fcgi_server *server;
-	LIST_ENTRY(fcgi_conn) link;
-	struct intake *in;    /* owned; NULL when idle and while streaming */
-	struct outgoing *out; /* owned; only in SENDING */
+	LIST_ENTRY(fcgi_conn) link; /* server->conns; once CLOSED, ->closed */
+	struct work *work; /* owned; NULL when idle and while streaming */
 	unsigned char header[GATE_HEADER_LEN]; /* of the record being read */
-	uint8_t header_len;		       /* how much of it is there */
-	uint8_t state;			       /* enum state */
-	bool keep_conn;
-	bool is_kept;	 /* has answered a request before */
-	uint8_t watched; /* what the loop was asked for; 0: not added yet */
-	bool saw_eof;	 /* the peer will send no more */
+	uint32_t record_left; /* content and padding still to come */
 	uint16_t request_id;
-	uint32_t record_left;  /* content and padding still to come */
-	uint32_t content_left; /* of that, content */
+	uint8_t header_len;  /* how much of the header is there */
+	uint8_t state : 3;   /* enum state */
+	bool is_watched : 1; /* the loop has it */
+	bool wants_room : 1; /* and was asked for IO_WRITE */
+	bool keep_conn : 1;
+	bool is_kept : 1; /* has answered a request before */
+	bool saw_eof : 1; /* the peer will send no more */
 };
 
 struct fcgi_server {
@@ -78,7 +70,8 @@ struct fcgi_server {
 	struct loop *loop;
 	struct fcgi_config cfg;
 	struct fcgi_parser parser;
-	LIST_HEAD(, fcgi_conn) conns;
+	LIST_HEAD(fcgi_conns, fcgi_conn) conns, closed;
+	struct deferred reap;  /* frees the closed ones */
 	size_t n_kept;	       /* of these, connections that answered before */
 	struct timer idle_end; /* of a stop */
 	bool is_stopping;
@@ -99,8 +92,11 @@ void fcgi_conn_set_deadline(struct fcgi_conn *c, int64_t ms);
  * be read. Asked again, it tells again. False when it cannot. */
 bool fcgi_conn_watch(struct fcgi_conn *c, unsigned more);
 
-/* The request and its body are not needed any more. */
-void fcgi_conn_drop_intake(struct fcgi_conn *c);
+/* Sees to it that the connection has one. False: no memory. */
+bool fcgi_conn_make_work(struct fcgi_conn *c);
+
+/* Neither the request nor the answer is needed any more. */
+void fcgi_conn_drop_work(struct fcgi_conn *c);
 
 /* In fcgi_in.c: reads once, whatever the state wants of it, and sees to it that
  * what comes later is told. is_last: the end stands behind what is there. */
@@ -109,7 +105,6 @@ void fcgi_conn_read(struct fcgi_conn *c, bool is_last);
 /* In fcgi_out.c. */
 extern const struct exchange_ops fcgi_conn_ops;
 void fcgi_conn_flush(struct fcgi_conn *c);
-void fcgi_conn_drop_outgoing(struct fcgi_conn *c);
 /* END_REQUEST with UNKNOWN_ROLE. */
 void fcgi_conn_refuse_role(struct fcgi_conn *c);
 

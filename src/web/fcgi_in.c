@@ -21,12 +21,12 @@ conn_hand_over(struct fcgi_conn *c)
 {
 	struct fcgi_server *s = c->server;
 
-	timer_cancel(s->loop, &c->deadline);
+	timer_cancel(s->loop, &c->x.timer);
 	c->state = HELD;
-	c->in->request.body_error =
-	    body_finish(&c->in->body, &c->in->request.body);
-	c->in->request.is_body_mapped = body_is_mapped(&c->in->body);
-	c->x.request = &c->in->request;
+	c->work->request.body_error =
+	    body_finish(&c->work->body, &c->work->request.body);
+	c->work->request.is_body_mapped = body_is_mapped(&c->work->body);
+	c->x.request = &c->work->request;
 	s->cfg.stats->requests++;
 	s->cfg.on_request(s->cfg.arg, &c->x);
 }
@@ -35,12 +35,14 @@ conn_hand_over(struct fcgi_conn *c)
 static void
 conn_take_content(struct fcgi_conn *c, const unsigned char *p, size_t n)
 {
-	size_t content = n < c->content_left ? n : c->content_left;
+	const size_t padding = c->header[6];
+	size_t content =
+	    c->record_left > padding ? c->record_left - padding : 0;
 
-	c->content_left -= (uint32_t)content;
+	content = n < content ? n : content;
 	c->record_left -= (uint32_t)n;
 	if (c->state == BODY && c->header[1] == GATE_STDIN && content > 0)
-		body_add(&c->in->body, p, content);
+		body_add(&c->work->body, p, content);
 }
 
 /* A record's header is complete. */
@@ -54,7 +56,6 @@ conn_take_record(struct fcgi_conn *c)
 		fcgi_conn_lost(c);
 		return;
 	}
-	c->content_left = r.content_len;
 	c->record_left = (uint32_t)r.content_len + r.padding_len;
 	/* Only HAProxy sends ABORT; all else that is not STDIN has no business
 	 * here (FastCGI allows several requests on a connection, no web server
@@ -95,18 +96,6 @@ conn_take_records(struct fcgi_conn *c, const unsigned char *p, size_t n)
 	return at;
 }
 
-static bool
-conn_make_intake(struct fcgi_conn *c)
-{
-	if (c->in == NULL) {
-		c->in = calloc(1, sizeof(*c->in));
-		if (c->in == NULL)
-			return false;
-		c->in->body = body_new(&c->server->cfg.body);
-	}
-	return true;
-}
-
 /* The gate opened: bytes has the whole head. */
 static void
 conn_open_request(struct fcgi_conn *c, const unsigned char *bytes,
@@ -117,11 +106,11 @@ conn_open_request(struct fcgi_conn *c, const unsigned char *bytes,
 	c->keep_conn = head->keep_conn;
 	c->header_len = 0;
 	c->record_left = 0;
-	c->content_left = 0;
-	timer_cancel(s->loop, &c->deadline);
-	if (conn_make_intake(c) && fcgi_parser_read(&s->parser, bytes, head,
-				       s->cfg.prefix, &c->in->request) == OK) {
-		buf_done(&c->in->head);
+	timer_cancel(s->loop, &c->x.timer);
+	if (fcgi_conn_make_work(c) &&
+	    fcgi_parser_read(&s->parser, bytes, head, s->cfg.prefix,
+		&c->work->request) == OK) {
+		buf_done(&c->work->head);
 		c->state = BODY;
 	} else {
 		s->cfg.stats->refused++;
@@ -135,18 +124,18 @@ conn_keep_head(struct fcgi_conn *c, const unsigned char *p, size_t n)
 {
 	size_t room = GATE_HEAD_MAX;
 
-	if (!conn_make_intake(c))
+	if (!fcgi_conn_make_work(c))
 		return false;
-	room -= c->in->head.len;
-	buf_add(&c->in->head, p, n < room ? n : room);
-	return buf_ok(&c->in->head);
+	room -= c->work->head.len;
+	buf_add(&c->work->head, p, n < room ? n : room);
+	return buf_ok(&c->work->head);
 }
 
 /* The head, or a part of it; how many bytes were the head's. */
 static size_t
 conn_take_head(struct fcgi_conn *c, const unsigned char *p, size_t n)
 {
-	const size_t before = c->in == NULL ? 0 : c->in->head.len;
+	const size_t before = c->work == NULL ? 0 : c->work->head.len;
 	const unsigned char *bytes = p;
 	struct gate_head head = {0};
 	enum gate_verdict verdict;
@@ -156,9 +145,9 @@ conn_take_head(struct fcgi_conn *c, const unsigned char *p, size_t n)
 			fcgi_conn_close(c);
 			return n;
 		}
-		head = c->in->judged;
-		bytes = (const unsigned char *)c->in->head.data;
-		n = c->in->head.len;
+		head = c->work->judged;
+		bytes = (const unsigned char *)c->work->head.data;
+		n = c->work->head.len;
 	}
 	verdict = gate_scan(bytes, n, &head);
 	c->request_id = head.request_id;
@@ -168,7 +157,7 @@ conn_take_head(struct fcgi_conn *c, const unsigned char *p, size_t n)
 	}
 	if (verdict == GATE_MORE) {
 		if (before > 0 || conn_keep_head(c, p, n))
-			c->in->judged = head;
+			c->work->judged = head;
 		else
 			fcgi_conn_close(c);
 		return n - before;
@@ -200,12 +189,12 @@ conn_take(struct fcgi_conn *c, const unsigned char *p, size_t n)
 static void
 conn_wait(struct fcgi_conn *c, bool is_more)
 {
-	const bool is_idle = c->state == HEAD && c->is_kept && c->in == NULL;
+	const bool is_idle = c->state == HEAD && c->is_kept && c->work == NULL;
 	const bool waits =
-	    c->state == HEAD || c->state == BODY || c->x.on_gone != NULL;
+	    c->state == HEAD || c->state == BODY || c->x.told != NULL;
 
-	if ((c->watched == 0 ? waits : is_more) &&
-	    !fcgi_conn_watch(c, c->watched & IO_WRITE))
+	if ((c->is_watched ? is_more : waits) &&
+	    !fcgi_conn_watch(c, c->wants_room ? IO_WRITE : 0))
 		fcgi_conn_close(c);
 	else if (c->state == HEAD && !is_idle)
 		fcgi_conn_set_deadline(c, HEAD_TIMEOUT_MS);

@@ -34,7 +34,7 @@ conn_sendmsg(struct fcgi_conn *c, struct iovec *iov, size_t n, size_t *sent)
 	}
 	if (errno != EAGAIN && errno != ENOBUFS)
 		return SENT_GONE;
-	if ((c->watched & IO_WRITE) == 0 && !fcgi_conn_watch(c, IO_WRITE))
+	if (!c->wants_room && !fcgi_conn_watch(c, IO_WRITE))
 		return SENT_GONE;
 	return SENT_PART;
 }
@@ -49,8 +49,8 @@ op_send(struct exchange *x, struct span body, size_t *progress)
 
 	if (c->state == HELD) {
 		c->state = STREAM;
-		fcgi_conn_drop_intake(c);
-		if (c->saw_eof || (c->watched == 0 && !fcgi_conn_watch(c, 0)))
+		fcgi_conn_drop_work(c);
+		if (c->saw_eof || (!c->is_watched && !fcgi_conn_watch(c, 0)))
 			return SENT_GONE;
 	}
 	if (c->state != STREAM)
@@ -62,21 +62,11 @@ op_send(struct exchange *x, struct span body, size_t *progress)
 	return r;
 }
 
-void
-fcgi_conn_drop_outgoing(struct fcgi_conn *c)
-{
-	if (c->out == NULL)
-		return;
-	buf_done(&c->out->buf);
-	free(c->out);
-	c->out = NULL;
-}
-
 /* After the last byte: the next request on this connection, or its end. */
 static void
 conn_answered(struct fcgi_conn *c)
 {
-	fcgi_conn_drop_outgoing(c);
+	fcgi_conn_drop_work(c);
 	if (!c->keep_conn || c->saw_eof || c->server->is_stopping) {
 		fcgi_conn_close(c);
 		return;
@@ -84,22 +74,22 @@ conn_answered(struct fcgi_conn *c)
 	c->state = HEAD;
 	c->server->n_kept += !c->is_kept;
 	c->is_kept = true;
-	timer_cancel(c->server->loop, &c->deadline);
-	if (c->watched == 0 && !fcgi_conn_watch(c, 0))
+	timer_cancel(c->server->loop, &c->x.timer);
+	if (!c->is_watched && !fcgi_conn_watch(c, 0))
 		fcgi_conn_close(c);
 }
 
 void
 fcgi_conn_flush(struct fcgi_conn *c)
 {
-	struct outgoing *o = c->out;
+	struct work *w = c->work;
 	struct iovec iov;
 	enum sent r = SENT_ALL;
 
-	while (r == SENT_ALL && o->sent < o->buf.len) {
-		iov =
-		    (struct iovec){o->buf.data + o->sent, o->buf.len - o->sent};
-		r = conn_sendmsg(c, &iov, 1, &o->sent);
+	while (r == SENT_ALL && w->sent < w->answer.len) {
+		iov = (struct iovec){
+		    w->answer.data + w->sent, w->answer.len - w->sent};
+		r = conn_sendmsg(c, &iov, 1, &w->sent);
 	}
 	if (r == SENT_GONE)
 		fcgi_conn_close(c);
@@ -113,17 +103,16 @@ fcgi_conn_flush(struct fcgi_conn *c)
 static void
 conn_finish(struct fcgi_conn *c, struct buf *b)
 {
-	fcgi_conn_drop_intake(c);
+	fcgi_conn_drop_work(c);
+	timer_cancel(c->server->loop, &c->x.timer);
 	c->x = (struct exchange){.ops = &fcgi_conn_ops};
-	c->out = buf_ok(b) ? malloc(sizeof(*c->out)) : NULL;
-	if (c->out == NULL) {
+	if (!buf_ok(b) || !fcgi_conn_make_work(c)) {
 		buf_done(b);
 		fcgi_conn_close(c);
 		return;
 	}
-	*c->out = (struct outgoing){*b, 0};
+	c->work->answer = *b;
 	c->state = SENDING;
-	timer_cancel(c->server->loop, &c->deadline);
 	fcgi_conn_flush(c);
 }
 
@@ -157,7 +146,7 @@ static void
 op_answer(struct exchange *x, const struct answer *a)
 {
 	struct fcgi_conn *c = conn_of(x);
-	bool for_head = strcmp(c->in->request.method, "HEAD") == 0;
+	bool for_head = strcmp(c->work->request.method, "HEAD") == 0;
 	struct buf cgi = BUF_INIT, out = BUF_INIT;
 
 	answer_format(a, for_head, &cgi);

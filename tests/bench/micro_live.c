@@ -136,9 +136,9 @@ run_fan_out(void)
 	struct stream *s;
 
 	f->read_us = 0; /* so long ago that it is always the last of buckets */
-	LIST_FOREACH(s, &hub->streams, link)
+	TAILQ_FOREACH(s, &hub->streams, link)
 		stream_deliver(&s->subs[0], f);
-	LIST_FOREACH(s, &hub->streams, link)
+	TAILQ_FOREACH(s, &hub->streams, link)
 		micro_must(s->cursor == f->id, "every stream has it");
 }
 

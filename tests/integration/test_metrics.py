@@ -10,7 +10,9 @@ from harness.metrics import (
     Metrics, assert_promtool_content, gauge_is, read_metrics,
 )
 from harness.reading import get, missing_database, stream_at
-from harness.site import events_target, is_sanitized, program
+from harness.site import (
+    events_target, is_sanitized, program, raise_descriptor_limit,
+)
 from harness.sse import ids_of
 from harness.wait import patience, until
 
@@ -420,6 +422,28 @@ def test_comings_and_goings(make_site):
         assert site.events.anonymous() - memory < 256 * 1024, "memory grew"
     opened = read_metrics(site).value("streams_opened_total")
     assert sum(closed(site).values()) == opened
+
+
+STREAMS = 3000
+STREAM_BYTES = 420  # 359 were measured
+
+
+def test_idle_streams_cost_little_memory(make_site):
+    """Each on a job of its own, whose name is as long as RunPod's."""
+    if is_sanitized(program("jobwire-events")):
+        pytest.skip("a sanitizer has memory of its own")
+    raise_descriptor_limit(4 * STREAMS)
+    site = make_site()
+    site.start("events")
+    before = 0
+    with contextlib.ExitStack() as stack:
+        for number in range(STREAMS + STREAMS // 10):
+            if number == STREAMS // 10:  # what the first ones need is there
+                before = site.events.anonymous()
+            stream = stack.enter_context(site.stream(f"{number:036}-u1"))
+            stream.wait_open()
+        grown = site.events.anonymous() - before
+    assert grown < STREAMS * STREAM_BYTES, f"{grown / STREAMS:.0f} each"
 
 
 def test_many_at_once_and_gone_at_once(make_site):

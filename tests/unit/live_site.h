@@ -184,7 +184,7 @@ client_allow(struct client *c, size_t n)
 {
 	c->room = n == SIZE_MAX ? n : c->room + n;
 	while (c->fate == OPEN && c->is_blocked && c->room > 0)
-		c->x.on_writable(&c->x);
+		c->x.told->on_writable(&c->x);
 }
 
 /* It goes away, and the transport sees it. */
@@ -192,7 +192,7 @@ static inline void
 client_leave(struct client *c)
 {
 	assert_int_equal(c->fate, OPEN);
-	c->x.on_gone(&c->x);
+	c->x.told->on_gone(&c->x);
 	c->fate = LEFT;
 }
 
@@ -335,8 +335,7 @@ static inline bool
 is_settled(void)
 {
 	return hub->db != NULL && hub->last_id >= newest_id &&
-	       TAILQ_EMPTY(&hub->ready) && !hub->has_unread &&
-	       !hub->has_stalled;
+	       hub->n_ready == 0 && !hub->has_unread && !hub->has_stalled;
 }
 
 /* Until the hub has handed out all there is; then nothing more comes. */

@@ -79,7 +79,7 @@ ask(const char *method, const char *route, const char *query)
 	got.status = -1;
 	events_api_request(&api, &exchange);
 	if (got.status == 0) /* its client leaves */
-		exchange.on_gone(&exchange);
+		exchange.told->on_gone(&exchange);
 	return got.status;
 }
 

@@ -51,14 +51,15 @@ on_gone(struct exchange *x)
 	gone = x;
 }
 
+static const struct exchange_told told = {.on_gone = on_gone};
+
 static void
 on_request(void *arg, struct exchange *x)
 {
 	(void)arg;
 	assert_true(n_requests < REQUESTS_MAX);
 	assert_null(x->owner);
-	assert_null(x->on_gone);
-	assert_null(x->on_writable);
+	assert_null(x->told);
 	lengths[n_requests] = x->request->body.n;
 	held[n_requests++] = x;
 	if (answers_at_once)
@@ -229,7 +230,7 @@ test_kept(void **state)
 		wait_requests(n);
 		if (!answers_at_once) {
 			held[n - 1]->owner = &stats;
-			held[n - 1]->on_gone = on_gone;
+			held[n - 1]->told = &told;
 			answer(held[n - 1]);
 		}
 		assert_int_equal(read_answers(fd), 1);
@@ -249,7 +250,7 @@ test_late_stream(void **state)
 	(void)state;
 	send_request(fd, 0);
 	wait_requests(1);
-	held[0]->on_gone = on_gone;
+	held[0]->told = &told;
 	assert_int_equal(
 	    held[0]->ops->send(held[0], SPAN_LIT(": hello\n\n"), &progress),
 	    SENT_ALL);

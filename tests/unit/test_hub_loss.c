@@ -120,7 +120,8 @@ static const struct stream *awaited_stream;
 static bool
 has_more_time(void)
 {
-	return awaited_stream->life_due_us > clock_mono_us() + 500 * 1000;
+	return (int64_t)awaited_stream->life_due * STREAM_TICK_US >
+	       clock_mono_us() + 500 * 1000;
 }
 
 static void
@@ -135,7 +136,7 @@ test_lifetime_within_an_event(void **state)
 	c->room = 200;
 	client_ask(c, "a", NULL);
 	assert_true(c->is_blocked);
-	awaited_stream = LIST_FIRST(&hub->streams);
+	awaited_stream = TAILQ_FIRST(&hub->streams);
 	assert_true(wait_until(loop, has_more_time));
 	client_allow(c, SIZE_MAX);
 	wait_fate(c, ENDED);
