@@ -69,7 +69,7 @@ add_job(struct buf *out, const struct job *j)
 {
 	buf_add_str(out, "{\"job_id\":");
 	jtext_add_quoted(out, span_of(j->job_id));
-	add_text(out, "state", j->state);
+	add_text(out, "state", job_state_name(j->state));
 	add_text(out, "updated_at", j->updated_at);
 	add_json(out, "progress", j->progress);
 	add_text(out, "owner", j->owner);
@@ -96,7 +96,7 @@ list_job(void *arg, const struct job *j)
 		return;
 	}
 	table_add(&l->table, span_of(j->updated_at));
-	table_add(&l->table, span_of(j->state));
+	table_add(&l->table, span_of(job_state_name(j->state)));
 	table_add(&l->table, span_of(j->job_id));
 	add_cell(&l->table, j->progress);
 	table_add(&l->table, span_of(j->owner));
@@ -110,17 +110,19 @@ command_jobs(const struct command_line *c)
 	    "CHANGED", "STATE", "JOB", "PROGRESS", "OWNER", "ERROR"};
 	struct list l = {c->settings->json,
 	    {.n_columns = sizeof(heading) / sizeof(*heading)}};
+	enum job_state state =
+	    c->state != NULL ? job_state_of(c->state) : JOB_NO_STATE;
 	struct db *db;
 	enum err e;
 
-	if (c->state != NULL && job_state_of(c->state) == JOB_NO_STATE)
+	if (c->state != NULL && state == JOB_NO_STATE)
 		return command_misuse("jobs", "no such state");
 	db = command_open(c, DB_READ);
 	if (db == NULL)
 		return EXIT_FAILED;
 	for (int i = 0; i < l.table.n_columns; i++)
 		table_add(&l.table, span_of(heading[i]));
-	e = jobs_list(db, c->state, (int)c->limit, list_job, &l);
+	e = jobs_list(db, state, (int)c->limit, list_job, &l);
 	if (!table_print(&l.table) && e == OK)
 		e = ERR_NOMEM;
 	if (e != OK)
@@ -214,7 +216,7 @@ add_view_lines(struct buf *out, const struct view *v)
 	struct span output = span_of(j->output);
 
 	add_line(out, "job", span_of(j->job_id));
-	add_line(out, "state", span_of(j->state));
+	add_line(out, "state", span_of(job_state_name(j->state)));
 	add_line(out, "created", span_of(j->created_at));
 	add_line(out, "changed", span_of(j->updated_at));
 	add_line(out, "owner", span_of(j->owner));

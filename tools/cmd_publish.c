@@ -210,7 +210,8 @@ check_type(const struct command_line *c, const char *type)
 static void
 print_published(const struct command_line *c, struct db *db, int64_t id)
 {
-	char text[SSE_ID_SIZE], state[JOB_STATE_SIZE] = "";
+	char text[SSE_ID_SIZE];
+	enum job_state state;
 	const char *quote;
 
 	sse_id_format(db_epoch(db), id, text);
@@ -218,11 +219,11 @@ print_published(const struct command_line *c, struct db *db, int64_t id)
 		(void)puts(text);
 		return;
 	}
-	if (jobs_state_after(db, id, state) != OK)
-		state[0] = '\0'; /* it is stored all the same */
-	quote = state[0] != '\0' ? "\"" : "";
+	if (jobs_state_after(db, id, &state) != OK)
+		state = JOB_NO_STATE; /* it is stored all the same */
+	quote = state != JOB_NO_STATE ? "\"" : "";
 	(void)printf("{\"event_id\":\"%s\",\"state\":%s%s%s}\n", text, quote,
-	    state[0] != '\0' ? state : "null", quote);
+	    state != JOB_NO_STATE ? job_state_name(state) : "null", quote);
 }
 
 int

@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/near.h"
 #include "command.h"
+#include "job/name.h"
 
 static const struct command commands[] = {
     {"init", COMMAND_INIT, "", 0, 0, command_init, "make the database",
@@ -23,7 +24,7 @@ static const struct command commands[] = {
 	"TYPE is queued, processing, progress, completed, failed, cancelled,\n"
 	"timed_out or a name of your own. The data is an object of at most\n"
 	"1 MiB: as an argument, in a file, or on standard input with -\n"},
-    {"tail", COMMAND_TAIL, "[JOB...]", 0, 64, command_tail,
+    {"tail", COMMAND_TAIL, "[JOB...]", 0, JOB_IDS_MAX, command_tail,
 	"print events as they come",
 	"With jobs, at most 64: their stored events first.\n"},
     {"jobs", COMMAND_JOBS, "", 0, 0, command_jobs,

@@ -272,13 +272,13 @@ keep(struct hook_call *c, struct delivery *d, struct db *db)
 static enum err
 store(struct hook_call *c, struct delivery *d, struct db *db)
 {
-	char state[JOB_STATE_SIZE] = "";
+	enum job_state state;
 	bool is_duplicate = false;
-	enum err e = jobs_state(db, d->row.job_id, state);
+	enum err e = jobs_state(db, d->row.job_id, &state);
 
 	if (e != OK)
 		return e;
-	if (job_state_admits(job_state_of(state), job_state_of(d->row.type))) {
+	if (job_state_admits(state, job_state_of(d->row.type))) {
 		e = events_append(db, &d->row, &d->id, &is_duplicate);
 		c->outcome = is_duplicate ? CALL_DUPLICATE : CALL_STORED;
 		return e;

@@ -22,31 +22,33 @@ enum {
 	STRUCTURE_MAX = 65536, /* bytes of an error that is taken apart */
 };
 
-/* What the services call the states of a job. */
+/* What the services call the states of a job, beside the names that we have for
+ * them. */
 static const struct {
-	const char *status, *type;
-} statuses[] = {
-    {"queued", "queued"},
-    {"in_queue", "queued"},
-    {"pending", "queued"},
-    {"starting", "processing"},
-    {"started", "processing"},
-    {"processing", "processing"},
-    {"in_progress", "processing"},
-    {"running", "processing"},
-    {"progress", "progress"},
-    {"completed", "completed"},
-    {"succeeded", "completed"},
-    {"success", "completed"},
-    {"ok", "completed"},
-    {"failed", "failed"},
-    {"error", "failed"},
-    {"cancelled", "cancelled"},
-    {"canceled", "cancelled"},
-    {"aborted", "cancelled"},
-    {"timed_out", "timed_out"},
-    {"timeout", "timed_out"},
+	const char *word;
+	enum job_state state;
+} words[] = {
+    {"in_queue", JOB_QUEUED},
+    {"pending", JOB_QUEUED},
+    {"starting", JOB_PROCESSING},
+    {"started", JOB_PROCESSING},
+    {"in_progress", JOB_PROCESSING},
+    {"running", JOB_PROCESSING},
+    {"succeeded", JOB_COMPLETED},
+    {"success", JOB_COMPLETED},
+    {"ok", JOB_COMPLETED},
+    {"error", JOB_FAILED},
+    {"canceled", JOB_CANCELLED},
+    {"aborted", JOB_CANCELLED},
+    {"timeout", JOB_TIMED_OUT},
 };
+
+static bool
+is_word(struct span given, const char *word)
+{
+	return strlen(word) == given.n &&
+	       strncasecmp(word, given.p, given.n) == 0;
+}
 
 static const char *
 type_of_status(struct span status)
@@ -58,11 +60,13 @@ type_of_status(struct span status)
 	if (dot != NULL)
 		word = (struct span){
 		    dot + 1, (size_t)(status.p + status.n - dot - 1)};
-	for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++)
-		if (strlen(statuses[i].status) == word.n &&
-		    strncasecmp(statuses[i].status, word.p, word.n) == 0)
-			return statuses[i].type;
-	return NULL;
+	for (enum job_state state = JOB_QUEUED; state < JOB_STATES; state++)
+		if (is_word(word, job_state_name(state)))
+			return job_state_name(state);
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (is_word(word, words[i].word))
+			return job_state_name(words[i].state);
+	return is_word(word, JOB_PROGRESS) ? JOB_PROGRESS : NULL;
 }
 
 void

@@ -9,6 +9,7 @@
 #include "auth/sign.h"
 #include "hook/call.h"
 #include "job/name.h"
+#include "job/state.h"
 #include "store/intake.h"
 #include "store/jobs.h"
 #include "web/jtext.h"
@@ -30,7 +31,7 @@ struct publication {
 	size_t n;
 	char key[SIGN_DIGEST_SIZE]; /* "": no Idempotency-Key */
 	struct intake_key given;    /* what the key stands for */
-	char state[JOB_STATE_SIZE]; /* of the job after them; "": not known */
+	enum job_state state;	    /* of the job after them */
 	bool is_repeated;
 };
 
@@ -208,7 +209,7 @@ publication_write(struct hook_call *c, struct db *db)
 	}
 	return e == OK
 		   ? jobs_state_after(db,
-			 p->given.first_id + p->given.n_events - 1, p->state)
+			 p->given.first_id + p->given.n_events - 1, &p->state)
 		   : e;
 }
 
@@ -236,8 +237,8 @@ publication_conclude(struct hook_call *c)
 		buf_addf(b, "%s\"%s\"", i > 0 ? "," : "", id);
 	}
 	buf_add_str(b, "],\"state\":");
-	if (*p->state != '\0')
-		jtext_add_quoted(b, span_of(p->state));
+	if (p->state != JOB_NO_STATE)
+		jtext_add_quoted(b, span_of(job_state_name(p->state)));
 	else
 		buf_add_str(b, "null");
 	buf_add_str(b, "}\n");

@@ -344,7 +344,7 @@ add_job(struct buf *b, const char *epoch, const struct job *j)
 	buf_add_char(b, '{');
 	add_string_member(b, "job_id", j->job_id);
 	add_string_member(b, "restore_id", j->restore_id);
-	add_string_member(b, "state", j->state);
+	add_string_member(b, "state", job_state_name(j->state));
 	add_json_member(b, "progress", j->progress);
 	add_json_member(b, "output", j->output);
 	add_string_member(b, "created_at", j->created_at);

@@ -143,12 +143,12 @@ enum err
 events_read_jobs(struct db *db, const char *const *job_ids, size_t n,
     int64_t after, int limit, event_row_fn *on_row, void *arg)
 {
-	struct cursor cursors[STMT_JOBS_MAX] = {0};
+	struct cursor cursors[JOB_IDS_MAX] = {0};
 	bool is_nested = sqlite3_get_autocommit(db->h) == 0;
 	enum err e = OK;
 	size_t i;
 
-	if (n > STMT_JOBS_MAX)
+	if (n > JOB_IDS_MAX)
 		return ERR_LIMIT;
 	/* One snapshot for all statements, or a commit between two of them
 	 * would put an id behind the reader that it has not seen. */

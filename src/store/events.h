@@ -39,7 +39,8 @@ CHECK_RESULT enum err events_read_all(
     struct db *db, int64_t after, int limit, event_row_fn *on_row, void *arg);
 
 /* The same for the n jobs named; one pass of the index (job_id, id) per job,
- * merged in id order, in one snapshot. ERR_LIMIT: more than 64 jobs. */
+ * merged in id order, in one snapshot. ERR_LIMIT: more than JOB_IDS_MAX
+ * jobs. */
 CHECK_RESULT enum err events_read_jobs(struct db *db,
     const char *const *job_ids, size_t n, int64_t after, int limit,
     event_row_fn *on_row, void *arg);

@@ -5,16 +5,28 @@
  */
 #include "store/jobs.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "store/stmt.h"
 
+/* The only place where the column's text becomes a state. */
+static enum err
+column_state(struct db *db, sqlite3_stmt *st, int i, enum job_state *ret)
+{
+	const char *name;
+	enum err e = stmt_column_text(db, st, i, &name);
+
+	if (e == OK)
+		*ret = name != NULL ? job_state_of(name) : JOB_NO_STATE;
+	return e;
+}
+
 enum err
 jobs_place(struct db *db, const char *job_id, struct job_place *ret)
 {
 	struct job_place place = {0};
+	enum job_state state = JOB_NO_STATE;
 	sqlite3_stmt *st = NULL;
 	enum err e;
 
@@ -22,8 +34,10 @@ jobs_place(struct db *db, const char *job_id, struct job_place *ret)
 		return e;
 	stmt_bind_text(db, st, 1, job_id);
 	e = stmt_step(db, st, &place.is_known);
+	if (e == OK && place.is_known)
+		e = column_state(db, st, 0, &state);
 	if (e == OK && place.is_known) {
-		place.is_terminal = sqlite3_column_int(st, 0) != 0;
+		place.is_terminal = job_state_is_end(state);
 		place.floor = sqlite3_column_int64(st, 1);
 		place.last_id = sqlite3_column_int64(st, 2);
 	}
@@ -75,22 +89,22 @@ jobs_owns(struct db *db, const char *job_id, const char *owner, bool *ret)
 }
 
 static enum err
-take_state(struct db *db, sqlite3_stmt *st, char ret[JOB_STATE_SIZE])
+take_state(struct db *db, sqlite3_stmt *st, enum job_state *ret)
 {
-	const char *state = NULL;
+	enum job_state state = JOB_NO_STATE;
 	bool has_row = false;
 	enum err e = stmt_step(db, st, &has_row);
 
 	if (e == OK && has_row)
-		e = stmt_column_text(db, st, 0, &state);
+		e = column_state(db, st, 0, &state);
 	if (e == OK)
-		snprintf(ret, JOB_STATE_SIZE, "%s", state != NULL ? state : "");
+		*ret = state;
 	stmt_close(st);
 	return e;
 }
 
 enum err
-jobs_state(struct db *db, const char *job_id, char ret[JOB_STATE_SIZE])
+jobs_state(struct db *db, const char *job_id, enum job_state *ret)
 {
 	sqlite3_stmt *st = NULL;
 	enum err e = stmt_open(db, STMT_JOB_STATE, &st);
@@ -102,7 +116,7 @@ jobs_state(struct db *db, const char *job_id, char ret[JOB_STATE_SIZE])
 }
 
 enum err
-jobs_state_after(struct db *db, int64_t event_id, char ret[JOB_STATE_SIZE])
+jobs_state_after(struct db *db, int64_t event_id, enum job_state *ret)
 {
 	sqlite3_stmt *st = NULL;
 	enum err e = stmt_open(db, STMT_STATE_AFTER, &st);
@@ -138,11 +152,11 @@ jobs_find_external(struct db *db, const char *external_id, struct buf *ret)
 enum err
 jobs_register(struct db *db, const struct job_new *j, bool *ret_new)
 {
-	char state[JOB_STATE_SIZE] = "";
+	enum job_state state;
 	sqlite3_stmt *st = NULL;
 	enum err e;
 
-	if ((e = jobs_state(db, j->job_id, state)) != OK ||
+	if ((e = jobs_state(db, j->job_id, &state)) != OK ||
 	    (e = stmt_open(db, STMT_REGISTER_JOB, &st)) != OK)
 		return e;
 	stmt_bind_text(db, st, 1, j->job_id);
@@ -155,7 +169,7 @@ jobs_register(struct db *db, const struct job_new *j, bool *ret_new)
 		return e;
 	if (sqlite3_changes(db->h) == 0)
 		return ERR_EXISTS;
-	*ret_new = *state == '\0';
+	*ret_new = state == JOB_NO_STATE;
 	return OK;
 }
 
@@ -181,7 +195,7 @@ jobs_load(struct db *db, sqlite3_stmt *st, struct job *ret)
 	    !load_text(db, st, 1, &j.owner) ||
 	    !load_text(db, st, 2, &j.external_id) ||
 	    !load_text(db, st, 3, &j.restore_id) ||
-	    !load_text(db, st, 4, &j.state) ||
+	    column_state(db, st, 4, &j.state) != OK ||
 	    !load_text(db, st, 5, &j.progress) ||
 	    !load_text(db, st, 6, &j.created_at) ||
 	    !load_text(db, st, 7, &j.updated_at) ||
@@ -257,7 +271,6 @@ job_done(struct job *j)
 	free(j->owner);
 	free(j->external_id);
 	free(j->restore_id);
-	free(j->state);
 	free(j->progress);
 	free(j->output);
 	free(j->created_at);
@@ -266,7 +279,7 @@ job_done(struct job *j)
 }
 
 enum err
-jobs_list(struct db *db, const char *state, int limit,
+jobs_list(struct db *db, enum job_state state, int limit,
     void (*on_job)(void *arg, const struct job *j), void *arg)
 {
 	sqlite3_stmt *st = NULL;
@@ -274,12 +287,13 @@ jobs_list(struct db *db, const char *state, int limit,
 	bool has_row = false;
 	enum err e;
 
-	e = stmt_open(db, state != NULL ? STMT_JOBS_IN_STATE : STMT_JOBS, &st);
+	e = stmt_open(
+	    db, state != JOB_NO_STATE ? STMT_JOBS_IN_STATE : STMT_JOBS, &st);
 	if (e != OK)
 		return e;
 	stmt_bind_int(db, st, 1, limit);
-	if (state != NULL)
-		stmt_bind_text(db, st, 2, state);
+	if (state != JOB_NO_STATE)
+		stmt_bind_text(db, st, 2, job_state_name(state));
 	while ((e = stmt_step(db, st, &has_row)) == OK && has_row) {
 		if ((e = jobs_load(db, st, &j)) != OK)
 			break;

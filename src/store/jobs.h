@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "job/state.h"
 #include "store/db.h"
 
 /* What a stream needs to know of a job to decide where it stands. */
@@ -36,15 +37,14 @@ CHECK_RESULT enum err jobs_owner_floor(
 CHECK_RESULT enum err jobs_owns(
     struct db *db, const char *job_id, const char *owner, bool *ret);
 
-enum { JOB_STATE_SIZE = 16 };
-/* The state's name; "" when there is no such job. */
+/* JOB_NO_STATE when there is no such job. */
 CHECK_RESULT enum err jobs_state(
-    struct db *db, const char *job_id, char ret[JOB_STATE_SIZE]);
+    struct db *db, const char *job_id, enum job_state *ret);
 
-/* The state of its job after that event; "" when no event up to it has said
- * one, or when the event is gone. */
+/* The state of its job after that event; JOB_NO_STATE when no event up to it
+ * has said one, or when the event is gone. */
 CHECK_RESULT enum err jobs_state_after(
-    struct db *db, int64_t event_id, char ret[JOB_STATE_SIZE]);
+    struct db *db, int64_t event_id, enum job_state *ret);
 
 /* The newest job with this external id; ERR_NOENT. Appends to *ret. */
 CHECK_RESULT enum err jobs_find_external(
@@ -68,7 +68,7 @@ CHECK_RESULT enum err jobs_register(
 /* A whole job for GET .../jobs/{job_id}. Everything owned (job_done). */
 struct job {
 	char *job_id, *owner, *external_id, *restore_id; /* NULL when unset */
-	char *state;
+	enum job_state state;
 	char *progress; /* JSON text of the newest progress, NULL when none */
 	char *output;	/* JSON text, NULL when none */
 	char *error;	/* JSON text of why it failed; NULL when none, or not
@@ -86,9 +86,10 @@ CHECK_RESULT enum err jobs_get_whole(
     struct db *db, const char *job_id, struct job *ret);
 void job_done(struct job *j);
 
-/* Calls on_job for jobs of that state (NULL: all), newest change first. The
- * row (its output left NULL, its error there) is valid during the call. */
-CHECK_RESULT enum err jobs_list(struct db *db, const char *state, int limit,
+/* Calls on_job for jobs of that state (JOB_NO_STATE: all), newest change
+ * first. The row (its output left NULL, its error there) is valid during the
+ * call. */
+CHECK_RESULT enum err jobs_list(struct db *db, enum job_state state, int limit,
     void (*on_job)(void *arg, const struct job *j), void *arg);
 
 /* How many events of the job are stored. */

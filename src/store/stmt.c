@@ -157,9 +157,7 @@ static const char *const sql[] = {
     [STMT_OWNS_JOB] = "SELECT count(*) FROM jobs "
 		      "WHERE job_id = ?1 AND owner = ?2",
     [STMT_OWNER_FLOOR] = "SELECT max(floor) FROM jobs WHERE owner = ?1",
-    [STMT_JOB_PLACE] = "SELECT CASE state WHEN 'completed' THEN 1 "
-		       "WHEN 'failed' THEN 1 WHEN 'cancelled' THEN 1 "
-		       "WHEN 'timed_out' THEN 1 ELSE 0 END, floor, "
+    [STMT_JOB_PLACE] = "SELECT state, floor, "
 		       "(SELECT max(id) FROM job_events WHERE job_id = ?1) "
 		       "FROM jobs WHERE job_id = ?1",
     [STMT_JOB] = "SELECT " JOB_COLUMNS ", j.output, NULL FROM jobs AS j "

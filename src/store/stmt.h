@@ -18,10 +18,10 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "job/name.h"
 #include "store/db.h"
 
 enum {
-	STMT_JOBS_MAX = 64,    /* jobs that one reading can merge */
 	STMT_BATCH_ROWS = 500, /* rows that one maintenance step deletes */
 };
 
@@ -62,7 +62,7 @@ enum stmt_id {
 	STMT_PROBE,
 	STMT_OWNS_JOB,	    /* job, owner -> is it */
 	STMT_OWNER_FLOOR,   /* owner -> highest floor */
-	STMT_JOB_PLACE,	    /* job -> is terminal, floor, last id */
+	STMT_JOB_PLACE,	    /* job -> state, floor, last id */
 	STMT_JOB,	    /* job -> row of jobs_load() */
 	STMT_JOB_WHOLE,	    /* the same, with its error */
 	STMT_JOB_EVENTS,    /* job -> how many there are */
@@ -89,7 +89,7 @@ enum stmt_id {
 	STMT_READ_ALL,	    /* id, limit -> rows of events.c */
 	STMT_READ_OWNER,    /* id, limit, owner -> rows of events.c */
 	STMT_READ_JOB,	    /* id, limit, job -> rows of events.c */
-	STMT_SLOTS = STMT_READ_JOB + STMT_JOBS_MAX,
+	STMT_SLOTS = STMT_READ_JOB + JOB_IDS_MAX,
 	/* STMT_READ_JOB + k for each job of a merge: the same SQL */
 };
 

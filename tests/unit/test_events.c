@@ -63,7 +63,7 @@ test_append(void **state)
 	assert_int_equal(jobs_get(s->db, "a", &j), OK);
 	assert_string_equal(j.output, "[1e400]");
 	assert_string_equal(j.restore_id, "r1");
-	assert_string_equal(j.state, "completed");
+	assert_int_equal(j.state, JOB_COMPLETED);
 	job_done(&j);
 	assert_string_equal(
 	    raw_text(s, "SELECT data FROM job_events"), "{\"n\":1}");
@@ -279,27 +279,27 @@ test_read_jobs(void **state)
 static void
 test_read_many_jobs(void **state)
 {
-	char names[STMT_JOBS_MAX][8];
-	const char *ids[STMT_JOBS_MAX + 1] = {0};
+	char names[JOB_IDS_MAX][8];
+	const char *ids[JOB_IDS_MAX + 1] = {0};
 	struct site *s = *state;
 	struct seen seen = {0};
 	int i;
 
-	for (i = 0; i < STMT_JOBS_MAX; i++) {
+	for (i = 0; i < JOB_IDS_MAX; i++) {
 		snprintf(names[i], sizeof(names[i]), "j%d", 63 - i);
 		ids[i] = names[i];
 		raw_events(s, names[i], "queued", 1);
 	}
 	for (i = 0; i < 2; i++) {
 		seen = (struct seen){0};
-		assert_int_equal(events_read_jobs(s->db, ids, STMT_JOBS_MAX, 60,
+		assert_int_equal(events_read_jobs(s->db, ids, JOB_IDS_MAX, 60,
 				     9, on_row, &seen),
 		    OK);
 		assert_string_equal(seen.text,
 		    "61:j3:queued 62:j2:queued 63:j1:queued 64:j0:queued ");
 	}
-	assert_int_equal(events_read_jobs(s->db, ids, STMT_JOBS_MAX + 1, 0, 9,
-			     on_row, &seen),
+	assert_int_equal(
+	    events_read_jobs(s->db, ids, JOB_IDS_MAX + 1, 0, 9, on_row, &seen),
 	    ERR_LIMIT);
 }
 
@@ -355,7 +355,7 @@ test_jobs_get(void **state)
 	assert_int_equal(jobs_get(s->db, "a", &j), ERR_NOENT);
 	raw(s, "INSERT INTO jobs (job_id, owner) VALUES ('a', 'alice')");
 	assert_int_equal(jobs_get(s->db, "a", &j), OK);
-	assert_string_equal(j.state, "queued");
+	assert_int_equal(j.state, JOB_QUEUED);
 	assert_null(j.progress);
 	assert_null(j.output);
 	assert_int_equal(j.last_event_id, 0);
@@ -368,7 +368,7 @@ test_jobs_get(void **state)
 	assert_string_equal(j.job_id, "a");
 	assert_string_equal(j.owner, "alice");
 	assert_null(j.external_id);
-	assert_string_equal(j.state, "completed");
+	assert_int_equal(j.state, JOB_COMPLETED);
 	assert_string_equal(j.progress, "40.50");
 	assert_string_equal(j.output, "{\"x\":2}");
 	assert_int_equal(j.last_event_id, 3);
@@ -385,8 +385,8 @@ on_job(void *arg, const struct job *j)
 
 	assert_null(j->output);
 	seen->len += (size_t)snprintf(seen->text + seen->len,
-	    sizeof(seen->text) - seen->len, "%s:%s:%lld ", j->job_id, j->state,
-	    (long long)j->last_event_id);
+	    sizeof(seen->text) - seen->len, "%s:%s:%lld ", j->job_id,
+	    job_state_name(j->state), (long long)j->last_event_id);
 }
 
 static void
@@ -399,13 +399,13 @@ test_jobs_list(void **state)
 	       "('a', 'queued', NULL), ('b', 'failed', '{\"output\":1}'), "
 	       "('c', 'queued', NULL);"
 	       "UPDATE jobs SET updated_at = '2020-01-0' || (job_id = 'a')");
-	assert_int_equal(jobs_list(s->db, NULL, 1, on_job, &seen), OK);
+	assert_int_equal(jobs_list(s->db, JOB_NO_STATE, 1, on_job, &seen), OK);
 	assert_string_equal(seen.text, "a:queued:1 ");
 	seen = (struct seen){0};
-	assert_int_equal(jobs_list(s->db, "queued", 9, on_job, &seen), OK);
+	assert_int_equal(jobs_list(s->db, JOB_QUEUED, 9, on_job, &seen), OK);
 	assert_string_equal(seen.text, "a:queued:1 c:queued:3 ");
 	seen = (struct seen){0};
-	assert_int_equal(jobs_list(s->db, "nonsense", 9, on_job, &seen), OK);
+	assert_int_equal(jobs_list(s->db, JOB_COMPLETED, 9, on_job, &seen), OK);
 	assert_string_equal(seen.text, "");
 }
 

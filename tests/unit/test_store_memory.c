@@ -122,20 +122,20 @@ read_owner(struct site *s)
 static enum err
 look_at_jobs(struct site *s)
 {
-	char state[JOB_STATE_SIZE] = "";
+	enum job_state state = JOB_NO_STATE;
 	struct job_place place = {0};
 	int64_t gone = -1, floor = -1, last = 0;
 	bool owns = false;
 	enum err e;
 
-	if ((e = jobs_state(s->db, "a", state)) != OK ||
+	if ((e = jobs_state(s->db, "a", &state)) != OK ||
 	    (e = jobs_place(s->db, "a", &place)) != OK ||
 	    (e = jobs_gone_floor(s->db, &gone)) != OK ||
 	    (e = jobs_owner_floor(s->db, "o", &floor)) != OK ||
 	    (e = jobs_owns(s->db, "a", "o", &owns)) != OK ||
 	    (e = events_last_id(s->db, &last)) != OK)
 		return e;
-	assert_string_equal(state, "processing");
+	assert_int_equal(state, JOB_PROCESSING);
 	assert_true(place.is_known && place.last_id == EVENTS - 1);
 	assert_true(gone == 0 && floor == 0 && owns && last == EVENTS);
 	return OK;
@@ -181,7 +181,7 @@ static enum err
 list_jobs(struct site *s)
 {
 	size_t n = 0;
-	enum err e = jobs_list(s->db, NULL, 10, on_job, &n);
+	enum err e = jobs_list(s->db, JOB_NO_STATE, 10, on_job, &n);
 
 	assert_true(e != OK || n == 2);
 	return e;
