@@ -11,14 +11,9 @@
 
 #include <cmocka.h>
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#include "assert_span.h"
 
-static void
-assert_span(struct span actual, struct span expected)
-{
-	assert_int_equal(actual.n, expected.n);
-	assert_true(span_eq(actual, expected));
-}
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static void
 test_decode(void **state)

@@ -12,15 +12,9 @@
 #include <cmocka.h>
 
 #include "alloc_fail.h"
+#include "assert_span.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
-static void
-assert_span(struct span actual, struct span expected)
-{
-	assert_int_equal(actual.n, expected.n);
-	assert_true(span_eq(actual, expected));
-}
 
 static void
 test_next(void **state)

@@ -10,12 +10,7 @@
 
 #include <cmocka.h>
 
-static void
-assert_span(struct span actual, struct span expected)
-{
-	assert_int_equal(actual.n, expected.n);
-	assert_true(span_eq(actual, expected));
-}
+#include "assert_span.h"
 
 static void
 test_cut(void **state)
