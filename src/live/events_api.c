@@ -106,8 +106,8 @@ refuse_job_id(struct call *c)
 /* The jobs a request names: in its path, or as job_id=.. in its query. */
 struct job_list {
 	struct buf text; /* terminated names, one after the other */
-	size_t starts[STREAM_JOBS_MAX];
-	const char *ids[STREAM_JOBS_MAX];
+	size_t starts[JOB_IDS_MAX];
+	const char *ids[JOB_IDS_MAX];
 	size_t n;
 	bool is_bad, is_long;
 };
@@ -122,7 +122,7 @@ job_list_add(struct job_list *list, struct span id)
 	for (size_t i = 0; i < list->n; i++)
 		if (span_eq_str(id, list->text.data + list->starts[i]))
 			return;
-	if (list->n == STREAM_JOBS_MAX) {
+	if (list->n == JOB_IDS_MAX) {
 		list->is_long = true;
 		return;
 	}

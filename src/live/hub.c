@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "io/watch.h"
+#include "job/state.h"
 #include "live/stream.h"
 #include "store/events.h"
 #include "web/sse.h"
@@ -59,9 +60,11 @@ hub_unsubscribe(struct hub *h, struct sub *sub)
 static enum frame_effect
 effect_of(const char *type)
 {
-	if (sse_type_is_terminal(type))
+	enum job_state state = job_state_of(type);
+
+	if (job_state_is_end(state))
 		return FRAME_ENDS;
-	return sse_type_is_lifecycle(type) ? FRAME_OPENS : FRAME_NEUTRAL;
+	return state != JOB_NO_STATE ? FRAME_OPENS : FRAME_NEUTRAL;
 }
 
 /* How long the row took to us, as far as its created_at tells. */

@@ -362,7 +362,7 @@ stream_move_on(struct stream *s)
 static bool
 stream_replay(struct stream *s)
 {
-	const char *job_ids[STREAM_JOBS_MAX];
+	const char *job_ids[JOB_IDS_MAX];
 	struct selection sel = stream_selection(s, job_ids);
 	struct batch b = {.last_id = s->cursor};
 	struct sub *sub;

@@ -15,11 +15,11 @@
 #include "auth/access.h"
 #include "base/buf.h"
 #include "io/loop.h"
+#include "job/name.h"
 #include "live/hub.h"
 #include "web/exchange.h"
 
 enum {
-	STREAM_JOBS_MAX = 64,
 	/* Deadlines are kept in ticks of CLOCK_MONOTONIC, so that thousands of
 	 * streams wake the loop a few times a second and not thousands of times.
 	 * 32 bits of them last for 17 years. */
@@ -47,7 +47,7 @@ struct stream {
 	uint32_t life_due;
 	uint32_t lag_due; /* 0: the client keeps up */
 	uint32_t place;	  /* of hub->cfg.places, where there are places */
-	uint8_t n_subs;	  /* topics, STREAM_JOBS_MAX at most */
+	uint8_t n_subs;	  /* topics, JOB_IDS_MAX at most */
 	uint8_t n_open;	  /* of these, not at their end */
 	bool is_current;  /* has all that the hub has read */
 	bool is_queued;
@@ -59,7 +59,7 @@ struct stream {
 
 /* What a client asked for. All borrowed. */
 struct stream_request {
-	/* Jobs, 1..STREAM_JOBS_MAX, checked, no doubles; or an owner. */
+	/* Jobs, 1..JOB_IDS_MAX, checked, no doubles; or an owner. */
 	struct selection sel;
 	struct span last_event_id; /* as sent; empty: none */
 	bool wants_beat_event;
@@ -90,8 +90,8 @@ struct stream_place {
 	const char *resync; /* NULL: nothing was lost */
 	bool is_finished;   /* nothing is left to say, ever */
 	size_t n_open;	    /* topics that are not at their end */
-	bool is_terminal[STREAM_JOBS_MAX];
-	int64_t floor[STREAM_JOBS_MAX]; /* retention's */
+	bool is_terminal[JOB_IDS_MAX];
+	int64_t floor[JOB_IDS_MAX]; /* retention's */
 };
 
 /* Subscribed, timed by x's timer and counted; x is not taken yet. ERR_FULL: no

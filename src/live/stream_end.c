@@ -97,7 +97,7 @@ stream_selection(const struct stream *s, const char **job_ids)
 void
 stream_answer_json(struct stream *s, bool is_over)
 {
-	const char *job_ids[STREAM_JOBS_MAX];
+	const char *job_ids[JOB_IDS_MAX];
 	struct selection sel = stream_selection(s, job_ids);
 	struct exchange *x = s->x;
 	struct json_form form = {

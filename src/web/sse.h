@@ -11,7 +11,6 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "job/state.h"
 
 enum {
 	SSE_EPOCH_LEN = 8, /* hex digits */
@@ -73,18 +72,5 @@ void sse_add_id(struct buf *out, const char *epoch, int64_t n);
  * of the contract's words). Its id `<epoch>-0` moves the client's
  * Last-Event-ID into this epoch, so that it is not told twice. */
 void sse_add_resync(struct buf *out, const char *epoch, const char *reason);
-
-/* Is it the type of a state, and is that an end? */
-static inline bool
-sse_type_is_lifecycle(const char *type)
-{
-	return job_state_of(type) != JOB_NO_STATE;
-}
-
-static inline bool
-sse_type_is_terminal(const char *type)
-{
-	return job_state_is_end(job_state_of(type));
-}
 
 #endif

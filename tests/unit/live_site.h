@@ -156,7 +156,7 @@ clients_free(void)
 static inline void
 client_ask(struct client *c, const char *jobs, const char *last_id)
 {
-	const char *ids[STREAM_JOBS_MAX];
+	const char *ids[JOB_IDS_MAX];
 	struct stream_request req = {.sel.job_ids = ids,
 	    .last_event_id = span_of(last_id),
 	    .headers = SPAN_LIT("X-Test: 1\r\n")};

@@ -22,7 +22,7 @@ static struct answer answer;
 static enum err
 fill(const char *jobs, int64_t cursor, const char *resync)
 {
-	const char *ids[STREAM_JOBS_MAX];
+	const char *ids[JOB_IDS_MAX];
 	struct selection sel = {.job_ids = ids};
 	char names[64];
 
