@@ -510,7 +510,10 @@ take_flag(struct load *l, const struct opt_word *w)
 	}
 	if (d->type == OPT_FLAG && w->value != NULL)
 		return refuse_value(l, d);
-	if (d->type != OPT_FLAG && w->value == NULL)
+	/* An empty setting is one that is not set. A flag of a command that
+	 * were passed over could widen what it limits. */
+	if (d->type != OPT_FLAG &&
+	    (w->value == NULL || (!is_ours && *w->value == '\0')))
 		return refuse(l, "needs a value");
 	return take_value(l, d, target, w->value != NULL ? w->value : "");
 }
