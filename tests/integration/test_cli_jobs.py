@@ -81,10 +81,13 @@ def test_an_error_is_forgotten_by_a_job_that_runs_again(filled):
 def test_jobs_limit(filled):
     assert len(lines(filled, "jobs", "--limit", "2")) == 2
     assert len(lines(filled, "jobs", "--limit=1", "--state", "queued")) == 1
-    for bad in ("0", "-1", "many", ""):
+    rule = "limit must be a whole number"
+    for bad, why in (
+        ("0", rule), ("-1", rule), ("many", rule), ("", "needs a value")
+    ):
         done = filled.tool("jobs", f"--limit={bad}", check=False)
         assert done.returncode == 2
-        assert "--limit: limit must be a whole number" in done.stderr
+        assert f"--limit: {why}" in done.stderr
 
 
 def on_terminal(site, *arguments):
