@@ -169,6 +169,9 @@ note_end(struct committer *c, enum err e, int64_t began_us)
 		c->locked_since_us = 0;
 		timer_cancel(c->cfg.loop, &c->retry);
 		note_state(c, e);
+		/* Also after a look, which came before the next try. */
+		if (!STAILQ_EMPTY(&c->waiting))
+			loop_defer(c->cfg.loop, &c->flush);
 		return;
 	}
 	if (c->locked_since_us == 0)
@@ -273,8 +276,6 @@ commit_waiting(struct committer *c)
 	if (e == OK)
 		bell_ring(&c->bell);
 	finish_batch(c, &batch, e);
-	if (!STAILQ_EMPTY(&c->waiting))
-		loop_defer(c->cfg.loop, &c->flush);
 	if (c->cfg.is_brief)
 		committer_close(c);
 	else

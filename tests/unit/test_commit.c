@@ -490,6 +490,23 @@ test_look_at_a_lock(void **state)
 	assert_int_equal(count_events(s), 0);
 }
 
+/* Between two tries, too: what waits is then committed without a third. */
+static void
+test_look_finds_the_end_of_a_lock(void **state)
+{
+	struct site *s = *state;
+
+	raw(s, "BEGIN IMMEDIATE");
+	push(0);
+	n_ticks = 0;
+	assert_true(wait_until(loop, has_ticked));
+	raw(s, "COMMIT");
+	assert_int_equal(committer_look(committer), OK);
+	wait_done(1);
+	assert_int_equal(things[0].item.result, OK);
+	assert_int_equal(count_events(s), 1);
+}
+
 /* --- the end --------------------------------------------------------------- */
 
 static void
@@ -608,6 +625,7 @@ main(void)
 	    TEST(test_busy_then_free),
 	    TEST(test_busy_for_too_long),
 	    TEST(test_look_at_a_lock),
+	    TEST(test_look_finds_the_end_of_a_lock),
 	    TEST(test_stop_commits_what_waits),
 	    TEST(test_stop_while_locked),
 	    TEST(test_wal_is_begun_anew),
