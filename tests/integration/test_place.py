@@ -41,9 +41,9 @@ def test_link_to_the_database(make_site):
     site = make_site(**SLOW_POLL)
     target = put_behind_a_link(site, site.db)
     site.start("events")
-    until(lambda: is_watching(site, target), "a watch on the right folder")
     with site.stream("job") as stream:
         stream.wait_open()
+        until(lambda: is_watching(site, target), "a watch on the right folder")
         site.writer.publish("job", "note", {"n": 1})
         assert '"n":1' in stream.next(seconds=20).data
         site.tool("publish", "job", "completed")
