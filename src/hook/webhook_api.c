@@ -21,7 +21,7 @@
 #include "web/body.h"
 
 enum {
-	HELD_MAX = 4096, /* calls in flight; more are answered 503 */
+	HELD_MAX = 4096, /* calls that wait; more are answered 503 */
 	/* Bytes. A longer body is parsed on a thread, or all others would wait
 	 * for it: this one takes about half a millisecond. */
 	SHORT_MAX = 64 << 10,
@@ -157,15 +157,32 @@ on_committed(struct commit_item *item)
 	finish(api, c);
 }
 
-/* It is prepared. */
+static bool
+is_full(const struct webhook_api *api)
+{
+	return api->n_held > HELD_MAX;
+}
+
+static void
+refuse_overload(struct webhook_api *api, struct hook_call *c)
+{
+	(void)call_refuse(
+	    c, 503, "overloaded", "The server is overloaded; send it again.");
+	finish(api, c);
+}
+
+/* It is prepared. What need not wait is answered however many do: who watches
+ * us has to see it. */
 static void
 go_on(struct webhook_api *api, struct hook_call *c)
 {
 	c->commit.on_done = on_committed;
-	if (c->is_ready)
-		committer_push(api->committer, &c->commit);
-	else
+	if (!c->is_ready)
 		finish(api, c);
+	else if (is_full(api))
+		refuse_overload(api, c);
+	else
+		committer_push(api->committer, &c->commit);
 }
 
 static void *
@@ -226,15 +243,13 @@ webhook_api_request(void *arg, struct exchange *x)
 	c->x = x;
 	c->began_us = clock_mono_us();
 	call_set_id(c, api->run_id, ++api->n_calls);
-	if (api->n_held > HELD_MAX) {
-		(void)call_refuse(c, 503, "overloaded",
-		    "The server is overloaded; send it again.");
-		finish(api, c);
-	} else if (api->n_workers > 0 && is_long(x->request)) {
-		queue_push(&api->work, &c->link);
-	} else {
+	if (api->n_workers == 0 || !is_long(x->request)) {
 		call_prepare(c, clock_real_ms() / 1000);
 		go_on(api, c);
+	} else if (is_full(api)) {
+		refuse_overload(api, c);
+	} else {
+		queue_push(&api->work, &c->link);
 	}
 }
 

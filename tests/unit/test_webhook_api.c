@@ -194,7 +194,8 @@ test_long_body(void **state)
 	    call("GET", "/webhooks/healthz", "", long_body), 200, "\"ok\"");
 }
 
-/* As many as may wait do, and the next ones are told. */
+/* As many as may wait do, and the next ones are told; what need not wait is
+ * answered as ever. */
 static void
 test_overloaded(void **state)
 {
@@ -207,6 +208,11 @@ test_overloaded(void **state)
 	assert_int_equal(n_answered, 0);
 	assert_answer(post("job_id=a"), 503, "overloaded");
 	assert_answer(post_long("job_id=a"), 503, "overloaded");
+	assert_answer(call("GET", "/webhooks/healthz", "", ""), 200, "\"ok\"");
+	assert_answer(
+	    call("GET", "/webhooks/metrics", "", ""), 200, "calls_total");
+	assert_answer(call("POST", "/webhooks/runpod-completion", "", "{"), 400,
+	    "bad_json");
 	raw(s, "COMMIT");
 	wait_answers();
 	for (i = 0; i < HELD_MAX; i++)
