@@ -117,11 +117,17 @@ no_path(struct db *db, enum db_mode mode)
 {
 	int reason = errno;
 	bool is_missing = reason == ENOENT || reason == ENOTDIR;
+	struct stat link;
 	char *text = db->fault.text;
 	size_t size = sizeof(db->fault.text);
 
 	db->fault.sys_errno = reason;
-	if (is_missing && mode == DB_CREATE)
+	if (is_missing && lstat(db->path, &link) == 0)
+		snprintf(text, size,
+		    "%.100s is a symbolic link that leads nowhere; remove it "
+		    "or make the file it names",
+		    db->path);
+	else if (is_missing && mode == DB_CREATE)
 		snprintf(text, size,
 		    "no folder for %.100s; create the folder first", db->path);
 	else if (is_missing)
@@ -176,6 +182,20 @@ refuse_remote(struct db *db)
 	return ERR_READONLY;
 }
 
+/* SQLite says of a folder that it cannot be opened, and opens a device. */
+static enum err
+refuse_special(struct db *db, const char *full)
+{
+	struct stat file;
+
+	if (stat(full, &file) != 0 || S_ISREG(file.st_mode))
+		return OK;
+	snprintf(db->fault.text, sizeof(db->fault.text),
+	    "%.100s is %s; name a file", db->path,
+	    S_ISDIR(file.st_mode) ? "a folder" : "no file");
+	return ERR_READONLY;
+}
+
 static enum err
 open_file(struct db *db, enum db_mode mode)
 {
@@ -194,6 +214,9 @@ open_file(struct db *db, enum db_mode mode)
 	full = realpath(db->path, NULL);
 	if (full == NULL)
 		return errno == ENOMEM ? ERR_NOMEM : no_path(db, mode);
+	e = refuse_special(db, full);
+	if (e != OK)
+		goto out;
 	/* Readers too: WAL needs -shm writable. SQLite falls back by itself. */
 	rc = sqlite3_open_v2(full, &db->h,
 	    SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
@@ -204,6 +227,7 @@ open_file(struct db *db, enum db_mode mode)
 		rc = SQLITE_READONLY;
 	if (rc != SQLITE_OK)
 		e = stmt_failed(db, rc);
+out:
 	free(full);
 	return e;
 }
@@ -305,7 +329,7 @@ db_open(const char *path, enum db_mode mode, int busy_ms, struct db **ret,
 		goto out;
 	db->busy_ms = busy_ms;
 	if ((e = open_file(db, mode)) != OK || (e = harden(db, mode)) != OK ||
-	    (e = schema_check(db, mode != DB_READ)) != OK ||
+	    (e = schema_check(db, mode)) != OK ||
 	    (e = read_identity(db, mode)) != OK ||
 	    /* Now, for later it must not fail for want of memory. */
 	    (e = stmt_open(db, STMT_ROLLBACK, &rollback)) != OK)

@@ -21,7 +21,8 @@ struct db;
 enum db_mode {
 	DB_READ, /* query_only; needs write access to -shm all the same (WAL) */
 	DB_WRITE,
-	DB_CREATE, /* makes the file and the schema where missing */
+	DB_CREATE, /* makes the file where it is missing, and the schema in an
+		      empty one: whoever made it may have died before that */
 };
 
 /* What went wrong, copied at the failing call. */
@@ -45,12 +46,14 @@ enum {
  * (janitor.h says why), a busy handler that waits 0.5-1.5 ms at a time,
  * jittered, up to busy_ms in all.
  * Then checks application_id and user_version and, with DB_WRITE or
- * DB_CREATE, migrates an older schema under BEGIN IMMEDIATE.
+ * DB_CREATE, migrates an older schema under BEGIN IMMEDIATE. What is empty is
+ * taken with DB_CREATE alone: mostly it is a copy that lacks its WAL.
  * Returns owned (db_close). ERR_NOENT: no such file (DB_CREATE: no such
  * folder); ERR_CORRUPT: damaged, not a database, or another program's;
  * ERR_VERSION: newer than we know, or made before the first release (DB_READ:
- * or older); ERR_READONLY; ERR_BUSY; ERR_FULL; ERR_IO; ERR_NOMEM. *fault (may be NULL) gets a text that names the
- * path and the remedy.
+ * or older; not DB_CREATE: or empty); ERR_READONLY; ERR_BUSY; ERR_FULL; ERR_IO;
+ * ERR_NOMEM. *fault (may be NULL) gets a text that names the path and the
+ * remedy.
  */
 CHECK_RESULT enum err db_open(const char *path, enum db_mode mode, int busy_ms,
     struct db **ret, struct db_fault *fault);

@@ -162,16 +162,16 @@ migrate(struct db *db)
 }
 
 enum err
-schema_check(struct db *db, bool may_write)
+schema_check(struct db *db, enum db_mode mode)
 {
 	int64_t version;
 	enum err e;
 
 	if ((e = read_version(db, &version)) != OK)
 		return e;
-	if (is_unusable(version))
+	if (is_unusable(version) || (version == 0 && mode != DB_CREATE))
 		return wrong_version(db, version);
-	if (!may_write)
+	if (mode == DB_READ)
 		return version < SCHEMA_VERSION ? wrong_version(db, version)
 						: OK;
 	if ((e = enable_wal(db)) == OK && version < SCHEMA_VERSION)

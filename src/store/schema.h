@@ -6,18 +6,17 @@
 #ifndef JOBWIRE_SCHEMA_H
 #define JOBWIRE_SCHEMA_H
 
-#include <stdbool.h>
-
 #include "base/err.h"
 #include "store/db.h"
 
 /*
- * Checks application_id and user_version. With may_write it also turns WAL on
- * and brings an empty database or an older schema up to date; safe when
- * several processes do so at once. ERR_CORRUPT: another program's;
- * ERR_VERSION: newer than we know, older than the first release, or older
- * without may_write: then the fault has code 0 and a whole text. Else as db_open().
+ * Checks application_id and user_version. Unless it is to be read only, it also
+ * turns WAL on and brings an older schema up to date, and with DB_CREATE an
+ * empty database; safe when several processes do so at once. ERR_CORRUPT:
+ * another program's; ERR_VERSION: newer than we know, older than the first
+ * release, or what the mode does not bring up to date: then the fault has
+ * code 0 and a whole text. Else as db_open().
  */
-CHECK_RESULT enum err schema_check(struct db *db, bool may_write);
+CHECK_RESULT enum err schema_check(struct db *db, enum db_mode mode);
 
 #endif

@@ -3,11 +3,13 @@ copies that are none."""
 
 import contextlib
 import os
+import pathlib
 import shutil
 import subprocess
 
 import pytest
 from harness.cgi import CgiEndpoint
+from harness.site import run
 from harness.wait import patience, until
 
 # The base poll cannot be what made a test succeed.
@@ -148,13 +150,32 @@ def test_cgi_programs_refuse_a_network_file_system(remote):
 # -- copies --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", [["stats"], ["jobs"], ["tail"]], ids=repr)
+@pytest.mark.parametrize("command", [["stats"], ["jobs"], ["tail"], ["publish", "job", "note"],
+                ["delete", "job"], ["prune"], ["ticket", "--sub", "alice"],
+                ["token", "revoke", "--sub", "alice"]], ids=repr)
 def test_copy_without_its_wal(make_site, command):
     site = make_site()
     site.writer.publish("job", "note")
     copy = os.path.join(site.root, "copy.db")
     shutil.copy(site.db, copy)
+    before = pathlib.Path(copy).read_bytes()
     done = site.tool(*command, "--db", copy, check=False)
     assert done.returncode == 1
     assert "is empty, as is a copy of a database in use" in done.stderr
     assert ".backup" in done.stderr and "-wal" in done.stderr
+    assert pathlib.Path(copy).read_bytes() == before
+    site.tool("init", "--db", copy)
+    assert site.tool("stats", "--db", copy).returncode == 0
+
+
+def test_webhook_refuses_a_copy_without_its_wal(make_site):
+    site = make_site(init=False)
+    with open(site.db, "wb"):
+        pass
+    for arguments in ([], ["--check"]):
+        done = run("jobwire-webhook", "--config", site.config, *arguments)
+        assert done.returncode == 1
+        assert "is empty, as is a copy of a database in use" in (
+            done.stdout + done.stderr
+        )
+    assert os.path.getsize(site.db) == 0

@@ -120,12 +120,15 @@ test_reader_cannot_write(void **state)
 static void
 test_empty_file_becomes_a_database(void **state)
 {
+	static const char said[] =
+	    "is empty, as is a copy of a database in use without its -wal";
 	struct site *s = *state;
 
 	write_file(s->path, "");
-	assert_fault(s->path, DB_READ, ERR_VERSION,
-	    "is empty, as is a copy of a database in use without its -wal");
-	assert_int_equal(db_open(s->path, DB_WRITE, BUSY_MS, &s->db, NULL), OK);
+	assert_fault(s->path, DB_READ, ERR_VERSION, said);
+	assert_fault(s->path, DB_WRITE, ERR_VERSION, said);
+	assert_int_equal(
+	    db_open(s->path, DB_CREATE, BUSY_MS, &s->db, NULL), OK);
 }
 
 static void
@@ -161,6 +164,13 @@ test_fault_missing(void **state)
 	snprintf(path, sizeof(path), "%s/no/jobs.db", s->dir);
 	assert_fault(path, DB_CREATE, ERR_NOENT, "create the folder first");
 	assert_fault(s->dir, DB_WRITE, ERR_READONLY, s->dir);
+	assert_fault(s->dir, DB_CREATE, ERR_READONLY, "is a folder");
+	assert_fault("/dev/null", DB_READ, ERR_READONLY, "is no file");
+	snprintf(path, sizeof(path), "%s/link", s->dir);
+	assert_int_equal(symlink("nowhere", path), 0);
+	assert_fault(path, DB_READ, ERR_NOENT, "leads nowhere");
+	assert_fault(path, DB_CREATE, ERR_NOENT, "leads nowhere");
+	assert_int_equal(unlink(path), 0);
 }
 
 static void
