@@ -11,6 +11,7 @@
 #include "auth/claims.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/near.h"
 #include "conf/settings.h"
 #include "store/db.h"
 #include "store/events.h"
@@ -52,7 +53,6 @@ struct command {
 	unsigned bit;	       /* in `programs` of command_flags */
 	const char *arguments; /* as its usage shows them */
 	int min, max;	       /* how many of them */
-	/* NULL: main() answers, without settings. */
 	int (*run)(const struct command_line *c);
 	const char *summary; /* one line */
 	const char *more;    /* lines, for its help alone */
@@ -63,8 +63,9 @@ extern const struct opt_def command_flags[];
 /* NULL: there is none. */
 const struct command *command_find(const char *name);
 
-/* Prints help on standard output. NULL: on all commands. */
-void command_help(const struct command *cmd);
+/* Prints help on standard output; on all commands: NULL. Returns the exit
+ * status, for there may be no such command. */
+int command_explain(const char *name);
 
 /* Prints the usage on standard error. NULL: of all commands. Returns
  * EXIT_USAGE, as does the second, which says that there is no such command. */
@@ -87,6 +88,8 @@ int command_token(const struct command_line *c);
 int command_ticket(const struct command_line *c);
 int command_stats(const struct command_line *c);
 int command_doctor(const struct command_line *c);
+int command_help(const struct command_line *c);
+int command_version(const struct command_line *c);
 
 /* Opens the settings' database, or says why not and returns NULL. Returns
  * owned (db_close). */
@@ -111,6 +114,10 @@ CHECK_RESULT enum err command_make_token(const struct command_line *c,
 /* Print "jobwire: what: detail" and return EXIT_FAILED or EXIT_USAGE. */
 int command_fail(const char *what, const char *detail);
 int command_misuse(const char *what, const char *detail);
+
+/* The second for near->text, which is none of the names that were offered: it
+ * also says which of them is near enough to be meant. */
+int command_misuse_near(const char *what, const struct near *near);
 
 /* command_fail() with what the connection's last failure was, or e. */
 int command_fail_db(const char *what, const struct db *db, enum err e);

@@ -40,8 +40,8 @@ static const struct command commands[] = {
 	"make a token for who may read, take one back, or check one",
 	"mint --sub S [--jobs a,b] [--ttl 1h] [--key @FILE]\n"
 	"revoke --jti J, or --sub S: all of S so far\n"
-	"check says which rule a token breaks, with status 1; without TOKEN it\n"
-	"is read from standard input\n"},
+	"check says which rule a token breaks, with status 1; without TOKEN\n"
+	"it is read from standard input\n"},
     {"ticket", COMMAND_TICKET, "", 0, 0, command_ticket,
 	"make a ticket: works once, for 30 seconds", ""},
     {"prune", COMMAND_PRUNE, "", 0, 0, command_prune,
@@ -51,8 +51,10 @@ static const struct command commands[] = {
     {"doctor", COMMAND_DOCTOR, "[URL]", 0, 1, command_doctor,
 	"look for what is wrong, and say what mends it",
 	"With the URL of the site it asks the web server, too.\n"},
-    {"help", COMMAND_HELP, "[COMMAND]", 0, 1, NULL, "explain a command", ""},
-    {"version", COMMAND_VERSION, "", 0, 0, NULL, "print the version", ""},
+    {"help", COMMAND_HELP, "[COMMAND]", 0, 1, command_help, "explain a command",
+	""},
+    {"version", COMMAND_VERSION, "", 0, 0, command_version, "print the version",
+	""},
 };
 
 #define FLAG(m) .name = #m, .offset = offsetof(struct command_line, m)
@@ -141,14 +143,24 @@ add_help(struct buf *out, const struct command *cmd, bool is_whole)
 			 "jobwire --help\n");
 }
 
-void
-command_help(const struct command *cmd)
+int
+command_explain(const char *name)
 {
+	const struct command *cmd = name != NULL ? command_find(name) : NULL;
 	struct buf out = BUF_INIT;
 
+	if (name != NULL && cmd == NULL)
+		return command_unknown(name);
 	add_help(&out, cmd, true);
 	(void)fputs(buf_span(&out).p, stdout);
 	buf_done(&out);
+	return EXIT_DONE;
+}
+
+int
+command_help(const struct command_line *c)
+{
+	return command_explain(c->n > 0 ? c->args[0] : NULL);
 }
 
 int
@@ -169,8 +181,6 @@ command_unknown(const char *name)
 
 	for (size_t i = 0; i < N_COMMANDS; i++)
 		near_offer(&near, commands[i].name);
-	(void)fprintf(stderr, "jobwire: no such command: %s%s%s%s\n", name,
-	    near.best != NULL ? "; did you mean " : "",
-	    near.best != NULL ? near.best : "", near.best != NULL ? "?" : "");
+	(void)command_misuse_near("no such command", &near);
 	return command_usage(NULL);
 }

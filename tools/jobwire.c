@@ -31,6 +31,17 @@ command_misuse(const char *what, const char *detail)
 	return EXIT_USAGE;
 }
 
+int
+command_misuse_near(const char *what, const struct near *near)
+{
+	bool is_near = near->best != NULL;
+
+	(void)fprintf(stderr, "jobwire: %s: %s%s%s%s\n", what, near->text,
+	    is_near ? "; did you mean " : "", is_near ? near->best : "",
+	    is_near ? "?" : "");
+	return EXIT_USAGE;
+}
+
 struct db *
 command_open(const struct command_line *c, enum db_mode mode)
 {
@@ -81,23 +92,47 @@ run_with_settings(const struct command *cmd, const struct opt_flags *flags,
 	return status;
 }
 
-/* NULL: about all commands. */
-static int
-help(const char *name)
+int
+command_version(const struct command_line *c)
 {
-	const struct command *cmd = name != NULL ? command_find(name) : NULL;
+	char *argv[] = {NULL, (char *)(uintptr_t) "--version", NULL};
+	struct settings s;
+	int n;
 
-	if (name != NULL && cmd == NULL)
-		return command_unknown(name);
-	command_help(cmd);
-	return EXIT_DONE;
+	(void)c;
+	return settings_main(&s, PROGRAM_TOOL, "", NULL, 2, argv, &n);
 }
 
 /* Help and version are answered whatever the settings are. */
 static int
+run_without_settings(
+    const struct command *cmd, struct opt_flags *flags, int argc, char **argv)
+{
+	struct command_line *c = flags->target;
+	struct settings s = {0};
+	const struct opt_source src = {
+	    .defs = settings_table, .program = PROGRAM_TOOL, .flags = flags};
+	struct buf message = BUF_INIT;
+	int status;
+
+	if (opt_load_words(&src, &s, argc - 1, argv + 1, &c->n, &message) !=
+	    OK) {
+		(void)fprintf(stderr, "jobwire: %s\n", buf_span(&message).p);
+		status = EXIT_USAGE;
+	} else {
+		c->n--;
+		c->args = argv + 2;
+		status = run(c, cmd);
+	}
+	buf_done(&message);
+	settings_done(&s);
+	opt_done(command_flags, c);
+	return status;
+}
+
+static int
 answer(int argc, char **argv)
 {
-	char *version[] = {argv[0], (char *)(uintptr_t) "--version", NULL};
 	struct command_line c = {0};
 	struct opt_flags flags = {command_flags, ~0u, &c};
 	const struct opt_source src = {.defs = settings_table, .flags = &flags};
@@ -105,13 +140,11 @@ answer(int argc, char **argv)
 	const struct command *cmd = name != NULL ? command_find(name) : NULL;
 
 	if (opt_find_flag(&src, argc - 1, argv + 1, "help") != NULL)
-		return help(name);
-	if (cmd != NULL && cmd->bit == COMMAND_HELP)
-		return help(opt_argument(&src, argc - 1, argv + 1, 1));
-	if (cmd != NULL && cmd->bit == COMMAND_VERSION)
-		return run_with_settings(NULL, &flags, 2, version);
+		return command_explain(name);
 	if (cmd != NULL)
 		flags.program = cmd->bit;
+	if (cmd != NULL && (cmd->bit & (COMMAND_HELP | COMMAND_VERSION)) != 0)
+		return run_without_settings(cmd, &flags, argc, argv);
 	return run_with_settings(cmd, &flags, argc, argv);
 }
 

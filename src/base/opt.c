@@ -519,7 +519,7 @@ take_flag(struct load *l, const struct opt_word *w)
 }
 
 static enum err
-take_arguments(struct load *l, int argc, char **argv, int *ret_argc)
+take_words(struct load *l, int argc, char **argv, int *ret_argc)
 {
 	struct opt_words words = {l->src, argc, argv, 0, false};
 	struct opt_word w;
@@ -537,6 +537,24 @@ take_arguments(struct load *l, int argc, char **argv, int *ret_argc)
 	return e;
 }
 
+static enum err
+end_load(struct load *l, enum err e)
+{
+	if (e == ERR_NOMEM && l->message->len == 0)
+		buf_add_str(l->message, err_text(e));
+	buf_done(&l->place);
+	return e;
+}
+
+enum err
+opt_load_words(const struct opt_source *src, void *target, int argc,
+    char **argv, int *ret_argc, struct buf *message)
+{
+	struct load l = {src, target, message, BUF_INIT};
+
+	return end_load(&l, take_words(&l, argc, argv, ret_argc));
+}
+
 enum err
 opt_load(const struct opt_source *src, void *target, int argc, char **argv,
     int *ret_argc, struct buf *message)
@@ -552,11 +570,8 @@ opt_load(const struct opt_source *src, void *target, int argc, char **argv,
 	if (e == OK)
 		e = take_environment(&l);
 	if (e == OK)
-		e = take_arguments(&l, argc, argv, ret_argc);
-	if (e == ERR_NOMEM && message->len == 0)
-		buf_add_str(message, err_text(e));
-	buf_done(&l.place);
-	return e;
+		e = take_words(&l, argc, argv, ret_argc);
+	return end_load(&l, e);
 }
 
 void

@@ -7,9 +7,9 @@
  * `--retry-min=1s`), the variable JOBWIRE_RETRY_MIN and the line
  * `retry_min = 1s` of a file. In a file, `#` starts a line of comment (a value
  * may hold one), and a later line wins over an earlier one. An empty value
- * unsets a string; an empty variable counts as no variable. Durations take ms, s, m, h, d (a bare number is
- * seconds) and are stored in milliseconds; sizes take k, m (a bare number is
- * bytes).
+ * unsets a string; an empty variable counts as no variable. Durations take ms,
+ * s, m, h, d (a bare number is seconds) and are stored in milliseconds; sizes
+ * take k, m (a bare number is bytes).
  */
 #ifndef JOBWIRE_OPT_H
 #define JOBWIRE_OPT_H
@@ -86,11 +86,16 @@ struct opt_source {
 CHECK_RESULT enum err opt_load(const struct opt_source *src, void *target,
     int argc, char **argv, int *ret_argc, struct buf *message);
 
+/* The last step of opt_load() alone: without defaults, file and environment. */
+CHECK_RESULT enum err opt_load_words(const struct opt_source *src, void *target,
+    int argc, char **argv, int *ret_argc, struct buf *message);
+
 /*
  * What has to be known of a command line before it can be loaded, read as
  * opt_load() does: the value of a setting's flag, the last one ("" when it has
- * none, NULL when it is not there; -h is --help), and the n-th argument that is no
- * flag, from 0 (NULL: there are less). argv as for opt_load(); borrowed from it.
+ * none, NULL when it is not there; -h is --help), and the n-th argument that is
+ * no flag, from 0 (NULL: there are less). argv as for opt_load(); borrowed from
+ * it.
  */
 const char *opt_find_flag(
     const struct opt_source *src, int argc, char **argv, const char *name);

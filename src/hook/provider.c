@@ -36,6 +36,13 @@ provider_find(const char *name)
 }
 
 void
+provider_offer(struct near *near)
+{
+	for (size_t i = 0; i < sizeof(providers) / sizeof(providers[0]); i++)
+		near_offer(near, providers[i].name);
+}
+
+void
 hook_event_done(struct hook_event *e)
 {
 	buf_done(&e->data);

@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/near.h"
 #include "hook/keys.h"
 #include "web/request.h"
 
@@ -66,6 +67,9 @@ struct provider {
 
 /* NULL when there is none of that name. */
 const struct provider *provider_find(const char *name);
+
+/* Offers the names of all. */
+void provider_offer(struct near *near);
 
 /* Each in the file of its name. */
 provider_normalise_fn runpod_normalise, replicate_normalise, fal_normalise,
