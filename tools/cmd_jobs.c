@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/buf.h"
+#include "base/near.h"
 #include "command.h"
 #include "job/name.h"
 #include "job/state.h"
@@ -90,6 +91,7 @@ list_job(void *arg, const struct job *j)
 	if (l->as_json) {
 		add_job(&out, j);
 		buf_add_str(&out, "}\n");
+		table_escape(&out);
 		if (buf_ok(&out))
 			(void)fwrite(out.data, 1, out.len, stdout);
 		buf_done(&out);
@@ -101,6 +103,16 @@ list_job(void *arg, const struct job *j)
 	add_cell(&l->table, j->progress);
 	table_add(&l->table, span_of(j->owner));
 	add_cell(&l->table, j->error);
+}
+
+static int
+refuse_state(const char *text)
+{
+	struct near near = {.text = text};
+
+	for (enum job_state i = JOB_QUEUED; i < JOB_STATES; i++)
+		near_offer(&near, job_state_name(i));
+	return command_misuse_near("jobs: no such state", &near);
 }
 
 int
@@ -116,7 +128,7 @@ command_jobs(const struct command_line *c)
 	enum err e;
 
 	if (c->state != NULL && state == JOB_NO_STATE)
-		return command_misuse("jobs", "no such state");
+		return refuse_state(c->state);
 	db = command_open(c, DB_READ);
 	if (db == NULL)
 		return EXIT_FAILED;
@@ -248,10 +260,12 @@ command_show(const struct command_line *c)
 		return EXIT_FAILED;
 	v.db = db;
 	e = read_view(db, c->args[0], &v);
-	if (e == OK && c->settings->json)
+	if (e == OK && c->settings->json) {
 		add_view_json(&out, &v);
-	else if (e == OK)
+		table_escape(&out);
+	} else if (e == OK) {
 		add_view_lines(&out, &v);
+	}
 	if (e == OK && !buf_ok(&out))
 		e = ERR_NOMEM;
 	if (e == OK)

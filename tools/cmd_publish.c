@@ -5,6 +5,7 @@
  */
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -28,6 +29,7 @@
 #include "store/janitor.h"
 #include "store/jobs.h"
 #include "store/survey.h"
+#include "text/span.h"
 #include "web/jtext.h"
 #include "web/sse.h"
 
@@ -51,6 +53,35 @@ command_init(const struct command_line *c)
 	return EXIT_DONE;
 }
 
+static int
+print_url(struct span url, bool as_json)
+{
+	struct buf out = BUF_INIT;
+	bool is_whole;
+
+	if (as_json) {
+		buf_add_str(&out, "{\"url\":");
+		jtext_add_quoted(&out, url);
+		buf_add_char(&out, '}');
+	} else {
+		buf_add_span(&out, url);
+	}
+	is_whole = buf_ok(&out);
+	if (is_whole)
+		(void)puts(out.data);
+	buf_done(&out);
+	return is_whole ? EXIT_DONE : command_fail("url", "out of memory");
+}
+
+static int
+refuse_provider(const char *name)
+{
+	struct near near = {.text = name};
+
+	provider_offer(&near);
+	return command_misuse_near("url: no such provider", &near);
+}
+
 int
 command_url(const struct command_line *c)
 {
@@ -68,7 +99,7 @@ command_url(const struct command_line *c)
 	if (c->n > 0 && !job_id_ok(claim.job_id))
 		return command_misuse("url", "not a job id");
 	if (provider_find(claim.provider) == NULL)
-		return command_misuse("url", "no such provider");
+		return refuse_provider(claim.provider);
 	if (c->expires != NULL &&
 	    (opt_parse_duration(c->expires, &ttl_ms) != OK || ttl_ms <= 0))
 		return command_misuse(
@@ -83,10 +114,8 @@ command_url(const struct command_line *c)
 	else if (urls_add_webhook(&text, &site, &keys, &claim) != OK ||
 		 !buf_ok(&text))
 		status = command_fail("url", "out of memory");
-	else if (c->settings->json)
-		(void)printf("{\"url\":\"%s\"}\n", text.data);
 	else
-		(void)puts(text.data);
+		status = print_url(buf_span(&text), c->settings->json);
 	sign_keys_done(&keys);
 	buf_done(&text);
 	return status;
@@ -143,9 +172,13 @@ read_input(const char *source, struct buf *ret)
 {
 	bool is_file = *source == '@';
 	const char *name = is_file ? source + 1 : "standard input";
-	enum err e = is_file ? file_read(name, SSE_DATA_MAX, ret)
-			     : file_read_fd(STDIN_FILENO, SSE_DATA_MAX, ret);
+	enum err e;
 
+	if (is_file && *name == '\0')
+		return command_misuse(
+		    "publish", "a file's name is missing after @");
+	e = is_file ? file_read(name, SSE_DATA_MAX, ret)
+		    : file_read_fd(STDIN_FILENO, SSE_DATA_MAX, ret);
 	if (e == ERR_LIMIT)
 		return command_misuse("publish", too_large);
 	if (e != OK)
@@ -153,6 +186,49 @@ read_input(const char *source, struct buf *ret)
 		    name, e == ERR_SYS ? strerror(errno) : err_text(e));
 	return ret->len > 0 ? EXIT_DONE
 			    : command_misuse("publish", "the data is empty");
+}
+
+/* Says why and where, n_before bytes in front of the data counted, and nothing
+ * that may be a secret. */
+static int
+refuse_json(struct span data, size_t n_before, enum err e)
+{
+	size_t at = jtext_fault_at(data), place = n_before + at + 1;
+	char text[128];
+
+	if (e == ERR_LIMIT)
+		(void)snprintf(text, sizeof(text),
+		    "the data is nested deeper than %d levels, at byte %zu",
+		    JTEXT_DEPTH_MAX, place);
+	else if (at == data.n)
+		(void)snprintf(text, sizeof(text),
+		    "the data is not a JSON object: it ends too early");
+	else
+		(void)snprintf(text, sizeof(text),
+		    "the data is not a JSON object: byte %zu is wrong%s", place,
+		    isalpha((unsigned char)data.p[at])
+			? "; only true, false and null go without quotes"
+			: "");
+	return command_misuse("publish", text);
+}
+
+/* Is the text an object, perhaps behind a byte order mark (RFC 8259 section
+ * 8.1 lets us pass over it)? */
+static int
+check_data(struct span text, struct span *ret)
+{
+	struct span data = text, value;
+	enum err e;
+
+	(void)span_cut_prefix(&data, SPAN_LIT("\xef\xbb\xbf"));
+	e = jtext_check(data, &value);
+	if (e != OK)
+		return refuse_json(data, text.n - data.n, e);
+	if (jtext_kind(value) != JTEXT_OBJECT)
+		return command_misuse("publish",
+		    "the data is not a JSON object, but another JSON value");
+	*ret = value;
+	return EXIT_DONE;
 }
 
 /* The third argument, or what it names, as a JSON object; *text holds it.
@@ -174,35 +250,62 @@ read_data(const struct command_line *c, struct buf *text, struct span *ret)
 			return status;
 		data = buf_span(text);
 	}
-	if (data.n > 0 &&
-	    (jtext_check(data, ret) != OK || jtext_kind(*ret) != JTEXT_OBJECT))
-		return command_misuse(
-		    "publish", "the data is not a JSON object");
-	return data.n > SSE_DATA_MAX ? command_misuse("publish", too_large)
-				     : EXIT_DONE;
+	if (data.n > SSE_DATA_MAX)
+		return command_misuse("publish", too_large);
+	return data.n > 0 ? check_data(data, ret) : EXIT_DONE;
 }
 
-/* A page that waits for `completed` waits for ever when `complete` is what
- * comes: a type that is nearly one of ours must be meant. */
+/* What others call our states. */
+static const struct {
+	const char *other;
+	enum job_state meant;
+} synonyms[] = {
+    {"in_queue", JOB_QUEUED},
+    {"pending", JOB_QUEUED},
+    {"in_progress", JOB_PROCESSING},
+    {"running", JOB_PROCESSING},
+    {"started", JOB_PROCESSING},
+    {"done", JOB_COMPLETED},
+    {"finished", JOB_COMPLETED},
+    {"succeeded", JOB_COMPLETED},
+    {"success", JOB_COMPLETED},
+    {"error", JOB_FAILED},
+    {"timeout", JOB_TIMED_OUT},
+};
+
+/* The type of ours that must be meant; NULL: it is one of its own. */
+static const char *
+meant_type(const char *type)
+{
+	if (near_distance(type, JOB_PROGRESS) == 1)
+		return JOB_PROGRESS;
+	for (enum job_state i = JOB_QUEUED; i < JOB_STATES; i++)
+		if (near_distance(type, job_state_name(i)) == 1)
+			return job_state_name(i);
+	for (size_t i = 0; i < sizeof(synonyms) / sizeof(*synonyms); i++)
+		if (strcmp(type, synonyms[i].other) == 0)
+			return job_state_name(synonyms[i].meant);
+	return NULL;
+}
+
+/* A page that waits for `completed` waits for ever when `complete` or `done` is
+ * what comes. */
 static int
 check_type(const struct command_line *c, const char *type)
 {
-	const char *known = JOB_PROGRESS;
-	enum job_state state = JOB_NO_STATE;
+	const char *meant;
 
 	if (!job_type_ok(span_of(type)))
 		return command_misuse("publish", "not an event type");
-	if (c->is_custom || strcmp(type, known) == 0 ||
+	if (c->is_custom || strcmp(type, JOB_PROGRESS) == 0 ||
 	    job_state_of(type) != JOB_NO_STATE)
 		return EXIT_DONE;
-	while (near_distance(type, known) != 1) {
-		if (++state == JOB_STATES)
-			return EXIT_DONE;
-		known = job_state_name(state);
-	}
+	meant = meant_type(type);
+	if (meant == NULL)
+		return EXIT_DONE;
 	(void)fprintf(stderr,
 	    "jobwire: publish: did you mean %s? With --custom, %s is stored\n",
-	    known, type);
+	    meant, type);
 	return EXIT_USAGE;
 }
 

@@ -12,6 +12,7 @@
 #include "io/watch.h"
 #include "job/name.h"
 #include "store/events.h"
+#include "table.h"
 #include "web/jtext.h"
 #include "web/sse.h"
 
@@ -28,6 +29,13 @@ struct tail {
 	bool is_failing; /* the last read failed: what it missed is unread */
 };
 
+static void
+add_field(struct buf *out, const char *text)
+{
+	table_add_clean(out, span_of(text));
+	buf_add_char(out, '\t');
+}
+
 void
 command_add_event(struct buf *out, const struct command_line *c,
     const struct db *db, const struct event_row *row)
@@ -41,7 +49,6 @@ command_add_event(struct buf *out, const struct command_line *c,
 	sse_id_format(e.epoch, row->id, id);
 	if (sse_add_data(&data, &e) != OK)
 		buf_add_str(&data, "null");
-	out->failed = out->failed || !buf_ok(&data);
 	if (c->settings->json) {
 		buf_addf(out, "{\"id\":\"%s\",\"event\":", id);
 		jtext_add_quoted(out, span_of(row->type));
@@ -51,11 +58,15 @@ command_add_event(struct buf *out, const struct command_line *c,
 		buf_add_span(out, buf_span(&data));
 		buf_add_char(out, '}');
 	} else {
-		buf_addf(out, "%s\t%s\t%s\t%s\t", row->created_at, id,
-		    row->job_id, row->type);
+		add_field(out, row->created_at);
+		add_field(out, id);
+		add_field(out, row->job_id);
+		add_field(out, row->type);
+		table_escape(&data);
 		buf_add_span(out, buf_span(&data));
 		buf_add_char(out, '\n');
 	}
+	out->failed = out->failed || !buf_ok(&data);
 	buf_done(&data);
 }
 
@@ -68,8 +79,10 @@ print_row(void *arg, const struct event_row *row)
 	bool is_whole;
 
 	command_add_event(&out, t->c, t->db, row);
-	if (t->c->settings->json)
+	if (t->c->settings->json) {
+		table_escape(&out);
 		buf_add_char(&out, '\n');
+	}
 	is_whole = buf_ok(&out);
 	if (is_whole) {
 		(void)fwrite(out.data, 1, out.len, stdout);

@@ -12,6 +12,7 @@
 #include "io/beside.h"
 #include "store/events.h"
 #include "store/survey.h"
+#include "table.h"
 #include "web/jtext.h"
 #include "web/sse.h"
 
@@ -72,12 +73,14 @@ add_lines(struct buf *out, const struct numbers *n)
 	for (enum job_state i = JOB_QUEUED; i < JOB_STATES; i++)
 		buf_addf(out, "jobs %s\t%" PRId64 "\n", job_state_name(i),
 		    s->jobs[i]);
+	buf_addf(out, "events\t%" PRId64 "\noldest\t", s->events);
+	table_add_clean(out, span_of(s->oldest));
+	buf_add_str(out, "\nnewest\t");
+	table_add_clean(out, span_of(s->newest));
 	buf_addf(out,
-	    "events\t%" PRId64 "\noldest\t%s\nnewest\t%s\n"
-	    "last event id\t%s\nunclaimed\t%" PRId64 "\n"
+	    "\nlast event id\t%s\nunclaimed\t%" PRId64 "\n"
 	    "database bytes\t%" PRId64 "\nwal bytes\t%" PRId64 "\n",
-	    s->events, s->oldest, s->newest, n->last_id, s->unclaimed,
-	    n->db_bytes, n->wal_bytes);
+	    n->last_id, s->unclaimed, n->db_bytes, n->wal_bytes);
 }
 
 int
@@ -100,10 +103,12 @@ command_stats(const struct command_line *c)
 	sse_id_format(db_epoch(db), last_id, n.last_id);
 	n.db_bytes = file_size(db_path(db), "");
 	n.wal_bytes = file_size(db_path(db), "-wal");
-	if (c->settings->json)
+	if (c->settings->json) {
 		add_json(&out, &n);
-	else
+		table_escape(&out);
+	} else {
 		add_lines(&out, &n);
+	}
 	if (e == OK && !buf_ok(&out))
 		e = ERR_NOMEM;
 	if (e == OK)

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "base/buf.h"
+#include "table.h"
 #include "web/jtext.h"
 
 static const char *const finding_names[] = {
@@ -87,9 +88,12 @@ doctor_say(struct doctor *d, enum finding finding, const char *check,
 		if (remedy != NULL)
 			add_member(&out, "remedy", remedy);
 		buf_add_str(&out, "}\n");
+		table_escape(&out);
 	} else {
-		buf_addf(&out, "%-5s %s: %s%s%s\n", name, check, found,
-		    remedy != NULL ? " => " : "", remedy != NULL ? remedy : "");
+		buf_addf(&out, "%-5s %s: ", name, check);
+		table_add_clean(&out, span_of(found));
+		buf_addf(&out, "%s%s\n", remedy != NULL ? " => " : "",
+		    remedy != NULL ? remedy : "");
 	}
 	if (buf_ok(&out))
 		(void)fwrite(out.data, 1, out.len, stdout);

@@ -48,6 +48,26 @@ table_add_clean(struct buf *out, struct span text)
 }
 
 void
+table_escape(struct buf *json)
+{
+	struct buf out = BUF_INIT;
+	struct span text = buf_span(json);
+	size_t n;
+
+	for (; text.n > 0; text.p += n, text.n -= n) {
+		n = control_len(text);
+		if (n > 0 && (unsigned char)*text.p >= 0x7f)
+			buf_addf(&out, "\\u%04x", (unsigned char)text.p[n - 1]);
+		else
+			buf_add_char(&out, *text.p);
+		n = n > 0 ? n : 1;
+	}
+	out.failed = out.failed || !buf_ok(json);
+	buf_done(json);
+	*json = out;
+}
+
+void
 table_add(struct table *t, struct span text)
 {
 	size_t start = t->cells.len, width;

@@ -24,6 +24,10 @@ struct table {
  * them and a line feed would begin another row. */
 void table_add_clean(struct buf *out, struct span text);
 
+/* The same for JSON: escapes DEL and U+0080 to U+009F in all that is in the
+ * buffer; JSON's grammar has seen to the others. */
+void table_escape(struct buf *json);
+
 /* The next cell, of the heading's row first: a clean copy of the text. */
 void table_add(struct table *t, struct span text);
 

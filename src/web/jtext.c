@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "text/hex.h"
+#include "text/span.h"
 #include "text/utf8.h"
 
 /* The letter after a backslash, and what it stands for at the same index. */
@@ -92,7 +93,10 @@ check_escape(struct span *s)
 		cut(s, 4);
 		return true;
 	}
-	return memchr(escape_letters, *cut(s, 1).p, ESCAPE_COUNT) != NULL;
+	if (memchr(escape_letters, *s->p, ESCAPE_COUNT) == NULL)
+		return false;
+	cut(s, 1);
+	return true;
 }
 
 static bool
@@ -137,7 +141,7 @@ check_number(struct span *s)
 static bool
 check_word(struct span *s, struct span word)
 {
-	return s->n >= word.n && span_eq(cut(s, word.n), word);
+	return span_cut_prefix(s, word);
 }
 
 static enum err check_value(struct span *s, int depth);
@@ -213,24 +217,40 @@ check_value(struct span *s, int depth)
 	return is_good ? OK : ERR_PROTO;
 }
 
-enum err
-jtext_check(struct span text, struct span *ret_value)
+/* Takes what is well off *text. */
+static enum err
+check_text(struct span *text, struct span *ret_value)
 {
 	struct span value;
 	enum err e;
 
-	skip_space(&text);
-	value = text;
-	e = check_value(&text, 0);
+	skip_space(text);
+	value = *text;
+	e = check_value(text, 0);
 	if (e != OK)
 		return e;
-	value.n -= text.n;
-	skip_space(&text);
-	if (text.n > 0)
+	value.n -= text->n;
+	skip_space(text);
+	if (text->n > 0)
 		return ERR_PROTO;
 	if (ret_value != NULL)
 		*ret_value = value;
 	return OK;
+}
+
+enum err
+jtext_check(struct span text, struct span *ret_value)
+{
+	return check_text(&text, ret_value);
+}
+
+size_t
+jtext_fault_at(struct span text)
+{
+	const size_t n = text.n;
+
+	(void)!check_text(&text, NULL);
+	return n - text.n;
 }
 
 enum jtext_kind

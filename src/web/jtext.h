@@ -28,6 +28,10 @@ enum { JTEXT_DEPTH_MAX = 32 }; /* nesting, RFC 8259 section 9 lets us choose */
  */
 CHECK_RESULT enum err jtext_check(struct span text, struct span *ret_value);
 
+/* How many bytes of a text that jtext_check() refuses are well so far: at the
+ * next one it is wrong, or too deep; all of them where it ends too early. */
+size_t jtext_fault_at(struct span text);
+
 /* The kind of a checked value, by its first byte. */
 enum jtext_kind {
 	JTEXT_OBJECT,

@@ -166,6 +166,24 @@ def test_flags_of_commands_are_in_the_manual():
             assert re.search(rf"Fl -{flag}\b|\| -{flag}\b", text), flag
 
 
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["help", "url", "jobs"], "help: too many arguments\nusage: "),
+        (["help", "--bogus"], "--bogus: unknown flag\n"),
+        (["help", "--sub", "alice"], "--sub: not a flag of this command\n"),
+        (["version", "extra"], "version: too many arguments\nusage: "),
+        (["version", "--bogus"], "--bogus: unknown flag\n"),
+        (["version", "--jsno"], "did you mean --json?"),
+    ],
+    ids=repr,
+)
+def test_surplus_words_for_help_and_version(arguments, said):
+    done = run("jobwire", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
 def test_version_as_a_command():
     done = run("jobwire", "version", "--config", "/nonexistent")
     assert (done.returncode, done.stderr) == (0, "")
@@ -191,6 +209,27 @@ def test_init_without_folder(make_site):
     done = site.tool("init", "--db", "/nonexistent/x/jobwire.db", check=False)
     assert done.returncode == 1
     assert "/nonexistent/x" in done.stderr
+
+
+def test_init_on_a_link_that_leads_nowhere(make_site):
+    site = make_site(init=False)
+    link = os.path.join(site.root, "link.db")
+    os.symlink(os.path.join(site.root, "nothing.db"), link)
+    for command in ("init", "stats"):
+        done = site.tool(command, "--db", link, check=False)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert f"{link} is a symbolic link that leads nowhere" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "path, said", [("/tmp", "is a folder"), ("/dev/null", "is no file")]
+)
+def test_database_that_cannot_be_one(make_site, path, said):
+    site = make_site()
+    for command in (["init"], ["publish", "job", "note"], ["stats"]):
+        done = site.tool(*command, "--db", path, check=False)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert f"{path} {said}" in done.stderr
 
 
 # -- url -------------------------------------------------------------------
@@ -230,6 +269,14 @@ def test_url_of_a_moment(site):
         return site.post(target, b"no json").status in (401, 403)
 
     until(is_expired, "the URL to expire")
+
+
+def test_url_as_json(make_site):
+    site = make_site(base_url='https://a"b\\c')
+    url = site.tool("url", "job").stdout.strip()
+    assert url.startswith('https://a"b\\c/api/v1/webhooks/')
+    said = json.loads(site.tool("url", "job", "--json").stdout)["url"]
+    assert said.startswith('https://a"b\\c/api/v1/webhooks/')
 
 
 def test_url_without_secret(make_site):
@@ -309,6 +356,11 @@ def test_unknown_command(make_site):
         (["publish", "--cutsom", "j", "t"], "did you mean --custom?"),
         (["jobs", "--jsno"], "did you mean --json?"),
         (["dance", "--sub", "alice"], "no such command: dance\n"),
+        (["jobs", "--state", "complted"],
+         "jobs: no such state: complted; did you mean completed?\n"),
+        (["jobs", "--state", "asleep"], "jobs: no such state: asleep\n"),
+        (["url", "--provider", "replicat"],
+         "no such provider: replicat; did you mean replicate?\n"),
         (["pubilsh", "j", "t"], "no such command: pubilsh; did you mean publish?"),
         (["help", "job"], "no such command: job; did you mean jobs?"),
         (["job", "--help"], "no such command: job; did you mean jobs?"),

@@ -50,6 +50,30 @@ def test_text_is_harmless_and_whole(filled):
     assert ["error", expected] in lines(filled, "show", "evil")
 
 
+def test_events_are_harmless_and_whole(filled):
+    """In the text as in JSON, of which the meaning stays the same."""
+    error = "a\x7fb\u009b31mc\u00a0d"
+    filled.writer.publish("evil", "failed", {"error": error})
+    filled.writer.publish("evil", "note", {"text": error})
+    filled.writer.connection.execute("PRAGMA ignore_check_constraints = ON")
+    filled.writer.connection.execute(
+        "UPDATE job_events SET created_at = '2026\u009b31m', type = 'no\x7fte'"
+        " WHERE type = 'note'"
+    )
+    _, event = [cells for cells in lines(filled, "show", "evil")
+                if len(cells) == 5]
+    assert (event[0], event[3]) == ("2026?31m", "no?te")
+    assert json.loads(event[4])["text"] == error
+    for arguments in (["show", "evil"], ["show", "evil", "--json"],
+                      ["jobs", "--json"], ["stats"], ["stats", "--json"]):
+        text = filled.tool(*arguments).stdout
+        assert not set(text) & set("\x7f\u009b"), arguments
+    (job,) = values(filled, "show", "evil")
+    assert job["error"] == error
+    assert job["last_events"][1]["data"]["text"] == error
+    assert job["last_events"][1]["event"] == "no\x7fte"
+
+
 def test_jobs_come_by_their_latest_change(filled):
     for job, hour in (("runs", 1), ("broke", 3), ("waits", 2)):
         filled.writer.connection.execute(

@@ -80,8 +80,21 @@ def test_data_are_bounded(make_site, kind):
 
 @pytest.mark.parametrize(
     "text, said",
-    [("", "the data is empty"), ("[1]", "not a JSON object"),
-     ("{} {}", "not a JSON object"), ('{"a":"\0"}', "not a JSON object")],
+    [("", "the data is empty"),
+     ("[1]", "not a JSON object, but another JSON value\n"),
+     ("{} {}", "not a JSON object: byte 4 is wrong\n"),
+     ('{"a":"\0"}', "not a JSON object: byte 7 is wrong\n"),
+     ('{"a":"\\x"}', "not a JSON object: byte 8 is wrong; only"),
+     ('{"a":01}', "not a JSON object: byte 7 is wrong\n"),
+     ('{"a":NaN}',
+      "byte 6 is wrong; only true, false and null go without quotes\n"),
+     ('\ufeff{"a":NaN}', "byte 9 is wrong; only"),
+     ("{a:1}", "byte 2 is wrong; only true, false and null go without"),
+     ('{"a":[1,', "not a JSON object: it ends too early\n"),
+     ('{"a":tru', "not a JSON object: byte 6 is wrong; only"),
+     ('{"a":' + "[" * 32 + "]" * 32 + "}",
+      "nested deeper than 32 levels, at byte 37\n")],
+    ids=repr,
 )
 def test_bad_data_on_standard_input(make_site, text, said):
     site = make_site()
@@ -89,6 +102,21 @@ def test_bad_data_on_standard_input(make_site, text, said):
     assert done.returncode == 2
     assert said in done.stderr
     assert site.writer.rows() == []
+
+
+def test_byte_order_mark(make_site):
+    """It is passed over, as in what is posted."""
+    site = make_site()
+    done = publish(site, "job", "progress", "-", input='\ufeff{"progress":55}')
+    assert done.returncode == 0, done.stderr
+    assert data_of(site) == ['{"progress":55}']
+
+
+def test_file_without_a_name(make_site):
+    site = make_site()
+    done = publish(site, "job", "note", "@", stdin=subprocess.DEVNULL)
+    assert done.returncode == 2
+    assert "a file's name is missing after @" in done.stderr
 
 
 def test_file_that_is_missing(make_site):
@@ -112,6 +140,20 @@ def test_data_that_nobody_asked_for(make_site, keep_open):
         # With data as an argument there is no doubt, and it stays unread.
         assert publish(site, "job", "note", "{}", stdin=stdin).returncode == 0
         assert os.read(stdin, 99) == b'{"progress":55}\n'
+
+
+def test_loop_that_reads_a_list(make_site):
+    """The data are an argument, so the rest of the list is left to the loop."""
+    site = make_site()
+    path = os.path.join(site.root, "list")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("a\nb\nc\n")
+    subprocess.run(
+        ["sh", "-ec", 'while read -r job; do "$0" publish --config "$1"'
+         ' "$job" note "{}"; done <"$2"', program("jobwire"), site.config, path],
+        check=True, capture_output=True, timeout=patience(30),
+    )
+    assert [row[1] for row in site.writer.rows()] == ["a", "b", "c"]
 
 
 def test_a_file_that_nobody_asked_for(make_site):
@@ -159,7 +201,12 @@ def test_standard_input_that_is_closed(make_site):
     [("complete", "completed"), ("compelted", "completed"),
      ("canceled", "cancelled"), ("timed-out", "timed_out"),
      ("progres", "progress"), ("progresss", "progress"), ("queue", "queued"),
-     ("faild", "failed"), ("procesing", "processing")],
+     ("faild", "failed"), ("procesing", "processing"),
+     ("timedout", "timed_out"), ("timeout", "timed_out"), ("done", "completed"),
+     ("success", "completed"), ("succeeded", "completed"),
+     ("finished", "completed"), ("error", "failed"), ("running", "processing"),
+     ("started", "processing"), ("in_progress", "processing"),
+     ("in_queue", "queued"), ("pending", "queued")],
 )
 def test_type_that_is_nearly_a_state(make_site, typed, meant):
     site = make_site()
@@ -171,7 +218,7 @@ def test_type_that_is_nearly_a_state(make_site, typed, meant):
     assert [row[2] for row in site.writer.rows("job")] == [typed]
 
 
-@pytest.mark.parametrize("name", ["note", "done", "failure", "step.1", "a" * 64])
+@pytest.mark.parametrize("name", ["note", "download.done", "failure", "step.1", "a" * 64])
 def test_type_of_ones_own(make_site, name):
     site = make_site()
     site.tool("publish", "job", name)

@@ -68,6 +68,25 @@ def test_replaced_database(site):
         assert watcher.next()["data"]["n"] == 3
 
 
+def test_control_characters(site):
+    """A terminal would obey them; the text stays the same JSON."""
+    site.writer.publish("watched", "note", {"text": "a\x7fb\u009b31mc"})
+    for flags in ([], ["--json"]):
+        process = site.run_command(
+            "tail",
+            [program("jobwire"), "tail", "watched", *flags, "--config",
+             site.config],
+            stdout=subprocess.PIPE, text=True,
+        )
+        try:
+            line = process.child.stdout.readline()
+        finally:
+            process.child.stdout.close()
+            process.kill()
+        assert r"a\u007fb\u009b31mc" in line
+        assert not set(line) & set("\x7f\u009b")
+
+
 def test_database_that_is_away_for_a_while(site):
     """It is said once, and nothing is printed twice or left out."""
     aside = os.path.join(site.root, "aside")
