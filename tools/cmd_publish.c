@@ -317,7 +317,7 @@ print_published(const struct command_line *c, struct db *db, int64_t id)
 	enum job_state state;
 	const char *quote;
 
-	sse_id_format(db_epoch(db), id, text);
+	sse_id_format(db_epoch(db), id, 0, text);
 	if (!c->settings->json) {
 		(void)puts(text);
 		return;

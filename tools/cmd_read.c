@@ -42,11 +42,11 @@ command_add_event(struct buf *out, const struct command_line *c,
 {
 	char id[SSE_ID_SIZE];
 	struct buf data = BUF_INIT;
-	struct sse_event e = {db_epoch(db), row->id, row->type, row->job_id,
+	struct sse_event e = {db_epoch(db), row->id, 0, row->type, row->job_id,
 	    row->restore_id, row->status, row->data,
 	    (size_t)c->settings->inline_output};
 
-	sse_id_format(e.epoch, row->id, id);
+	sse_id_format(e.epoch, row->id, 0, id);
 	if (sse_add_data(&data, &e) != OK)
 		buf_add_str(&data, "null");
 	if (c->settings->json) {

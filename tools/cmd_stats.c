@@ -100,7 +100,7 @@ command_stats(const struct command_line *c)
 		e = survey_count(db, &n.survey);
 	if (e == OK)
 		e = events_last_id(db, &last_id);
-	sse_id_format(db_epoch(db), last_id, n.last_id);
+	sse_id_format(db_epoch(db), last_id, 0, n.last_id);
 	n.db_bytes = file_size(db_path(db), "");
 	n.wal_bytes = file_size(db_path(db), "-wal");
 	if (c->settings->json) {

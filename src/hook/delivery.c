@@ -319,7 +319,7 @@ delivery_conclude(struct hook_call *c)
 	if (c->job_id.len == 0)
 		buf_add_span(&c->job_id, buf_span(&d->found_id));
 	if (d->id > 0)
-		sse_id_format(c->commit.epoch, d->id, id);
+		sse_id_format(c->commit.epoch, d->id, 0, id);
 	answer_taken(c, d->id > 0 ? id : NULL);
 }
 

@@ -233,7 +233,7 @@ publication_conclude(struct hook_call *c)
 	answer_json(&c->answer, p->is_repeated ? 200 : 201);
 	buf_add_str(b, "{\"event_ids\":[");
 	for (int64_t i = 0; i < p->given.n_events; i++) {
-		sse_id_format(c->commit.epoch, p->given.first_id + i, id);
+		sse_id_format(c->commit.epoch, p->given.first_id + i, 0, id);
 		buf_addf(b, "%s\"%s\"", i > 0 ? "," : "", id);
 	}
 	buf_add_str(b, "],\"state\":");

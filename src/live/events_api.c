@@ -349,7 +349,7 @@ add_job(struct buf *b, const char *epoch, const struct job *j)
 	add_json_member(b, "output", j->output);
 	add_string_member(b, "created_at", j->created_at);
 	add_string_member(b, "updated_at", j->updated_at);
-	sse_id_format(epoch, j->last_event_id, id);
+	sse_id_format(epoch, j->last_event_id, 0, id);
 	buf_addf(b, "\"last_event_id\":\"%s\"}\n", id);
 }
 

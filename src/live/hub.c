@@ -91,11 +91,11 @@ hub_note_skipped(struct hub *h, int64_t id, enum err why)
 }
 
 enum err
-hub_add_event(struct hub *h, const struct event_row *row, struct buf *out,
-    bool *ret_is_skipped)
+hub_add_event(struct hub *h, const struct event_row *row,
+    const struct losses *known, struct buf *out, bool *ret_is_skipped)
 {
-	struct sse_event e = {h->epoch, row->id, row->type, row->job_id,
-	    row->restore_id, row->status, row->data,
+	struct sse_event e = {h->epoch, row->id, loss_at(known, row->id),
+	    row->type, row->job_id, row->restore_id, row->status, row->data,
 	    (size_t)h->cfg.inline_output};
 	enum err err = sse_add_event(out, &e);
 
@@ -103,7 +103,7 @@ hub_add_event(struct hub *h, const struct event_row *row, struct buf *out,
 	if (!*ret_is_skipped)
 		return err;
 	hub_note_skipped(h, row->id, err);
-	sse_add_id(out, h->epoch, row->id);
+	sse_add_id(out, h->epoch, row->id, e.loss);
 	return buf_ok(out) ? OK : ERR_NOMEM;
 }
 
@@ -112,7 +112,8 @@ frame_of_row(struct batch *b, const struct event_row *row, struct frame **ret)
 {
 	struct buf body = BUF_INIT;
 	bool is_skipped;
-	enum err err = hub_add_event(b->hub, row, &body, &is_skipped);
+	enum err err =
+	    hub_add_event(b->hub, row, &b->known, &body, &is_skipped);
 
 	if (err == OK)
 		err = frame_new(&body, row->id, effect_of(row->type), ret);
@@ -316,7 +317,6 @@ hub_open(struct hub *h, struct db_fault *fault)
 	}
 	h->db = db;
 	h->last_id = last_id;
-	h->gone_floor = 0;
 	memset(h->skipped, 0, sizeof(h->skipped));
 	memcpy(h->epoch, db_epoch(db), sizeof(h->epoch));
 	return OK;
@@ -441,13 +441,6 @@ int64_t
 hub_draw_retry_ms(const struct hub *h)
 {
 	return random_between(h->cfg.retry_min_ms, h->cfg.retry_max_ms);
-}
-
-int64_t
-hub_place(const struct hub *h, int64_t id)
-{
-	return id > 0 && id <= h->gone_floor && id < h->last_id ? h->last_id
-								: id;
 }
 
 /* --- Turns --------------------------------------------------------------------- */

@@ -58,9 +58,8 @@ enum topic_kind {
 
 enum { HUB_SKIPPED_MAX = 1024 };
 
-/* Written by hub.c alone, but for gone_floor (stream_open.c looks it up),
- * has_stalled (set by a stream that could not read), the list of streams and
- * what stats count. cfg, db, epoch, loop, is_draining and the beats may be read
+/* Written by hub.c alone, but for has_stalled (set by a stream that could not
+ * read), the list of streams and what stats count. cfg, db, epoch, loop, is_draining and the beats may be read
  * by all of live; the rest is hub.c's. */
 struct hub {
 	struct loop *loop;
@@ -76,8 +75,7 @@ struct hub {
 	size_t n_ready;
 	struct deferred work;
 	struct frame *beat_comment, *beat_event;
-	int64_t last_id;    /* event id: newest row handed out */
-	int64_t gone_floor; /* event id: newest that left with a whole job */
+	int64_t last_id;		  /* event id: newest row handed out */
 	int64_t skipped[HUB_SKIPPED_MAX]; /* rows that were logged, a ring */
 	bool has_unread;  /* a read failed or stopped at its limit */
 	bool has_stalled; /* a stream could not read: try again */
@@ -126,10 +124,23 @@ void hub_unsubscribe(struct hub *h, struct sub *sub);
  * bring everybody back in the same second. */
 int64_t hub_draw_retry_ms(const struct hub *h);
 
-/* The place for a client to come back with that has everything up to row `id`:
- * this row, or, where it is no newer than what left with whole jobs, the newest
- * that was read. 0, no place, stays. */
-int64_t hub_place(const struct hub *h, int64_t id);
+/*
+ * What retention took of a selection. A client that stands at a row up to here
+ * has lost something, if it was not told: its ids carry the sum of what it
+ * knows of, from before it began or by its resync. Floors only grow, so no other
+ * loss has the same sum.
+ */
+struct losses {
+	int64_t up_to; /* event id */
+	int64_t sum;   /* of all floors, in 63 bits */
+};
+
+/* Which losses matter at row n; 0: none. Row 0 is no place. */
+static inline int64_t
+loss_at(const struct losses *l, int64_t n)
+{
+	return n > 0 && n <= l->up_to ? l->sum : 0;
+}
 
 /*
  * Appends the row as an event. One that cannot be sent must not stall the events
@@ -137,7 +148,7 @@ int64_t hub_place(const struct hub *h, int64_t id);
  * its id, and it is counted. ERR_NOMEM.
  */
 CHECK_RESULT enum err hub_add_event(struct hub *h, const struct event_row *row,
-    struct buf *out, bool *ret_is_skipped);
+    const struct losses *known, struct buf *out, bool *ret_is_skipped);
 
 /* Before a client's place is looked for: while no stream is open new rows are
  * not read, so the hub asks how far the ids have come. */
@@ -159,8 +170,9 @@ struct batch {
 		struct frame *frame; /* owned */
 		struct topic *topic;
 	} item[HUB_BATCH * TOPIC_KINDS];
-	size_t n;    /* items */
-	size_t rows; /* rows read, also those without an item */
+	struct losses known; /* to who gets them */
+	size_t n;	     /* items */
+	size_t rows;	     /* rows read, also those without an item */
 	size_t bytes;
 	int64_t read_us;
 	int64_t

@@ -17,6 +17,7 @@ enum {
 
 struct rows {
 	struct hub *hub;
+	const struct losses *known;
 	struct buf *out;
 	size_t n;	 /* events written, resync included */
 	size_t n_read;	 /* rows read */
@@ -38,9 +39,9 @@ static bool
 on_row(void *arg, const struct event_row *row)
 {
 	struct rows *r = arg;
-	struct sse_event event = {r->hub->epoch, row->id, row->type,
-	    row->job_id, row->restore_id, row->status, row->data,
-	    (size_t)r->hub->cfg.inline_output};
+	struct sse_event event = {r->hub->epoch, row->id,
+	    loss_at(r->known, row->id), row->type, row->job_id, row->restore_id,
+	    row->status, row->data, (size_t)r->hub->cfg.inline_output};
 	struct buf data = BUF_INIT;
 	char id[SSE_ID_SIZE];
 	enum err e = job_type_ok(span_of(row->type))
@@ -54,7 +55,7 @@ on_row(void *arg, const struct event_row *row)
 	if (e == ERR_NOMEM)
 		r->out->failed = true;
 	if (e == OK) {
-		sse_id_format(r->hub->epoch, row->id, id);
+		sse_id_format(r->hub->epoch, row->id, event.loss, id);
 		begin_event(r, id, row->type);
 		buf_add_span(r->out, buf_span(&data));
 		buf_add_char(r->out, '}');
@@ -87,7 +88,10 @@ enum err
 json_form_fill(struct json_form *f, struct hub *h, const struct selection *sel,
     struct answer *a)
 {
-	struct rows r = {.hub = h, .out = &a->body, .last_id = f->cursor};
+	struct rows r = {.hub = h,
+	    .known = &f->known,
+	    .out = &a->body,
+	    .last_id = f->cursor};
 	char id[SSE_ID_SIZE];
 	size_t n_open = 0;
 	bool is_terminal;
@@ -98,7 +102,7 @@ json_form_fill(struct json_form *f, struct hub *h, const struct selection *sel,
 	answer_json(a, 200);
 	buf_add_str(r.out, "{\"events\":[");
 	if (f->resync != NULL) {
-		sse_id_format(h->epoch, 0, id);
+		sse_id_format(h->epoch, 0, 0, id);
 		begin_event(&r, id, "resync");
 		buf_addf(r.out, "{\"reason\":\"%s\"}}", f->resync);
 	}
@@ -112,9 +116,7 @@ json_form_fill(struct json_form *f, struct hub *h, const struct selection *sel,
 	if (e != OK)
 		return e;
 	is_terminal = n_open == 0 && !r.is_short;
-	if (!r.is_short)
-		r.last_id = hub_place(h, r.last_id);
-	sse_id_format(h->epoch, r.last_id, id);
+	sse_id_format(h->epoch, r.last_id, loss_at(r.known, r.last_id), id);
 	buf_addf(r.out, "],\"last_event_id\":\"%s\",\"terminal\":%s}\n", id,
 	    is_terminal ? "true" : "false");
 	if (!buf_ok(r.out))

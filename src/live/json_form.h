@@ -17,8 +17,9 @@
 
 struct json_form {
 	/* Set by the caller: */
-	int64_t cursor;	    /* event id: what comes after it is told */
-	const char *resync; /* reason, borrowed; NULL: nothing was lost */
+	int64_t cursor;	     /* event id: what comes after it is told */
+	const char *resync;  /* reason, borrowed; NULL: nothing was lost */
+	struct losses known; /* losses that the client knows of then */
 	/* Set on success: */
 	size_t n_events;  /* rows read, without the resync */
 	bool is_terminal; /* every job has ended, and all was said */
@@ -26,7 +27,7 @@ struct json_form {
 
 /*
  * Fills the answer, which must be empty, from one snapshot of the database. Reads
- * the hub's db, epoch, cfg and place; blocks as hub_read_rows(). Errors as
+ * the hub's db, epoch and cfg; blocks as hub_read_rows(). Errors as
  * hub_read_rows(), and ERR_NOMEM: then part of it stands in the answer, and must
  * not be sent.
  */

@@ -266,6 +266,19 @@ stream_flush(struct stream *s)
 	return true;
 }
 
+/* Where they cannot be looked up, the client is told once more. */
+static struct losses
+stream_losses(const struct stream *s)
+{
+	const char *job_ids[JOB_IDS_MAX];
+	struct selection sel = stream_selection(s, job_ids);
+	struct stream_place now = {0};
+
+	if (stream_look(s->hub, &sel, &now) != OK)
+		return (struct losses){0};
+	return now.known;
+}
+
 void
 stream_resync(struct stream *s, const char *reason)
 {
@@ -274,6 +287,7 @@ stream_resync(struct stream *s, const char *reason)
 
 	s->hub->stats->resyncs++;
 	s->cursor = 0;
+	s->known = stream_losses(s);
 	/* What was known of the jobs is void; the replay tells it anew. */
 	for (uint32_t i = 0; i < s->n_subs; i++)
 		s->subs[i].is_terminal = false;
@@ -337,26 +351,6 @@ stream_read(struct stream *s, const struct selection *sel, struct batch *b,
 	return e;
 }
 
-/* An old event must not be the place that the client comes back with: at its
- * age, jobs that are gone would count as lost each time anew. It moves with the
- * next event or heartbeat event. */
-static void
-stream_move_on(struct stream *s)
-{
-	struct buf b = BUF_INIT;
-	struct frame *f = NULL;
-	int64_t id = hub_place(s->hub, s->cursor);
-
-	if (id == s->cursor || s->n_open == 0)
-		return;
-	sse_add_id(&b, s->hub->epoch, id);
-	if (frame_new(&b, id, FRAME_NEUTRAL, &f) != OK)
-		return;
-	stream_send(s, f);
-	s->cursor = id;
-	frame_unref(&f);
-}
-
 /* One batch from the table. True when there may be more and the client takes
  * it. Frames it does not take are read again later: the table is the queue. */
 static bool
@@ -364,7 +358,7 @@ stream_replay(struct stream *s)
 {
 	const char *job_ids[JOB_IDS_MAX];
 	struct selection sel = stream_selection(s, job_ids);
-	struct batch b = {.last_id = s->cursor};
+	struct batch b = {.last_id = s->cursor, .known = s->known};
 	struct sub *sub;
 	const char *reason = NULL;
 	enum err e = stream_read(s, &sel, &b, &reason);
@@ -394,7 +388,6 @@ stream_replay(struct stream *s)
 		return true;
 	s->is_current = true;
 	stream_set_lagging(s, false);
-	stream_move_on(s);
 	return false;
 }
 
@@ -540,6 +533,7 @@ stream_new(struct hub *h, struct exchange *x, const struct stream_request *req,
 	x->owner = s;
 	x->timer.on_due = on_timer;
 	s->cursor = place->cursor;
+	s->known = place->known;
 	s->has_owner = req->sel.owner != NULL;
 	s->has_beat_event = req->wants_beat_event;
 	s->n_open = (uint8_t)place->n_open;

@@ -42,6 +42,7 @@ struct stream {
 	struct json_wait *json; /* owned; NULL for a stream */
 	struct frame *pending;	/* owned: begun, not sent whole; NULL */
 	int64_t cursor;		/* newest event sent */
+	struct losses known;	/* losses its client knows of */
 	uint32_t progress;	/* within pending */
 	uint32_t beat_due;	/* in ticks, as the next two */
 	uint32_t life_due;
@@ -82,17 +83,24 @@ void stream_open(
 void stream_refuse(struct hub *h, struct exchange *x,
     const struct stream_request *req, enum err e);
 
-/* --- For stream_open.c ---------------------------------------------------------- */
+/* --- For stream_open.c, and of it ---------------------------------------------------------- */
 
 /* Where a stream begins, and what the client must be told first. */
 struct stream_place {
 	int64_t cursor;
-	const char *resync; /* NULL: nothing was lost */
-	bool is_finished;   /* nothing is left to say, ever */
-	size_t n_open;	    /* topics that are not at their end */
+	struct losses known; /* losses it knows of then */
+	const char *resync;  /* NULL: nothing was lost */
+	bool is_finished;    /* nothing is left to say, ever */
+	int64_t last_id;     /* event id: newest of its jobs that ever was */
+	size_t n_open;	     /* topics that are not at their end */
 	bool is_terminal[JOB_IDS_MAX];
 	int64_t floor[JOB_IDS_MAX]; /* retention's */
 };
+
+/* How the topics stand now: adds to *place, which is empty, all but cursor,
+ * resync and is_finished. As hub_read_rows(). */
+CHECK_RESULT enum err stream_look(
+    struct hub *h, const struct selection *sel, struct stream_place *place);
 
 /* Subscribed, timed by x's timer and counted; x is not taken yet. ERR_FULL: no
  * further one can be had now; ERR_SYS, ERR_NOMEM. */

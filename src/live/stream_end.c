@@ -101,7 +101,10 @@ stream_answer_json(struct stream *s, bool is_over)
 	struct selection sel = stream_selection(s, job_ids);
 	struct exchange *x = s->x;
 	struct json_form form = {
-	    .cursor = s->cursor, .resync = s->json->resync};
+	    .cursor = s->cursor,
+	    .resync = s->json->resync,
+	    .known = s->known,
+	};
 	struct answer a = ANSWER_INIT;
 	enum err e = json_form_fill(&form, s->hub, &sel, &a);
 

@@ -28,14 +28,14 @@ enum {
 /* --- Where it begins ------------------------------------------------------------ */
 
 /* What an id means without looking at any job: its reason for a resync, or
- * NULL and the row. */
+ * NULL and the id, which is empty where there is none. */
 static const char *
 read_last_event_id(
-    const struct hub *h, struct span text, int64_t newest, int64_t *ret_n)
+    const struct hub *h, struct span text, int64_t newest, struct sse_id *ret)
 {
 	struct sse_id id;
 
-	*ret_n = 0;
+	*ret = (struct sse_id){0};
 	if (text.n == 0)
 		return NULL;
 	if (!sse_id_parse(text, &id))
@@ -44,21 +44,22 @@ read_last_event_id(
 		return "epoch";
 	if (id.n > newest)
 		return "future";
-	*ret_n = id.n;
+	*ret = id;
 	return NULL;
 }
 
-/* What retention took, as far as a client at row n could miss it. */
-struct loss {
-	int64_t n;
-	bool is_lost;
-	bool is_job_gone;
-	bool has_rows; /* of any of the jobs */
-	bool has_news; /* there are events after n that can be sent */
-};
+/* Whoever stands at this row or before it has lost something. */
+static void
+loss_add(struct losses *l, int64_t up_to)
+{
+	if (l->up_to < up_to)
+		l->up_to = up_to;
+	l->sum =
+	    (int64_t)(((uint64_t)l->sum + (uint64_t)up_to + 1) & INT64_MAX);
+}
 
 static enum err
-look_at_job(struct hub *h, const char *job_id, struct loss *loss,
+look_at_job(struct hub *h, const char *job_id, int64_t gone_floor,
     struct stream_place *place, size_t i)
 {
 	struct job_place job;
@@ -66,37 +67,41 @@ look_at_job(struct hub *h, const char *job_id, struct loss *loss,
 
 	if (e != OK)
 		return e;
-	if (job.is_known && job.floor > loss->n)
-		loss->is_lost = true;
-	if (!job.is_known && h->gone_floor >= loss->n)
-		loss->is_job_gone = true;
-	if (job.last_id > 0)
-		loss->has_rows = true;
-	if (job.last_id > loss->n)
-		loss->has_news = true;
+	/* What is gone may have been the row itself. */
+	loss_add(&place->known, job.is_known ? job.floor - 1 : gone_floor);
+	if (job.last_id > place->last_id)
+		place->last_id = job.last_id;
 	place->is_terminal[i] = job.is_terminal;
 	place->floor[i] = job.floor;
+	place->n_open += job.is_terminal ? 0 : 1;
 	return OK;
 }
 
 static enum err
-look_at_all(struct hub *h, const struct selection *sel, struct loss *loss,
+look_at_owner(struct hub *h, const char *owner, int64_t gone_floor,
     struct stream_place *place)
 {
 	int64_t floor = 0;
-	enum err e = jobs_gone_floor(h->db, &h->gone_floor);
+	enum err e = jobs_owner_floor(h->db, owner, &floor);
 
-	for (size_t i = 0; i < sel->n_jobs && e == OK; i++) {
-		e = look_at_job(h, sel->job_ids[i], loss, place, i);
-		place->n_open += place->is_terminal[i] ? 0 : 1;
-	}
-	if (sel->owner != NULL && e == OK) {
-		place->n_open = 1; /* it never ends */
-		e = jobs_owner_floor(h->db, sel->owner, &floor);
-		place->floor[0] = floor;
-		if (e == OK && (floor > loss->n || h->gone_floor > loss->n))
-			loss->is_lost = true;
-	}
+	loss_add(&place->known, floor - 1);
+	loss_add(&place->known, gone_floor - 1);
+	place->floor[0] = floor;
+	place->n_open = 1; /* it never ends */
+	return e;
+}
+
+enum err
+stream_look(
+    struct hub *h, const struct selection *sel, struct stream_place *place)
+{
+	int64_t gone_floor;
+	enum err e = jobs_gone_floor(h->db, &gone_floor);
+
+	for (size_t i = 0; i < sel->n_jobs && e == OK; i++)
+		e = look_at_job(h, sel->job_ids[i], gone_floor, place, i);
+	if (sel->owner != NULL && e == OK)
+		e = look_at_owner(h, sel->owner, gone_floor, place);
 	return e;
 }
 
@@ -110,11 +115,12 @@ struct search {
 static bool
 on_row(void *arg, const struct event_row *row)
 {
+	static const struct losses nothing = {0};
 	struct search *s = arg;
 	struct buf event = BUF_INIT;
 	bool is_skipped;
 
-	s->e = hub_add_event(s->hub, row, &event, &is_skipped);
+	s->e = hub_add_event(s->hub, row, &nothing, &event, &is_skipped);
 	s->is_found = !is_skipped;
 	buf_done(&event);
 	return s->e == OK && is_skipped;
@@ -140,8 +146,9 @@ stream_locate(
     struct hub *h, const struct stream_request *req, struct stream_place *ret)
 {
 	struct stream_place place = {0};
-	struct loss loss = {0};
-	int64_t newest;
+	struct sse_id id;
+	bool has_news;
+	int64_t newest, loss;
 	enum err e;
 
 	if (h->db == NULL)
@@ -149,26 +156,22 @@ stream_locate(
 	e = events_last_id(h->db, &newest);
 	if (e != OK)
 		return e;
-	place.resync =
-	    read_last_event_id(h, req->last_event_id, newest, &loss.n);
-	e = look_at_all(h, &req->sel, &loss, &place);
-	if (e == OK && place.n_open == 0 && loss.has_news && !req->wants_json)
-		e = look_for_events(h, &req->sel, loss.n, &loss.has_news);
+	place.resync = read_last_event_id(h, req->last_event_id, newest, &id);
+	e = stream_look(h, &req->sel, &place);
+	has_news = place.last_id > id.n;
+	if (e == OK && place.n_open == 0 && has_news && !req->wants_json)
+		e = look_for_events(h, &req->sel, id.n, &has_news);
 	if (e != OK)
 		return e;
-	/* Whoever polls for other jobs, too, is told when there is a newer place
-	 * to lead it to: at this one it would be told with every call. */
-	if (loss.is_job_gone &&
-	    !(req->wants_json && loss.has_rows && loss.n == newest))
-		loss.is_lost = true;
-	if (loss.n > 0 && loss.is_lost)
+	loss = loss_at(&place.known, id.n);
+	if (loss != 0 && loss != id.loss)
 		place.resync = "expired";
-	place.cursor = place.resync == NULL ? loss.n : 0;
+	place.cursor = place.resync == NULL ? id.n : 0;
 	place.is_finished =
-	    place.resync == NULL && !loss.has_news && place.n_open == 0;
+	    place.resync == NULL && !has_news && place.n_open == 0;
 	if (place.resync != NULL)
 		h->stats->resyncs++;
-	if (place.cursor > 0 && loss.has_news && !req->wants_json)
+	if (place.cursor > 0 && has_news && !req->wants_json)
 		h->stats->replays++;
 	*ret = place;
 	return OK;
@@ -241,7 +244,10 @@ open_json(struct hub *h, struct exchange *x, const struct stream_request *req,
     const struct stream_place *place)
 {
 	struct json_form form = {
-	    .cursor = place->cursor, .resync = place->resync};
+	    .cursor = place->cursor,
+	    .resync = place->resync,
+	    .known = place->known,
+	};
 	struct answer a = ANSWER_INIT;
 	struct stream *s = NULL;
 	enum err e = json_form_fill(&form, h, &req->sel, &a);

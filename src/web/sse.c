@@ -49,25 +49,40 @@ bool
 sse_id_parse(struct span text, struct sse_id *ret)
 {
 	const struct span epoch = {text.p, SSE_EPOCH_LEN};
-	int64_t n;
+	struct sse_id id = {0};
+	struct span row;
+	const char *dot;
 
 	if (text.n < SSE_EPOCH_LEN + 1 || text.p[SSE_EPOCH_LEN] != '-' ||
 	    !is_epoch(epoch))
 		return false;
 	text.p += SSE_EPOCH_LEN + 1;
 	text.n -= SSE_EPOCH_LEN + 1;
-	if (!parse_row_id(text, &n))
+	dot = memchr(text.p, '.', text.n);
+	row = text;
+	if (dot != NULL) {
+		row.n = (size_t)(dot - text.p);
+		text.p += row.n + 1;
+		text.n -= row.n + 1;
+	}
+	if (!parse_row_id(row, &id.n))
 		return false;
-	memcpy(ret->epoch, epoch.p, SSE_EPOCH_LEN);
-	ret->epoch[SSE_EPOCH_LEN] = '\0';
-	ret->n = n;
+	if (dot != NULL && (!parse_row_id(text, &id.loss) || id.loss == 0))
+		return false;
+	memcpy(id.epoch, epoch.p, SSE_EPOCH_LEN);
+	*ret = id;
 	return true;
 }
 
 void
-sse_id_format(const char *epoch, int64_t n, char ret[SSE_ID_SIZE])
+sse_id_format(const char *epoch, int64_t n, int64_t loss, char ret[SSE_ID_SIZE])
 {
-	snprintf(ret, SSE_ID_SIZE, "%.*s-%" PRId64, SSE_EPOCH_LEN, epoch, n);
+	int len = snprintf(
+	    ret, SSE_ID_SIZE, "%.*s-%" PRId64, SSE_EPOCH_LEN, epoch, n);
+
+	if (loss != 0)
+		snprintf(
+		    ret + len, SSE_ID_SIZE - (size_t)len, ".%" PRId64, loss);
 }
 
 /* A row's data after it was checked. */
@@ -201,7 +216,7 @@ sse_add_event(struct buf *out, const struct sse_event *e)
 	if (!job_type_ok(span_of(e->type)))
 		return ERR_PROTO;
 	if (e->id != 0) {
-		sse_id_format(e->epoch, e->id, id);
+		sse_id_format(e->epoch, e->id, e->loss, id);
 		if (!sse_id_parse(span_of(id), &parsed))
 			return ERR_PROTO;
 	}
@@ -223,16 +238,16 @@ sse_add_resync(struct buf *out, const char *epoch, const char *reason)
 {
 	char id[SSE_ID_SIZE];
 
-	sse_id_format(epoch, 0, id);
+	sse_id_format(epoch, 0, 0, id);
 	buf_addf(out, "id: %s\nevent: resync\ndata: {\"reason\":\"%s\"}\n\n",
 	    id, reason);
 }
 
 void
-sse_add_id(struct buf *out, const char *epoch, int64_t n)
+sse_add_id(struct buf *out, const char *epoch, int64_t n, int64_t loss)
 {
 	char id[SSE_ID_SIZE];
 
-	sse_id_format(epoch, n, id);
+	sse_id_format(epoch, n, loss, id);
 	buf_addf(out, "id: %s\n", id);
 }

@@ -14,7 +14,7 @@
 
 enum {
 	SSE_EPOCH_LEN = 8, /* hex digits */
-	SSE_ID_SIZE = 8 + 1 + 19 + 1,
+	SSE_ID_SIZE = 8 + 1 + 19 + 1 + 19 + 1,
 	SSE_DATA_MAX = 1 << 20, /* bytes of a row's data that we pass on */
 	/* Bytes of data in a line, but for longer tokens: there are clients that
 	 * read lines of 64 KiB at most (Go's bufio.Scanner). */
@@ -24,18 +24,22 @@ enum {
 /* A place in the table, as clients hand it back. */
 struct sse_id {
 	char epoch[SSE_EPOCH_LEN + 1];
-	int64_t n; /* row id, >= 0 */
+	int64_t n;    /* row id, >= 0 */
+	int64_t loss; /* 0, or which losses its client knows of */
 };
 
-/* `<epoch>-<n>`, strictly: 8 lower-case hex digits, dash, decimal without
- * leading zeros that fits an int64_t. False for all else. */
+/* `<epoch>-<n>`, or `<epoch>-<n>.<loss>` where loss is not 0, strictly: 8
+ * lower-case hex digits, dash, decimals without leading zeros that fit an
+ * int64_t. False for all else. */
 bool sse_id_parse(struct span text, struct sse_id *ret);
-void sse_id_format(const char *epoch, int64_t n, char ret[SSE_ID_SIZE]);
+void sse_id_format(
+    const char *epoch, int64_t n, int64_t loss, char ret[SSE_ID_SIZE]);
 
 /* What one row becomes. */
 struct sse_event {
 	const char *epoch;
-	int64_t id; /* 0: no id line */
+	int64_t id;   /* 0: no id line */
+	int64_t loss; /* as in its id */
 	const char *type;
 	const char *job_id;
 	const char *restore_id; /* NULL: not known */
@@ -66,7 +70,7 @@ CHECK_RESULT enum err sse_add_event(struct buf *out, const struct sse_event *e);
  * hand an event without data to the page. So it counts with the next event,
  * unless that has an id of its own (HTML Standard section 9.2.6: the last event
  * ID is set when an event is dispatched). */
-void sse_add_id(struct buf *out, const char *epoch, int64_t n);
+void sse_add_id(struct buf *out, const char *epoch, int64_t n, int64_t loss);
 
 /* Appends the event that tells a client that history was lost (`reason` is one
  * of the contract's words). Its id `<epoch>-0` moves the client's

@@ -65,7 +65,7 @@ try_id(struct span text)
 
 	if (!sse_id_parse(text, &id))
 		return;
-	sse_id_format(id.epoch, id.n, back);
+	sse_id_format(id.epoch, id.n, id.loss, back);
 	assert(span_eq_str(text, back));
 }
 
@@ -83,7 +83,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	restore_id = cut_field(&in);
 	epoch = cut_field(&in);
 	e = (struct sse_event){
-	    epoch, 42, type, job_id, restore_id, job_id, in, 16};
+	    epoch, 42, 7, type, job_id, restore_id, job_id, in, 16};
 	if (sse_add_event(&out, &e) == OK)
 		assert_event(&out, &e);
 	else

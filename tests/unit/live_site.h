@@ -263,7 +263,7 @@ seen(const struct client *c)
 		id = block_id(block);
 		if (id.n == 0)
 			continue; /* heartbeat */
-		buf_add(&text, id.p + 9, id.n - 9);
+		buf_addf(&text, "%lld", atoll(id.p + 9));
 		buf_add_char(&text, ':');
 		if (memmem(block.p, block.n, "event: resync\n", 14) != NULL) {
 			buf_add_str(&text, "resync:");
@@ -304,7 +304,7 @@ id_of(long long n)
 {
 	static char id[SSE_ID_SIZE];
 
-	sse_id_format(hub->epoch, n, id);
+	sse_id_format(hub->epoch, n, 0, id);
 	return id;
 }
 

@@ -193,7 +193,7 @@ check_memory(const char *route, const char *query, const char *expected)
 static void
 test_memory(void **state)
 {
-	char resume[64];
+	char resume[96];
 	const char *const requests[][2] = {
 	    {"/jobs/a", ""},
 	    {"/events/a", resume},

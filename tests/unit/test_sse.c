@@ -452,9 +452,11 @@ test_id_parse(void **state)
 {
 	const struct {
 		struct span text;
-		int64_t n;
-	} good[] = {{SPAN_LIT(EPOCH "-0"), 0}, {SPAN_LIT(EPOCH "-7"), 7},
-	    {SPAN_LIT(EPOCH "-9223372036854775807"), INT64_MAX}};
+		int64_t n, loss;
+	} good[] = {{SPAN_LIT(EPOCH "-0"), 0, 0}, {SPAN_LIT(EPOCH "-7"), 7, 0},
+	    {SPAN_LIT(EPOCH "-7.1"), 7, 1}, {SPAN_LIT(EPOCH "-9.20"), 9, 20},
+	    {SPAN_LIT(EPOCH "-9223372036854775807.9223372036854775807"),
+		INT64_MAX, INT64_MAX}};
 	char text[SSE_ID_SIZE];
 	struct sse_id id;
 
@@ -464,7 +466,8 @@ test_id_parse(void **state)
 		assert_true(sse_id_parse(good[i].text, &id));
 		assert_string_equal(id.epoch, EPOCH);
 		assert_int_equal(id.n, good[i].n);
-		sse_id_format(id.epoch, id.n, text);
+		assert_int_equal(id.loss, good[i].loss);
+		sse_id_format(id.epoch, id.n, id.loss, text);
 		assert_true(span_eq_str(good[i].text, text));
 	}
 }
@@ -485,11 +488,15 @@ test_id_parse_refuses(void **state)
 			   "2"),
 	    SPAN_LIT("\0f3a09c1-1"), SPAN_LIT(EPOCH "-1e3"),
 	    SPAN_LIT(EPOCH "-0x1"), SPAN_LIT(EPOCH "-1.0"),
+	    SPAN_LIT(EPOCH "-1."), SPAN_LIT(EPOCH "-.1"),
+	    SPAN_LIT(EPOCH "-1.02"), SPAN_LIT(EPOCH "-1.2.3"),
+	    SPAN_LIT(EPOCH "-1.-2"), SPAN_LIT(EPOCH "-1.2 "),
+	    SPAN_LIT(EPOCH "-1.9223372036854775808"),
 	    SPAN_LIT(EPOCH "-\xD9\xA1"), SPAN_LIT(EPOCH "-9223372036854775808"),
 	    SPAN_LIT(EPOCH "-9999999999999999999"),
 	    SPAN_LIT(EPOCH "-18446744073709551617"),
 	    SPAN_LIT(EPOCH "-92233720368547758070")};
-	struct sse_id id = {"same", 5};
+	struct sse_id id = {"same", 5, 6};
 	char large[4096];
 
 	(void)state;
@@ -500,6 +507,7 @@ test_id_parse_refuses(void **state)
 	assert_false(sse_id_parse((struct span){large, sizeof(large)}, &id));
 	assert_string_equal(id.epoch, "same");
 	assert_int_equal(id.n, 5);
+	assert_int_equal(id.loss, 6);
 }
 
 static void

@@ -12,7 +12,7 @@ import time
 from .exchange import HeadParser
 from .fastcgi import END_REQUEST, environ, request
 from .site import events_target
-from .sse import Parser
+from .sse import Parser, ids_of
 from .wait import patience
 
 _READ_SIZE = 1 << 16
@@ -126,7 +126,7 @@ class Member:
             if event.event == "resync":
                 self.resyncs += 1
             elif event.event != "heartbeat":
-                self.seen.append(int(event.id.partition("-")[2]))
+                self.seen += ids_of([event])
         if not self.is_open and self._parser.comments:
             self.is_open = True
             self.opened_at.append(time.monotonic())

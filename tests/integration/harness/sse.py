@@ -221,4 +221,4 @@ def ids_of(events):
     """The row ids of events; their epochs must all be the same."""
     pairs = [event.id.split("-") for event in events]
     assert len({epoch for epoch, _ in pairs}) <= 1, pairs
-    return [int(number) for _, number in pairs]
+    return [int(place.partition(".")[0]) for _, place in pairs]
