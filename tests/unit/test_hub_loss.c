@@ -93,6 +93,20 @@ test_resync_job_is_gone(void **state)
 	assert_seen(c, "");
 }
 
+/* The id of the event that follows the resync. */
+static const char *
+id_after_resync(const struct client *c)
+{
+	static char id[SSE_ID_SIZE];
+	const char *p = strstr(buf_span(&c->got).p, "event: resync\n");
+
+	assert_non_null(p);
+	p = strstr(p, "\nid: ");
+	assert_non_null(p);
+	assert_int_equal(sscanf(p, "\nid: %49[^\n]", id), 1);
+	return id;
+}
+
 /* Retention takes what a slow client has still to read: it is told, or cut off
  * so that it is told when it comes back. */
 static void
@@ -112,6 +126,9 @@ test_lost_while_behind(void **state)
 		c = open_stream("a", last_id(c));
 	if (strstr(seen(c), ":resync:expired ") == NULL)
 		fail_msg("seen \"%s\" without a word", seen(c));
+	/* Whoever is cut off in what follows knows it. */
+	c = open_stream("a", id_after_resync(c));
+	assert_seen(c, "4:a:note ");
 }
 
 /* A planned end waits for the event that is under way. */
