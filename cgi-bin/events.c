@@ -8,9 +8,9 @@
 
 static const char usage[] =
     "usage: events.cgi [--config FILE] [--db FILE] ...\n"
-    "Streams job events from the database to a browser. A web server starts it,\n"
-    "as a CGI program or with a listening socket as descriptor 0; from a shell\n"
-    "use --check.\n";
+    "Streams job events from the database to a browser. A web server starts\n"
+    "it, as a CGI program or with a listening socket as descriptor 0; from a\n"
+    "shell use --check.\n";
 
 int
 main(int argc, char **argv)

@@ -8,9 +8,9 @@
 
 static const char usage[] =
     "usage: webhook.cgi [--config FILE] [--db FILE] ...\n"
-    "Takes webhooks and stores them as job events. A web server starts it, as a\n"
-    "CGI program or with a listening socket as descriptor 0; from a shell use\n"
-    "--check.\n";
+    "Takes webhooks and stores them as job events. A web server starts it, as\n"
+    "a CGI program or with a listening socket as descriptor 0; from a shell\n"
+    "use --check.\n";
 
 int
 main(int argc, char **argv)

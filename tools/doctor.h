@@ -73,7 +73,8 @@ void doctor_machine(struct doctor *d);
 /* Do the programs answer on the sockets that the settings name? */
 void doctor_sockets(struct doctor *d);
 
-/* Can the URL and the flags be? EXIT_DONE, or EXIT_USAGE after saying why not. */
+/* Can the URL and the flags be? EXIT_DONE, or EXIT_USAGE after saying why
+ * not. */
 int doctor_usage(struct doctor *d);
 
 /* Asks the web server at d->url. */

@@ -147,8 +147,8 @@ check_sqlite(struct doctor *d)
 	bool has_bug;
 	const char *version = survey_sqlite(&has_bug);
 
-	/* Distributions keep such versions for years, and jobwire's programs are
-	 * safe with them. */
+	/* Distributions keep such versions for years, and jobwire's programs
+	 * are safe with them. */
 	doctor_say(d, FINDING_OK, "sqlite", NULL, "%s%s", version,
 	    has_bug ? "; before 3.51.3 two programs that checkpoint at once "
 		      "can lose commits: in yours that write, PRAGMA "

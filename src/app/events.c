@@ -25,8 +25,8 @@ enum {
 	BODY_MAX = 65536, /* nothing that is read has a body */
 	BUSY_MS = 20,	  /* readers of a WAL hardly ever wait; the base poll
 			     tries again */
-	/* The only client waits anyway, and while others open the database, too,
-	 * one of them reads the WAL. */
+	/* The only client waits anyway, and while others open the database,
+	 * too, one of them reads the WAL. */
 	CGI_BUSY_MS = 2000,
 	CGI_PAGE_BYTES = 256 << 10, /* a stream reads each page once */
 };

@@ -18,8 +18,8 @@
  * signal kills. SIGHUP is passed on when on_reload, in the parent, says so.
  * on_stop runs in the parent at the first one: it gives up what
  * the parent holds open for its workers, the listening socket above all, where
- * clients would queue for nobody. With n = 1 there is no child: work runs in this process.
- * Call with no threads and no database open. Blocks.
+ * clients would queue for nobody. With n = 1 there is no child: work runs in
+ * this process. Call with no threads and no database open. Blocks.
  */
 int workers_run(size_t n, struct metrics *slots,
     int (*work)(void *arg, size_t index), bool (*on_reload)(void *arg),

@@ -32,11 +32,11 @@ buf_reset(struct buf *b)
 enum { MOVED_MAX = 4096 };
 
 /*
- * For tests: the content is elsewhere after each append, and zeros stand where it
- * was, so that who kept a pointer over an append finds that out, and not only at
- * the lengths at which a buffer grows. Larger ones move when they grow: to copy
- * them for each byte would take for ever. That memory is missing for this is no
- * failure of the append: hence not malloc(), which tests let fail.
+ * For tests: the content is elsewhere after each append, and zeros stand where
+ * it was, so that who kept a pointer over an append finds that out, and not
+ * only at the lengths at which a buffer grows. Larger ones move when they grow:
+ * to copy them for each byte would take for ever. That memory is missing for
+ * this is no failure of the append: hence not malloc(), which tests let fail.
  */
 static void
 buf_move(struct buf *b, bool has_grown)

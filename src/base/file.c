@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Reads small files whole: configuration, keys, data of an event. Databases are never opened
- * here, because closing a descriptor of one drops SQLite's locks on it.
- * Blocks on the disk.
+ * Reads small files whole: configuration, keys, data of an event. Databases are
+ * never opened here, because closing a descriptor of one drops SQLite's locks
+ * on it. Blocks on the disk.
  */
 #include "base/file.h"
 

@@ -101,9 +101,9 @@ bool settings_is_cgi(enum program program);
 
 /*
  * settings_load() for a program's main(), passing over the arguments of a CGI
- * request: sets the log level, answers --help and --version (with `usage`, the text before the
- * flags) and reports errors. Returns -1 when the program shall go on, else the
- * exit status it shall end with (0, or 2 for bad usage).
+ * request: sets the log level, answers --help and --version (with `usage`, the
+ * text before the flags) and reports errors. Returns -1 when the program shall
+ * go on, else the exit status it shall end with (0, or 2 for bad usage).
  */
 int settings_main(struct settings *s, enum program program, const char *usage,
     const struct opt_flags *flags, int argc, char **argv, int *ret_argc);

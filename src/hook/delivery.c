@@ -58,7 +58,8 @@ take_signature(struct hook_call *c, const struct delivery *d,
 		    "A URL that names a job must be signed; make one with: "
 		    "jobwire url JOB");
 	claim.exp = strtoimax(exp->data, &end, 10);
-	/* What was signed is the canonical decimal; " 17" or "017" is not it. */
+	/* What was signed is the canonical decimal; " 17" or "017" is not
+	 * it. */
 	if (exp->data[0] >= '1' && exp->data[0] <= '9' && exp->len <= 18 &&
 	    end == exp->data + exp->len)
 		e = sign_verify(&c->keys->url, &claim, sig, c->now_s);
@@ -235,7 +236,7 @@ delivery_prepare(struct hook_call *c)
 	return make_key(c, d);
 }
 
-/* --- Within the writer's transaction --------------------------------------- */
+/* --- Within the writer's transaction -------------------------------------- */
 
 /* The URL's job, else the one registered with the external id, else the one
  * that the job's input names. ERR_NOENT: none of them. */

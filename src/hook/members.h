@@ -45,8 +45,8 @@ struct members {
  * Reads id and status and begins the event's data. The type is what the last
  * segment of the status means (`job.completed`, `COMPLETED`), whatever its
  * case. Where it is NULL after OK, the status is unknown and nothing is left
- * to do. ERR_PROTO with *why: id or status is no string, or the id is too long or
- * has control characters; ERR_NOMEM.
+ * to do. ERR_PROTO with *why: id or status is no string, or the id is too long
+ * or has control characters; ERR_NOMEM.
  */
 CHECK_RESULT enum err members_begin(
     const struct members *m, struct hook_event *ret, const char **why);

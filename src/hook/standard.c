@@ -4,7 +4,8 @@
  *   {"type":"job.completed","timestamp":"..","data":{..}}
  * The specification leaves `data` to the sender; these members of it are read:
  *   id, else job_id   the sender's id of the job, where they are texts
- *   status            the state; where it is no text, the last segment of `type`
+ *   status            the state; where it is no text, the last segment of
+ *                     `type`
  *   progress          a number
  *   output, error, input.job_id
  * Pure.

@@ -26,7 +26,8 @@ enum filesystem filesystem_of(const char *folder, const char **ret_name);
 enum filesystem filesystem_by_magic(const char *folder, const char **ret_name);
 
 /* What a text like /proc/self/mountinfo says of a device: its type's name if
- * that is a remote kind, a static text; NULL: it is none, or not there. Pure. */
+ * that is a remote kind, a static text; NULL: it is none, or not there.
+ * Pure. */
 const char *filesystem_remote_type(
     const char *mountinfo, unsigned major, unsigned minor);
 

@@ -26,8 +26,8 @@ enum {
 	IO_READ = 1,  /* readable, or end of file */
 	IO_WRITE = 2, /* writable */
 	IO_GONE = 4,  /* error or hang-up; reported unasked */
-	/* Asked for only: edge-triggered, and IO_END is told. One edge may stand
-	 * for bytes and for the end behind them. */
+	/* Asked for only: edge-triggered, and IO_END is told. One edge may
+	 * stand for bytes and for the end behind them. */
 	IO_EDGE = 8,
 	IO_END = 16, /* the peer sends no more: what can be read is the last */
 };
@@ -35,7 +35,8 @@ enum {
 /* One watched descriptor; embedded in its owner. The loop borrows it between
  * io_add() and io_remove(). */
 struct io {
-	int fd; /* -1 when not added; the descriptor itself belongs to the owner */
+	int fd; /* -1 when not added; the descriptor itself belongs to the
+		   owner */
 	void (*on_ready)(struct io *io, unsigned ready);
 };
 

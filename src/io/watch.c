@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Watches the folder of a database, or only its bell, with inotify and decides
- * when to look into the database. What a look does is the caller's; nothing here opens the database or its
- * -wal and -shm files, because closing them again would drop SQLite's locks.
- * Runs on the loop; blocks only for the probe file (created and removed).
+ * when to look into the database. What a look does is the caller's; nothing
+ * here opens the database or its -wal and -shm files, because closing them
+ * again would drop SQLite's locks. Runs on the loop; blocks only for the probe
+ * file (created and removed).
  *
  *   BLIND ----watch set----> TESTING ----probe seen----> SEEING
  *     ^                         |                           |
@@ -19,8 +20,9 @@
  * A look that finds something does not end the re-checks. The hint that led to
  * it may be that of the next commit: writer A becomes visible, writer B writes
  * its WAL frames (the last event there will be), the look finds A, and only
- * then B's fsync returns. Ending there would leave B to the base poll: measured,
- * one in five of the second commits of a pair came 200 ms late, now none does.
+ * then B's fsync returns. Ending there would leave B to the base poll:
+ * measured, one in five of the second commits of a pair came 200 ms late, now
+ * none does.
  */
 #include "io/watch.h"
 

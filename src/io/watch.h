@@ -9,8 +9,8 @@
  * restarts this schedule. The bell, rung when a commit is visible, asks for one
  * look and leaves the last four of the re-checks, for another program's commit
  * that came between ours and its bell. A base poll catches what no hint
- * announced: `poll_ms` where inotify works, at most WATCH_BLIND_POLL_MS where it
- * does not (limits reached, network file systems, failed self-test, switched
+ * announced: `poll_ms` where inotify works, at most WATCH_BLIND_POLL_MS where
+ * it does not (limits reached, network file systems, failed self-test, switched
  * off).
  *
  * Many processes that watch one folder wake at each write to the WAL, while the
@@ -76,7 +76,8 @@ void watch_stop(struct watch **w);
 void watch_hint(struct watch *w);
 
 /* Nobody waits: from now on only the base poll looks, and inotify tells nothing
- * (that costs at each commit). A watch that is not proven to work stays awake. */
+ * (that costs at each commit). A watch that is not proven to work stays
+ * awake. */
 void watch_sleep(struct watch *w);
 /* Looks in the next turn, and sees again. Accepts one that is awake. */
 void watch_wake(struct watch *w);

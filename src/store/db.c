@@ -307,8 +307,8 @@ explain(struct db *db, enum err e)
 }
 
 /* SQLite would count the bytes of all threads under one lock, at each
- * allocation: a fifth of the time of an INSERT. Refused when SQLite has started,
- * as after db_limit_memory(), which needs the count. */
+ * allocation: a fifth of the time of an INSERT. Refused when SQLite has
+ * started, as after db_limit_memory(), which needs the count. */
 static void
 stop_counting(void)
 {

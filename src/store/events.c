@@ -42,8 +42,8 @@ cursor_start(struct db *db, struct cursor *c, unsigned id, const char *name,
 	return cursor_step(db, c);
 }
 
-/* A foreign writer that switches the checks off can store a NUL. A name must not
- * be read as the part before it: then it is nobody's. */
+/* A foreign writer that switches the checks off can store a NUL. A name must
+ * not be read as the part before it: then it is nobody's. */
 static const char *
 whole_name(sqlite3_stmt *st, int i, const char *name)
 {

@@ -10,9 +10,9 @@
  * All jobwire connections have autocheckpoint off and do not checkpoint on
  * close: SQLite before 3.51.3 can lose a WAL reset that races with a PASSIVE
  * checkpoint (facts: https://sqlite.org/wal.html, section 11), and only
- * PASSIVE reads the WAL header without the write lock. The janitor, and a writer
- * of many events itself, checkpoint with RESTART, which takes the lock first. The
- * WAL's file is not truncated: see wal.h.
+ * PASSIVE reads the WAL header without the write lock. The janitor, and a
+ * writer of many events itself, checkpoint with RESTART, which takes the lock
+ * first. The WAL's file is not truncated: see wal.h.
  */
 #ifndef JOBWIRE_JANITOR_H
 #define JOBWIRE_JANITOR_H
@@ -66,9 +66,9 @@ CHECK_RESULT enum err janitor_prune(struct db *db,
 /* Finished jobs that last changed before this moment are not kept. */
 void janitor_cutoff(int64_t keep_days, char ret[CLOCK_RFC3339_SIZE]);
 
-/* Checkpoints now (RESTART) when the WAL is filled beyond limit (0: when there is
- * anything in it). ERR_BUSY is harmless: at once where another program is at it,
- * else after the connection's deadline. */
+/* Checkpoints now (RESTART) when the WAL is filled beyond limit (0: when there
+ * is anything in it). ERR_BUSY is harmless: at once where another program is at
+ * it, else after the connection's deadline. */
 CHECK_RESULT enum err janitor_checkpoint(
     struct db *db, int64_t limit_bytes, struct janitor_stats *add_to);
 

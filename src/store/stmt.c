@@ -27,7 +27,8 @@ enum { DATA_MAX = 32 << 20 }; /* of an event, as schema.sql has it */
 			  "WHERE job_id = j.job_id AND type = 'progress' "     \
 			  "ORDER BY id DESC LIMIT 1), "                        \
 			  "j.created_at, j.updated_at, "                       \
-			  "(SELECT max(id) FROM job_events WHERE job_id = j.job_id)"
+			  "(SELECT max(id) FROM job_events "                   \
+			  "WHERE job_id = j.job_id)"
 
 /* What the event says that brought the job to its end, else its provider. */
 #define JOB_ERROR                                                              \

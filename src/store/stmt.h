@@ -128,9 +128,10 @@ CHECK_RESULT enum err stmt_step(struct db *db, sqlite3_stmt *st, bool *ret_row);
 /* Steps to the end, without a look at rows, and closes. */
 CHECK_RESULT enum err stmt_run(struct db *db, sqlite3_stmt *st);
 
-/* SQLite's JSON functions call malformed what they have no memory for. ERR_NOMEM
- * when e is that a CHECK did so with a text that is a JSON object of no more than
- * 32 MiB (or empty, which is none and was sound when it was stored); else e. */
+/* SQLite's JSON functions call malformed what they have no memory for.
+ * ERR_NOMEM when e is that a CHECK did so with a text that is a JSON object of
+ * no more than 32 MiB (or empty, which is none and was sound when it was
+ * stored); else e. */
 CHECK_RESULT enum err stmt_judge_json(
     struct db *db, enum err e, struct span json);
 

@@ -35,8 +35,8 @@ void answer_json(struct answer *a, int status);
 /*
  * The contract's error body: {"error":{"code":"..","message":".."}}, not to be
  * cached. Replaces what was in the answer. code is one of those listed in
- * docs/protocol.md, and lives as long as the program; message is a sentence for a developer and never holds a
- * secret.
+ * docs/protocol.md, and lives as long as the program; message is a sentence for
+ * a developer and never holds a secret.
  */
 void answer_error(
     struct answer *a, int status, const char *code, const char *message);

@@ -41,9 +41,9 @@ struct body {
 struct body body_new(const struct body_limits *limits);
 
 /*
- * Appends. A failure drops what there is and shows in b->err: ERR_LIMIT (longer than
- * `each`), ERR_AGAIN (`all` is used up), ERR_FULL (no space in dir), ERR_SYS
- * (no file can be made or written there), ERR_NOMEM.
+ * Appends. A failure drops what there is and shows in b->err: ERR_LIMIT (longer
+ * than `each`), ERR_AGAIN (`all` is used up), ERR_FULL (no space in dir),
+ * ERR_SYS (no file can be made or written there), ERR_NOMEM.
  */
 void body_add(struct body *b, const void *p, size_t n);
 

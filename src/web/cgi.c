@@ -41,7 +41,7 @@ struct cgi {
 	bool is_gone; /* nobody takes the answer */
 };
 
-/* --- Ends ------------------------------------------------------------------ */
+/* --- Ends ----------------------------------------------------------------- */
 
 static void
 close_fd(int *fd)
@@ -114,7 +114,7 @@ cgi_set_deadline(struct cgi *c, int64_t ms)
 		cgi_finish(c);
 }
 
-/* --- Output ------------------------------------------------------------------ */
+/* --- Output --------------------------------------------------------------- */
 
 /* SENT_PART: asked to be told of room. */
 static enum sent
@@ -208,7 +208,7 @@ on_out_ready(struct io *io, unsigned ready)
 		c->x.told->on_writable(&c->x);
 }
 
-/* --- Input ------------------------------------------------------------------- */
+/* --- Input ---------------------------------------------------------------- */
 
 /* The body is whole. */
 static void
@@ -268,7 +268,7 @@ on_in_ready(struct io *io, unsigned ready)
 	cgi_read(c);
 }
 
-/* --- Beginning --------------------------------------------------------------- */
+/* --- Beginning ------------------------------------------------------------ */
 
 /* Without a length only the methods that have a body are read, to the end: of
  * the others standard input may stay open for ever. */

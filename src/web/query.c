@@ -44,8 +44,8 @@ query_get(struct span query, const char *name, struct buf *ret)
 {
 	struct span raw_name, raw_value;
 
-	/* Names are decoded into *ret too: one place that can run out of memory,
-	 * and the caller sees it. */
+	/* Names are decoded into *ret too: one place that can run out of
+	 * memory, and the caller sees it. */
 	buf_reset(ret);
 	while (cut_pair(&query, &raw_name, &raw_value)) {
 		bool is_it;

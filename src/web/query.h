@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Query strings (WHATWG URL section 5.1, application/x-www-form-urlencoded). Layer: web, pure.
+ * Query strings (WHATWG URL section 5.1, application/x-www-form-urlencoded).
+ * Layer: web, pure.
  */
 #ifndef JOBWIRE_QUERY_H
 #define JOBWIRE_QUERY_H

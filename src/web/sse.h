@@ -16,8 +16,8 @@ enum {
 	SSE_EPOCH_LEN = 8, /* hex digits */
 	SSE_ID_SIZE = 8 + 1 + 19 + 1 + 19 + 1,
 	SSE_DATA_MAX = 1 << 20, /* bytes of a row's data that we pass on */
-	/* Bytes of data in a line, but for longer tokens: there are clients that
-	 * read lines of 64 KiB at most (Go's bufio.Scanner). */
+	/* Bytes of data in a line, but for longer tokens: there are clients
+	 * that read lines of 64 KiB at most (Go's bufio.Scanner). */
 	SSE_LINE_MAX = 32000,
 };
 

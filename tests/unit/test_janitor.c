@@ -542,7 +542,7 @@ test_thread_reports_a_lock_it_cannot_open(void **state)
 #define SITE_TEST(f)                                                           \
 	cmocka_unit_test_setup_teardown(f, site_setup, site_teardown)
 
-/* --- a step ---------------------------------------------------------------- */
+/* --- a step --------------------------------------------------------------- */
 
 /* Each does little, together they do all, wherever each begins. */
 static void

@@ -232,7 +232,7 @@ test_states_of_statements(void **state)
 		check_end(*state, at);
 }
 
-/* --- The client ------------------------------------------------------------- */
+/* --- The client ----------------------------------------------------------- */
 
 static void
 assert_file_has(const char *path, const struct buf *line)

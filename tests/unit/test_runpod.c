@@ -202,7 +202,8 @@ test_failed_by_handler(void **state)
 	    "failed",
 	    "{\"external_id\":\"j\",\"error\":\"no such model\","
 	    "\"output\":{\"hint\":\"a \\\"b\\\"\"}}");
-	/* What begins like JSON is not shown as it is: who knows what was cut off. */
+	/* What begins like JSON is not shown as it is: who knows what was cut
+	 * off. */
 	assert_event(FAILED_WITH("\"{oops\""), "failed",
 	    "{\"external_id\":\"j-u1\",\"delayTime\":1312,"
 	    "\"executionTime\":5120,"

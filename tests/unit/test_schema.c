@@ -317,7 +317,8 @@ test_unreleased_versions(void **state)
 	}
 }
 
-/* Asked at each look of the janitor, so not by a walk through all ended jobs. */
+/* Asked at each look of the janitor, so not by a walk through all ended
+ * jobs. */
 static void
 test_old_job_comes_from_the_index(void **state)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * src/store without memory. Whatever allocation fails, SQLite's own among them:
- * a call succeeds, or says ERR_NOMEM and has changed nothing; no statement and no
- * transaction is left open; and the same call works as soon as there is memory.
+ * a call succeeds, or says ERR_NOMEM and has changed nothing; no statement and
+ * no transaction is left open; and the same call works as soon as there is
+ * memory.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,14 +30,14 @@
 	"expires_at) VALUES ('" DIGEST "', '" CLAIMS "', 1800000000)"
 
 /* Any change that a call can make shows in one of these. */
-#define FINGERPRINT                                                             \
-	"SELECT (SELECT count(*) || '/' || total(id) FROM job_events) || "      \
-	"'/' || (SELECT count(*) || '/' || total(floor) || '/' || "             \
-	"count(output) || '/' || count(external_id) || '/' || "                 \
-	"count(restore_id) FROM jobs) || '/' || (SELECT count(*) FROM "         \
-	"unclaimed_events) || '/' || (SELECT count(*) FROM "                    \
-	"idempotency_keys) || '/' || (SELECT count(*) FROM tickets) || '/' || " \
-	"(SELECT count(*) FROM revoked)"
+#define FINGERPRINT                                                            \
+	"SELECT (SELECT count(*) || '/' || total(id) FROM job_events) || "     \
+	"'/' || (SELECT count(*) || '/' || total(floor) || '/' || "            \
+	"count(output) || '/' || count(external_id) || '/' || "                \
+	"count(restore_id) FROM jobs) || '/' || (SELECT count(*) FROM "        \
+	"unclaimed_events) || '/' || (SELECT count(*) FROM "                   \
+	"idempotency_keys) || '/' || (SELECT count(*) FROM tickets) || '/' "   \
+	"|| (SELECT count(*) FROM revoked)"
 
 enum { NOW_S = 1764000000, EVENTS = 6 };
 
@@ -320,7 +321,7 @@ write_parts(struct site *s)
 	return e == OK ? db_part_end(s->db, true) : e;
 }
 
-/* --- transactions of their own ---------------------------------------------- */
+/* --- transactions of their own -------------------------------------------- */
 
 static enum err
 commit_event(struct site *s)
@@ -429,7 +430,7 @@ open_again(struct site *s)
 	return e;
 }
 
-/* --- each call without each allocation ------------------------------------- */
+/* --- each call without each allocation ------------------------------------ */
 
 enum kind {
 	READS,
@@ -489,7 +490,8 @@ attempt(struct site *s, const struct op *op)
 	return e;
 }
 
-/* Nothing is prepared but what db_open() did, and there is what the call needs. */
+/* Nothing is prepared but what db_open() did, and there is what the call
+ * needs. */
 static void
 begin_anew(struct site *s, const struct op *op)
 {

@@ -270,7 +270,7 @@ test_hint_from_outside(void **state)
 	assert_int_equal(watch_get_stats(watch).hints, 0);
 }
 
-/* --- how often ------------------------------------------------------------- */
+/* --- how often ------------------------------------------------------------ */
 
 static void
 test_schedule(void **state)
