@@ -132,7 +132,7 @@ def test_what_needs_a_restart(make_site, name):
 
 
 def test_flag_still_wins(make_site):
-    site = make_site(events_auth="jwt", jwt_key="x" * 40)
+    site = make_site(events_auth="jwt", jwt_key="a-key-that-stays-0123456789abcdef01")
     server = site.start("events", "--jwt-key", HS_SECRET)
     site.configure(events_auth="jwt", jwt_key=NEW)
     hang_up(server, "keys_reloaded")
