@@ -127,12 +127,11 @@ int64_t hub_draw_retry_ms(const struct hub *h);
 /*
  * What retention took of a selection. A client that stands at a row up to here
  * has lost something, if it was not told: its ids carry the sum of what it
- * knows of, from before it began or by its resync. Floors only grow, so no other
- * loss has the same sum.
+ * knows of, from before it began or by its resync.
  */
 struct losses {
 	int64_t up_to; /* event id */
-	int64_t sum;   /* of all floors, in 63 bits */
+	int64_t sum;   /* of all floors' hashes, in 32 bits */
 };
 
 /* Which losses matter at row n; 0: none. Row 0 is no place. */

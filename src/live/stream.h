@@ -83,7 +83,7 @@ void stream_open(
 void stream_refuse(struct hub *h, struct exchange *x,
     const struct stream_request *req, enum err e);
 
-/* --- For stream_open.c, and of it ---------------------------------------------------------- */
+/* --- For stream_open.c, and of it ------------------------------------------------ */
 
 /* Where a stream begins, and what the client must be told first. */
 struct stream_place {

@@ -50,12 +50,17 @@ read_last_event_id(
 
 /* Whoever stands at this row or before it has lost something. */
 static void
-loss_add(struct losses *l, int64_t up_to)
+loss_add(struct losses *l, int64_t up_to, bool is_gone)
 {
+	uint64_t h = ((uint64_t)up_to << 1) + is_gone;
+
 	if (l->up_to < up_to)
 		l->up_to = up_to;
-	l->sum =
-	    (int64_t)(((uint64_t)l->sum + (uint64_t)up_to + 1) & INT64_MAX);
+	/* The finalizer of SplitMix64: ids are neighbours, and sums of them
+	 * would often be equal. */
+	h = (h ^ (h >> 30)) * 0xBF58476D1CE4E5B9;
+	h = (h ^ (h >> 27)) * 0x94D049BB133111EB;
+	l->sum = (l->sum + (int64_t)(h >> 32)) & UINT32_MAX;
 }
 
 static enum err
@@ -68,7 +73,8 @@ look_at_job(struct hub *h, const char *job_id, int64_t gone_floor,
 	if (e != OK)
 		return e;
 	/* What is gone may have been the row itself. */
-	loss_add(&place->known, job.is_known ? job.floor - 1 : gone_floor);
+	loss_add(&place->known, job.is_known ? job.floor - 1 : gone_floor,
+	    !job.is_known);
 	if (job.last_id > place->last_id)
 		place->last_id = job.last_id;
 	place->is_terminal[i] = job.is_terminal;
@@ -84,8 +90,8 @@ look_at_owner(struct hub *h, const char *owner, int64_t gone_floor,
 	int64_t floor = 0;
 	enum err e = jobs_owner_floor(h->db, owner, &floor);
 
-	loss_add(&place->known, floor - 1);
-	loss_add(&place->known, gone_floor - 1);
+	loss_add(&place->known, floor - 1, false);
+	loss_add(&place->known, gone_floor - 1, true);
 	place->floor[0] = floor;
 	place->n_open = 1; /* it never ends */
 	return e;

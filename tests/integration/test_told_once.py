@@ -168,6 +168,20 @@ def test_newest_row_of_an_ended_job_was_deleted(reader):
     assert again["events"] == [] and again["terminal"]
 
 
+def test_floor_next_to_a_gone_one(reader):
+    """Two losses whose ids are neighbours are two losses."""
+    reader.writer.publish("a", "mine")
+    reader.writer.publish("gone", "mine")
+    reader.tool("delete", "gone")
+    page = Page(reader, ["a", "b"])
+    assert not page.poll_to_rest()
+    lost = reader.writer.publish("b", "mine")
+    reader.writer.connection.execute(
+        "DELETE FROM job_events WHERE id = ?", (lost,)
+    )
+    assert page.poll_to_rest()
+
+
 def rows_of(site, jobs):
     return {row[0] for job in jobs for row in site.writer.rows(job)}
 
@@ -190,11 +204,11 @@ def test_whatever_is_deleted(reader, seed):
                 "DELETE FROM jobs WHERE job_id = ?", (gone,)
             )
         else:
-            reader.writer.connection.execute(
-                "DELETE FROM job_events WHERE job_id = ? AND id IN"
-                " (SELECT id FROM job_events ORDER BY random() LIMIT 3)",
-                (gone,),
-            )
+            rows = [row[0] for row in reader.writer.rows(gone)]
+            for row in draw.sample(rows, min(3, len(rows))):
+                reader.writer.connection.execute(
+                    "DELETE FROM job_events WHERE id = ?", (row,)
+                )
         left = rows_of(reader, jobs)
         has_begun = page.place and not page.place.endswith("-0")
         is_told = page.poll_to_rest()
