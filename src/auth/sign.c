@@ -96,14 +96,20 @@ sign_list_load(
 	struct sign_keys keys = {0};
 	struct buf content = BUF_INIT;
 	struct span list = span_of(value);
+	bool is_file = list.n > 0 && *list.p == '@';
 	enum err e = OK;
 
-	if (list.n > 0 && *list.p == '@') {
+	if (is_file) {
 		e = read_list(value + 1, &content, message);
 		list = buf_span(&content);
 	}
 	if (e == OK)
 		e = add_keys(&keys, list, min, message);
+	/* Named, it was to hold one: it may be half written. */
+	if (e == OK && is_file && keys.n == 0) {
+		buf_addf(message, "%s: holds no secret", value + 1);
+		e = ERR_LIMIT;
+	}
 	if (content.data != NULL)
 		OPENSSL_cleanse(content.data, content.len);
 	buf_done(&content);

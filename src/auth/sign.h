@@ -35,7 +35,7 @@ struct sign_keys {
  * (line breaks separate too). White space around a secret is dropped, and so
  * are empty items. NULL or empty gives n = 0. Errors: ERR_SYS (file, errno
  * kept), ERR_LIMIT (a secret shorter than SIGN_KEY_MIN bytes, a file above
- * 64 KiB), ERR_NOMEM; *message says which, never the secret; *ret is written
+ * 64 KiB or without any), ERR_NOMEM; *message says which, never the secret; *ret is written
  * on success only. Blocks on the file.
  */
 enum { SIGN_KEY_MIN = 16 };

@@ -49,12 +49,14 @@ file_read_fd(int fd, size_t max, struct buf *ret)
 enum err
 file_read(const char *path, size_t max, struct buf *ret)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	/* Of a FIFO, open(2) itself would wait for somebody who writes. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	int saved_errno;
 	enum err e;
 
 	if (fd == -1)
 		return ERR_SYS;
+	(void)fcntl(fd, F_SETFL, O_RDONLY);
 	e = file_read_fd(fd, max, ret);
 	saved_errno = errno;
 	close(fd);

@@ -12,8 +12,8 @@
 #include "base/err.h"
 
 /*
- * Appends the file's content to *ret. ERR_SYS with errno; ERR_LIMIT above
- * `max` bytes; ERR_NOMEM.
+ * Appends the file's content to *ret; a FIFO that nobody writes has none.
+ * ERR_SYS with errno; ERR_LIMIT above `max` bytes; ERR_NOMEM.
  */
 CHECK_RESULT enum err file_read(const char *path, size_t max, struct buf *ret);
 

@@ -185,6 +185,26 @@ def test_webhook_settings(make_site):
     assert (report(SECRET), report(NEW)) == (200, 200)
 
 
+@pytest.mark.parametrize("break_it", [
+    lambda path: os.truncate(path, 0),
+    lambda path: (os.unlink(path), os.mkfifo(path)),
+], ids=["empty", "fifo"])
+def test_key_file_without_a_key(make_site, tmp_path, break_it):
+    """Whoever writes it may be in the middle of that: nobody is shut out, and
+    nobody waits for it."""
+    path = tmp_path / "keys"
+    path.write_text(SECRET)
+    site = make_site(publish_keys=f"@{path}")
+    server = site.start("webhook")
+    break_it(path)
+    assert "publish_keys" in hang_up(server, "keys_kept")
+    answer = site.post(
+        "/api/v1/jobs/a/events", b'{"type":"step"}',
+        {"Content-Type": "application/json", **bearer(SECRET)},
+    )
+    assert answer.status == 201
+
+
 def test_keys_change_under_load(make_site):
     """A call is checked with the keys of when it came: none is refused, and
     none is checked with keys that are gone."""

@@ -150,10 +150,10 @@ test_load_file_limits(void **state)
 	free(value);
 	free(large);
 
-	value = secret_file("", 0);
-	k = load(value);
-	assert_int_equal(k.n, 0);
-	sign_keys_done(&k);
+	value = secret_file(" ,\n", 3);
+	assert_int_equal(sign_keys_load(value, &k, &message), ERR_LIMIT);
+	assert_non_null(strstr(message.data, "holds no secret"));
+	buf_done(&message);
 	unlink(value + 1);
 	free(value);
 }
