@@ -15,7 +15,7 @@
 #include "store_site.h"
 #include "wait_loop.h"
 
-enum { CALLS = 4100, HELD_MAX = 4096, LONG = 200000 };
+enum { CALLS = 4200, HELD_MAX = 4096, LONG = 200000 };
 
 /* The transport's side of a call. */
 struct caller {
