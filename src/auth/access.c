@@ -20,7 +20,7 @@
 
 enum { SAY_PAUSE_US = 60 * 1000 * 1000 };
 
-/* --- The guard ------------------------------------------------------------------ */
+/* --- The guard ------------------------------------------------------------ */
 
 enum err
 guard_init(struct guard *g, const struct settings *s,
@@ -48,7 +48,7 @@ guard_done(struct guard *g)
 	ticket_desk_done(&g->desk);
 }
 
-/* --- Refusals ------------------------------------------------------------------- */
+/* --- Refusals ------------------------------------------------------------- */
 
 /* RFC 6750 section 3: the scheme alone where nothing was sent. */
 #define BEARER "Bearer"
@@ -107,7 +107,7 @@ refuse(enum reason reason, struct refusal *why)
 	return ERR_AUTH;
 }
 
-/* --- Credentials ---------------------------------------------------------------- */
+/* --- Credentials ---------------------------------------------------------- */
 
 /* Takes the first `name=value` off a Cookie header (RFC 6265 section 4.2.1). */
 static bool
@@ -346,7 +346,7 @@ access_done(struct access *a)
 	a->n_tokens = 0;
 }
 
-/* --- Rights --------------------------------------------------------------------- */
+/* --- Rights --------------------------------------------------------------- */
 
 enum err
 access_check_job(const struct access *a, struct db *db, const char *job_id)

@@ -111,7 +111,7 @@ CHECK_RESULT enum err access_identify(struct guard *g, struct db *db,
     struct refusal *why);
 
 /*
- * The same in two steps, for whoever buys a ticket with a token. The first
+ * The same in two steps, for whoever gets a ticket for a token. The first
  * needs no database and runs on any thread; the second asks it which tokens
  * were revoked, and may be repeated: subject, claims and pass are known then.
  * Errors as access_identify().

@@ -30,7 +30,7 @@ enum {
 	COORDINATE_SIZE = 32, /* of P-256; a signature is two of them */
 };
 
-/* --- Loading -------------------------------------------------------------------- */
+/* --- Loading -------------------------------------------------------------- */
 
 /* Never asks on a terminal. */
 static int
@@ -241,7 +241,7 @@ jws_keys_find(const struct jws_keys *k, struct span kid)
 	return NULL;
 }
 
-/* --- Signatures ------------------------------------------------------------------ */
+/* --- Signatures ----------------------------------------------------------- */
 
 /* The two numbers of an ECDSA signature (RFC 7518 section 3.4) in the form that
  * libcrypto takes. Returns owned; NULL without memory. */

@@ -35,10 +35,11 @@ enum {
 /*
  * `value` is one key, `@FILE` with one, or `kid1=@FILE,kid2=@FILE`. A key is a
  * secret (HS256; white space around it is dropped), or PEM: a public key or a
- * certificate, or with `is_private` a private one that jws_sign() can use. NULL or empty gives
- * n = 0. ERR_SYS (file, errno kept), ERR_LIMIT (file above 64 KiB, key too
- * short), ERR_PROTO (not a key of this algorithm), ERR_NOMEM; *message says
- * which, never the secret; *ret is written on success only. Blocks on files.
+ * certificate, or with `is_private` a private one that jws_sign() can use. NULL
+ * or empty gives n = 0. ERR_SYS (file, errno kept), ERR_LIMIT (file above 64
+ * KiB, key too short), ERR_PROTO (not a key of this algorithm), ERR_NOMEM;
+ * *message says which, never the secret; *ret is written on success only.
+ * Blocks on files.
  */
 CHECK_RESULT enum err jws_keys_load(const char *value, enum jwt_alg alg,
     bool is_private, struct jws_keys *ret, struct buf *message);

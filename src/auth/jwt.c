@@ -71,7 +71,7 @@ jwt_free(struct jwt **jwt)
 	*jwt = NULL;
 }
 
-/* --- Checking -------------------------------------------------------------------- */
+/* --- Checking ------------------------------------------------------------- */
 
 /* Header, payload and signature of a token, decoded. */
 struct parts {
@@ -244,7 +244,7 @@ jwt_verify(const struct jwt *jwt, struct span token, int64_t now_s,
 					       : e;
 }
 
-/* --- Making ---------------------------------------------------------------------- */
+/* --- Making --------------------------------------------------------------- */
 
 static void
 add_text(struct buf *out, const char *name, const char *value)

@@ -10,8 +10,9 @@
  *
  * S is base64url without padding of HMAC-SHA256(secret, message), message being
  *   "jobwire-webhook-v1\n" provider "\n" job_id "\n" restore_id "\n" exp
- * job_id and restore_id are empty when absent; exp is decimal seconds since 1970. A line
- * break in provider or job_id is refused: it would make the text ambiguous.
+ * job_id and restore_id are empty when absent; exp is decimal seconds since
+ * 1970. A line break in provider or job_id is refused: it would make the text
+ * ambiguous.
  */
 #ifndef JOBWIRE_SIGN_H
 #define JOBWIRE_SIGN_H
@@ -35,8 +36,8 @@ struct sign_keys {
  * (line breaks separate too). White space around a secret is dropped, and so
  * are empty items. NULL or empty gives n = 0. Errors: ERR_SYS (file, errno
  * kept), ERR_LIMIT (a secret shorter than SIGN_KEY_MIN bytes, a file above
- * 64 KiB or without any), ERR_NOMEM; *message says which, never the secret; *ret is written
- * on success only. Blocks on the file.
+ * 64 KiB or without any), ERR_NOMEM; *message says which, never the secret;
+ * *ret is written on success only. Blocks on the file.
  */
 enum { SIGN_KEY_MIN = 16 };
 CHECK_RESULT enum err sign_keys_load(

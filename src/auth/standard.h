@@ -43,8 +43,9 @@ struct standard_keys {
  * shows them: `whsec_` and base64, or, as the reference libraries have it, the
  * base64 alone, both also behind `v1,`; or `raw:` and the bytes themselves.
  * Errors as there, and ERR_PROTO for what is no base64 or is a public key
- * (`v1a,`), ERR_LIMIT for another length than STANDARD_KEY_MIN..MAX, of raw ones
- * SIGN_KEY_MIN..STANDARD_RAW_MAX; *message says which, never the secret. *ret is written on success only. Blocks on the file.
+ * (`v1a,`), ERR_LIMIT for another length than STANDARD_KEY_MIN..MAX, of raw
+ * ones SIGN_KEY_MIN..STANDARD_RAW_MAX; *message says which, never the secret.
+ * *ret is written on success only. Blocks on the file.
  */
 CHECK_RESULT enum err standard_keys_load(
     const char *value, struct standard_keys *ret, struct buf *message);

@@ -35,11 +35,12 @@ struct ticket_desk {
 };
 
 /*
- * Uses the ticket up; with is_look it only looks. *ret_job_ids: owned, as given to ticket_make(); NULL:
- * none. ERR_AUTH: there is no such ticket, or it was used, or is too old;
- * ERR_BUSY: the database is locked, ask again later; else as db_open() and
- * db_commit(). claims_done() and free() after OK. Blocks for TICKET_BUSY_MS at
- * most on other writers, and after that has happened for some time not at all.
+ * Uses the ticket up; with is_look it only looks. *ret_job_ids: owned, as given
+ * to ticket_make(); NULL: none. ERR_AUTH: there is no such ticket, or it was
+ * used, or is too old; ERR_BUSY: the database is locked, ask again later; else
+ * as db_open() and db_commit(). claims_done() and free() after OK. Blocks for
+ * TICKET_BUSY_MS at most on other writers, and after that has happened for some
+ * time not at all.
  */
 enum { TICKET_BUSY_MS = 20 };
 CHECK_RESULT enum err ticket_use(struct ticket_desk *desk, struct span ticket,

@@ -111,7 +111,8 @@ plain_path_len(const char *path)
 
 /* Neither the query (it holds the signature) nor the body (it holds the whole
  * URL) may stand in the line. A URL that was escaped once more than it should
- * has its query in the path or in job_id, so these are not taken as they are. */
+ * has its query in the path or in job_id, so these are not taken as they
+ * are. */
 void
 call_answer(struct hook_call **call)
 {

@@ -4,8 +4,8 @@
  * with it. Layer: hook, internal to it.
  *
  * A call is prepared, written and concluded; then its answer is ready. Only a
- * long one is prepared on another thread than the loop's. A path is one row of the table in
- * routes.c, with these steps in a file of its own.
+ * long one is prepared on another thread than the loop's. A path is one row of
+ * the table in routes.c, with these steps in a file of its own.
  */
 #ifndef JOBWIRE_CALL_H
 #define JOBWIRE_CALL_H
@@ -41,8 +41,8 @@ struct hook_route {
 	const char *method;
 	const char *path; /* below the prefix; {} is one segment */
 	/*
-	 * Authenticates, then parses; for a POST, on any thread. True: write() has something to write.
-	 * False: c->answer is what to say at once.
+	 * Authenticates, then parses; for a POST, on any thread. True: write()
+	 * has something to write. False: c->answer is what to say at once.
 	 */
 	bool (*prepare)(struct hook_call *c);
 	/* As commit_item's. */

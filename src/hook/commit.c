@@ -63,7 +63,7 @@ committer_open(struct committer *c, int busy_ms)
 	return OK;
 }
 
-/* --- a transaction ---------------------------------------------------------- */
+/* --- a transaction -------------------------------------------------------- */
 
 /* OK also when the item failed by itself: that is its result. */
 static enum err
@@ -133,7 +133,7 @@ transact(struct committer *c, const struct commit_list *batch)
 	return e == ERR_NOENT ? ERR_GONE : e;
 }
 
-/* --- what it says of the database ------------------------------------------- */
+/* --- what it says of the database ----------------------------------------- */
 
 /* Logs the beginning of trouble, of other trouble, and the end. */
 static void
@@ -161,7 +161,8 @@ try_later(struct committer *c)
 }
 
 /* After a transaction, begun then. A lock turns the state bad a little before
- * the first wait for it is over: who looks once in a second must know by then. */
+ * the first wait for it is over: who looks once in a second must know by
+ * then. */
 static void
 note_end(struct committer *c, enum err e, int64_t began_us)
 {
@@ -181,7 +182,7 @@ note_end(struct committer *c, enum err e, int64_t began_us)
 	try_later(c);
 }
 
-/* --- batches ---------------------------------------------------------------- */
+/* --- batches -------------------------------------------------------------- */
 
 /* Moves what waits to the empty batch, as far as it is not too much. */
 static void
@@ -282,7 +283,7 @@ commit_waiting(struct committer *c)
 		checkpoint(c);
 }
 
-/* --- looks ------------------------------------------------------------------ */
+/* --- looks ---------------------------------------------------------------- */
 
 struct look {
 	struct commit_item item;
@@ -309,7 +310,7 @@ committer_look(struct committer *c)
 	return c->stats.state;
 }
 
-/* --- when ------------------------------------------------------------------- */
+/* --- when ----------------------------------------------------------------- */
 
 static void
 go_on(struct committer *c)

@@ -76,11 +76,11 @@ void committer_push(struct committer *c, struct commit_item *item);
 
 /*
  * Can the database be written? Asks it, and returns the state, without waiting
- * for others. While all goes well an empty transaction tells a missing or locked
- * database and costs no fsync; in trouble only writing tells whether it is over,
- * so that blocks on the disk. To be called each second: then a lock is known
- * before calls have waited in vain for it, and the end of trouble when nobody
- * calls.
+ * for others. While all goes well an empty transaction tells a missing or
+ * locked database and costs no fsync; in trouble only writing tells whether it
+ * is over, so that blocks on the disk. To be called each second: then a lock is
+ * known before calls have waited in vain for it, and the end of trouble when
+ * nobody calls.
  */
 enum err committer_look(struct committer *c);
 

@@ -20,7 +20,7 @@ struct hook_keys {
 	struct sign_keys publish;      /* publish_keys */
 	struct standard_keys standard; /* standard_secret */
 	struct fal_keys fal;	       /* fal_jwks */
-	struct guard guard;	       /* jwt_key: of who buys tickets */
+	struct guard guard;	       /* jwt_key: of who gets tickets */
 };
 
 /*

@@ -36,7 +36,7 @@ struct call {
 	bool wants_stream; /* an EventSource, as far as one can tell */
 };
 
-/* --- Answers -------------------------------------------------------------------- */
+/* --- Answers -------------------------------------------------------------- */
 
 static void
 reply(struct call *c, struct answer *a)
@@ -101,7 +101,7 @@ refuse_job_id(struct call *c)
 	refuse(c, 400, "bad_job_id", JOB_ID_MESSAGE);
 }
 
-/* --- Parameters ------------------------------------------------------------------ */
+/* --- Parameters ----------------------------------------------------------- */
 
 /* The jobs a request names: in its path, or as job_id=.. in its query. */
 struct job_list {
@@ -236,7 +236,7 @@ last_event_id(const struct request *r, struct buf *scratch)
 	return buf_span(scratch);
 }
 
-/* --- Routes ---------------------------------------------------------------------- */
+/* --- Routes --------------------------------------------------------------- */
 
 static void
 open_stream(struct call *c, const struct job_list *jobs, bool wants_json,

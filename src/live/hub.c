@@ -24,7 +24,7 @@ enum {
 	STREAMS_PER_TURN = 128,
 };
 
-/* --- Topics ----------------------------------------------------------------- */
+/* --- Topics --------------------------------------------------------------- */
 
 enum err
 hub_subscribe(
@@ -55,7 +55,7 @@ hub_unsubscribe(struct hub *h, struct sub *sub)
 		topics_remove(&h->topics[sub->kind], t);
 }
 
-/* --- Reading ----------------------------------------------------------------- */
+/* --- Reading -------------------------------------------------------------- */
 
 static enum frame_effect
 effect_of(const char *type)
@@ -278,7 +278,7 @@ hub_read(struct hub *h)
 	return found;
 }
 
-/* --- The database as a whole ------------------------------------------------- */
+/* --- The database as a whole ---------------------------------------------- */
 
 /* After the file was opened again: where do the streams stand? */
 static void
@@ -443,7 +443,7 @@ hub_draw_retry_ms(const struct hub *h)
 	return random_between(h->cfg.retry_min_ms, h->cfg.retry_max_ms);
 }
 
-/* --- Turns --------------------------------------------------------------------- */
+/* --- Turns ---------------------------------------------------------------- */
 
 void
 hub_queue(struct hub *h, struct stream *s)
@@ -494,7 +494,7 @@ on_work(struct deferred *d)
 		loop_defer(h->loop, &h->work);
 }
 
-/* --- Life ---------------------------------------------------------------------- */
+/* --- Life ----------------------------------------------------------------- */
 
 static enum err
 text_frame(const char *text, struct frame **ret)

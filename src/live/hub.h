@@ -59,8 +59,8 @@ enum topic_kind {
 enum { HUB_SKIPPED_MAX = 1024 };
 
 /* Written by hub.c alone, but for has_stalled (set by a stream that could not
- * read), the list of streams and what stats count. cfg, db, epoch, loop, is_draining and the beats may be read
- * by all of live; the rest is hub.c's. */
+ * read), the list of streams and what stats count. cfg, db, epoch, loop,
+ * is_draining and the beats may be read by all of live; the rest is hub.c's. */
 struct hub {
 	struct loop *loop;
 	struct hub_config cfg;
@@ -101,7 +101,7 @@ void hub_drain(struct hub *h);
 /* Drops what is left. Not from inside a callback. */
 void hub_free(struct hub **hub);
 
-/* --- For stream.c ---------------------------------------------------------- */
+/* --- For stream.c --------------------------------------------------------- */
 
 /* One topic a stream waits for. */
 struct sub {
@@ -142,9 +142,9 @@ loss_at(const struct losses *l, int64_t n)
 }
 
 /*
- * Appends the row as an event. One that cannot be sent must not stall the events
- * behind it, nor keep a stream open whose job it ended: what stands for it is
- * its id, and it is counted. ERR_NOMEM.
+ * Appends the row as an event. One that cannot be sent must not stall the
+ * events behind it, nor keep a stream open whose job it ended: what stands for
+ * it is its id, and it is counted. ERR_NOMEM.
  */
 CHECK_RESULT enum err hub_add_event(struct hub *h, const struct event_row *row,
     const struct losses *known, struct buf *out, bool *ret_is_skipped);

@@ -26,10 +26,10 @@ struct json_form {
 };
 
 /*
- * Fills the answer, which must be empty, from one snapshot of the database. Reads
- * the hub's db, epoch and cfg; blocks as hub_read_rows(). Errors as
- * hub_read_rows(), and ERR_NOMEM: then part of it stands in the answer, and must
- * not be sent.
+ * Fills the answer, which must be empty, from one snapshot of the database.
+ * Reads the hub's db, epoch and cfg; blocks as hub_read_rows(). Errors as
+ * hub_read_rows(), and ERR_NOMEM: then part of it stands in the answer, and
+ * must not be sent.
  */
 CHECK_RESULT enum err json_form_fill(struct json_form *f, struct hub *h,
     const struct selection *sel, struct answer *a);

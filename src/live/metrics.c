@@ -45,7 +45,7 @@ metrics_clear_gauges(struct metrics *slot)
 	slot->watch.is_blind = false;
 }
 
-/* --- Exposition ---------------------------------------------------------------- */
+/* --- Exposition ----------------------------------------------------------- */
 
 static const char *const end_names[STREAM_END_KINDS] = {
     [STREAM_COMPLETED] = "completed",

@@ -21,7 +21,7 @@
 
 enum { GRACE_MS = 1000, BATCHES_PER_ADVANCE = 4 };
 
-/* --- Time ----------------------------------------------------------------------- */
+/* --- Time ----------------------------------------------------------------- */
 
 /* The first one that begins not before so long after that moment. */
 static uint32_t
@@ -131,8 +131,8 @@ stream_recheck(const struct stream *s, int64_t now)
 }
 
 /* Its time is over. While an event is under way it gets some more: there are
- * clients that keep the id, or the first lines, of an event that breaks off. How
- * long that can last is up to lag_timeout. */
+ * clients that keep the id, or the first lines, of an event that breaks off.
+ * How long that can last is up to lag_timeout. */
 static void
 stream_retire(struct stream *s, int64_t now)
 {
@@ -185,7 +185,7 @@ stream_drain(struct stream *s, int64_t within_ms)
 	stream_schedule(s);
 }
 
-/* --- Events --------------------------------------------------------------------- */
+/* --- Events --------------------------------------------------------------- */
 
 /* The event is on its way to the client: move the cursor, and what we know of
  * the job's state. */
@@ -297,8 +297,8 @@ stream_resync(struct stream *s, const char *reason)
 		hub_queue(s->hub, s);
 		return;
 	}
-	/* With half a frame under way nothing else can be sent; the client comes
-	 * back with an id that is answered with the same resync. */
+	/* With half a frame under way nothing else can be sent; the client
+	 * comes back with an id that is answered with the same resync. */
 	sse_add_resync(&b, s->hub->epoch, reason);
 	if (s->pending != NULL || frame_new(&b, 0, FRAME_NEUTRAL, &f) != OK) {
 		buf_done(&b);
@@ -426,7 +426,7 @@ on_writable(struct exchange *x)
 
 static const struct exchange_told told = {on_writable, on_gone};
 
-/* --- Beginning ------------------------------------------------------------------- */
+/* --- Beginning ------------------------------------------------------------ */
 
 static enum err
 stream_subscribe(struct stream *s, const struct selection *sel,

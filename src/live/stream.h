@@ -21,8 +21,8 @@
 
 enum {
 	/* Deadlines are kept in ticks of CLOCK_MONOTONIC, so that thousands of
-	 * streams wake the loop a few times a second and not thousands of times.
-	 * 32 bits of them last for 17 years. */
+	 * streams wake the loop a few times a second and not thousands of
+	 * times. 32 bits of them last for 17 years. */
 	STREAM_TICK_US = 128 * 1000,
 };
 
@@ -83,7 +83,7 @@ void stream_open(
 void stream_refuse(struct hub *h, struct exchange *x,
     const struct stream_request *req, enum err e);
 
-/* --- For stream_open.c, and of it ------------------------------------------------ */
+/* --- For stream_open.c, and of it ----------------------------------------- */
 
 /* Where a stream begins, and what the client must be told first. */
 struct stream_place {
@@ -112,7 +112,7 @@ CHECK_RESULT enum err stream_new(struct hub *h, struct exchange *x,
  * request (prelude NULL) waits. */
 void stream_begin(struct stream *s, struct frame *prelude);
 
-/* --- Of stream_end.c, for stream.c -------------------------------------------- */
+/* --- Of stream_end.c, for stream.c ---------------------------------------- */
 
 /* The memory alone. */
 void stream_free(struct stream *s);
@@ -137,10 +137,10 @@ void stream_answer_json(struct stream *s, bool is_over);
 /* The client may read no longer: ERR_EXPIRED or ERR_AUTH says why. */
 void stream_dismiss(struct stream *s, enum err e);
 
-/* --- For hub.c --------------------------------------------------------------- */
+/* --- For hub.c ------------------------------------------------------------ */
 
-/* A new row of one of the stream's topics. Never ends the stream, so that the hub
- * may call it while it walks its lists; stream_advance() does that. */
+/* A new row of one of the stream's topics. Never ends the stream, so that the
+ * hub may call it while it walks its lists; stream_advance() does that. */
 void stream_deliver(struct sub *sub, struct frame *f);
 
 /* Sends what is pending and what the table has after the cursor, one batch. */

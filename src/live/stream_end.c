@@ -11,7 +11,7 @@
 #include "live/json_form.h"
 #include "live/lease.h"
 
-/* --- Ends --------------------------------------------------------------------- */
+/* --- Ends ----------------------------------------------------------------- */
 
 void
 stream_free(struct stream *s)
@@ -82,7 +82,7 @@ stream_finish(struct stream *s, enum stream_end why)
 		x->ops->drop(x);
 }
 
-/* --- JSON ----------------------------------------------------------------------- */
+/* --- JSON ----------------------------------------------------------------- */
 
 struct selection
 stream_selection(const struct stream *s, const char **job_ids)

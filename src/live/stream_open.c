@@ -25,7 +25,7 @@ enum {
 	"Cache-Control: no-cache, no-transform\r\n"                            \
 	"X-Accel-Buffering: no\r\n"
 
-/* --- Where it begins ------------------------------------------------------------ */
+/* --- Where it begins ------------------------------------------------------ */
 
 /* What an id means without looking at any job: its reason for a resync, or
  * NULL and the id, which is empty where there is none. */
@@ -183,7 +183,7 @@ stream_locate(
 	return OK;
 }
 
-/* --- Answers ------------------------------------------------------------------- */
+/* --- Answers -------------------------------------------------------------- */
 
 /* Sends it with the header fields that every answer to this request has. */
 static void

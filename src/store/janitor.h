@@ -9,7 +9,7 @@
  *
  * All jobwire connections have autocheckpoint off and do not checkpoint on
  * close: SQLite before 3.51.3 can lose a WAL reset that races with a PASSIVE
- * checkpoint (facts: https://sqlite.org/wal.html, section 11), and only
+ * checkpoint (https://sqlite.org/wal.html, section 11), and only
  * PASSIVE reads the WAL header without the write lock. The janitor, and a
  * writer of many events itself, checkpoint with RESTART, which takes the lock
  * first. The WAL's file is not truncated: see wal.h.

@@ -60,9 +60,10 @@ struct exchange {
 	 * the transport says nothing and waits for the handler's answer. */
 	void *owner;
 	const struct exchange_told *told; /* borrowed for the program's life */
-	/* The handler's while it has the exchange: not set at first; who sets it
-	 * sets on_due, too, and cancels it before answer(), end() and drop(), and
-	 * in on_gone(). Before and after that it is the transport's deadline. */
+	/* The handler's while it has the exchange: not set at first; who sets
+	 * it sets on_due, too, and cancels it before answer(), end() and
+	 * drop(), and in on_gone(). Before and after that it is the transport's
+	 * deadline. */
 	struct timer timer;
 };
 

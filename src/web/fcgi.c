@@ -140,8 +140,8 @@ conn_gone(struct fcgi_conn *c)
 		c->x.told = NULL;
 		told->on_gone(&c->x);
 	}
-	/* A handler that is not told still has the exchange: it will answer, and
-	 * that ends the connection. */
+	/* A handler that is not told still has the exchange: it will answer,
+	 * and that ends the connection. */
 	if (!is_held)
 		fcgi_conn_close(c);
 }
@@ -198,7 +198,8 @@ on_accept(struct acceptor *a, int fd)
 	LIST_INSERT_HEAD(&s->conns, c, link);
 	s->cfg.stats->accepted++;
 	s->cfg.stats->open++;
-	/* Mostly the head is there already: a web server connects and writes. */
+	/* Mostly the head is there already: a web server connects and
+	 * writes. */
 	fcgi_conn_read(c, false);
 }
 

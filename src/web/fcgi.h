@@ -54,9 +54,9 @@ CHECK_RESULT enum err fcgi_server_new(struct loop *loop, int listen_fd,
 
 /*
  * From now on each connection is closed with its next answer, for its peer may
- * have sent a request already. Kept ones that have none after idle_ms are closed
- * then; until they are gone, new ones are accepted. on_idle is called when none
- * is left (also at once, from inside, when there is none).
+ * have sent a request already. Kept ones that have none after idle_ms are
+ * closed then; until they are gone, new ones are accepted. on_idle is called
+ * when none is left (also at once, from inside, when there is none).
  */
 void fcgi_server_stop(struct fcgi_server *s, int64_t idle_ms);
 

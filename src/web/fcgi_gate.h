@@ -67,8 +67,8 @@ struct gate_record {
  * allocates what a length field asks for. It also takes the padding of
  * BEGIN_REQUEST for records; no web server pads that, so it is refused.
  *
- * *head is zeroed at first. After GATE_MORE it is given again as it is, with the
- * same bytes and those that came: what was judged is not judged again, so a
+ * *head is zeroed at first. After GATE_MORE it is given again as it is, with
+ * the same bytes and those that came: what was judged is not judged again, so a
  * head costs the same in however many pieces it comes.
  */
 enum gate_verdict gate_scan(

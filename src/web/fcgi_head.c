@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * libfcgi's place in jobwire: it parses heads. Bodies are read in fcgi_in.c and
- * answers sent in fcgi_out.c, because libfcgi's streams block and cost 18 kB per
- * request. Never blocks.
+ * answers sent in fcgi_out.c, because libfcgi's streams block and cost 18 kB
+ * per request. Never blocks.
  */
 #include "web/fcgi_head.h"
 

@@ -3,8 +3,8 @@
  * What a FastCGI peer sends: the head, judged by fcgi_gate.c as it comes; then
  * the body, record by record; then the end of a client. All is read into one
  * buffer of the server, and kept only where a head is not whole: a connection
- * that is silent costs a descriptor and a timer. libfcgi parses whole heads only
- * (fcgi_head.c). Never blocks.
+ * that is silent costs a descriptor and a timer. libfcgi parses whole heads
+ * only (fcgi_head.c). Never blocks.
  */
 #include <sys/socket.h>
 #include <errno.h>
@@ -118,7 +118,8 @@ conn_open_request(struct fcgi_conn *c, const unsigned char *bytes,
 	}
 }
 
-/* Keeps the beginning of a head, up to what the longest has. False: no memory. */
+/* Keeps the beginning of a head, up to what the longest has. False: no
+ * memory. */
 static bool
 conn_keep_head(struct fcgi_conn *c, const unsigned char *p, size_t n)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What a FastCGI peer is sent: whole answers and streams, as records of our own,
- * with MSG_DONTWAIT. A whole answer that does not fit waits in the connection;
- * of a stream nothing waits here, its owner sends on when there is room. Never
- * blocks.
+ * What a FastCGI peer is sent: whole answers and streams, as records of our
+ * own, with MSG_DONTWAIT. A whole answer that does not fit waits in the
+ * connection; of a stream nothing waits here, its owner sends on when there is
+ * room. Never blocks.
  */
 #include <sys/socket.h>
 #include <errno.h>

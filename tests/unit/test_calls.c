@@ -293,10 +293,10 @@ test_publish_limits(void **state)
 	assert_int_equal(count_rows(s, "job_events"), 100);
 }
 
-/* --- delivery -------------------------------------------------------------- */
+/* --- delivery ------------------------------------------------------------- */
 
-/* One event: a type of that many letters, and data of so many bytes: 0, or 7 and
- * more. */
+/* One event: a type of that many letters, and data of so many bytes: 0, or 7
+ * and more. */
 static void
 add_sized_event(struct buf *body, size_t type_len, size_t data_len)
 {
@@ -339,8 +339,8 @@ check_array(struct buf *body, size_t n, size_t type_len, size_t longer)
 	check_taken(body, total);
 }
 
-/* What a call holds grows in one buffer, so every length at which that moves has
- * to come before. */
+/* What a call holds grows in one buffer, so every length at which that moves
+ * has to come before. */
 static void
 test_publish_any_size(void **state)
 {

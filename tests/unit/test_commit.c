@@ -171,7 +171,7 @@ count_events(struct site *s)
 	return raw_int(s, "SELECT count(*) FROM job_events");
 }
 
-/* --- batches --------------------------------------------------------------- */
+/* --- batches -------------------------------------------------------------- */
 
 static void
 test_one(void **state)
@@ -241,7 +241,7 @@ test_refused(void **state)
 	assert_int_equal(stats()->failures, 0);
 }
 
-/* --- trouble --------------------------------------------------------------- */
+/* --- trouble -------------------------------------------------------------- */
 
 /* Trouble with the database is everybody's, and leaves nothing at all; the
  * next transaction works, on a new connection where that one is in doubt. */
@@ -390,7 +390,7 @@ test_replaced_while_locked(void **state)
 	db_close(&db);
 }
 
-/* --- locks ----------------------------------------------------------------- */
+/* --- locks ---------------------------------------------------------------- */
 
 static int n_ticks;
 
@@ -507,7 +507,7 @@ test_look_finds_the_end_of_a_lock(void **state)
 	assert_int_equal(count_events(s), 1);
 }
 
-/* --- the end --------------------------------------------------------------- */
+/* --- the end -------------------------------------------------------------- */
 
 static void
 test_stop_commits_what_waits(void **state)
@@ -538,7 +538,7 @@ test_stop_while_locked(void **state)
 	assert_int_equal(count_events(s), 0);
 }
 
-/* --- checkpoints ----------------------------------------------------------- */
+/* --- checkpoints ---------------------------------------------------------- */
 
 static void
 test_wal_is_begun_anew(void **state)
@@ -573,7 +573,7 @@ test_reader_that_stays(void **state)
 	assert_int_equal(wal_size(s), size);
 }
 
-/* --- a process for one call ------------------------------------------------ */
+/* --- a process for one call ----------------------------------------------- */
 
 static void
 test_brief(void **state)

@@ -17,7 +17,7 @@
 static struct guard guard = {.mode = EVENTS_AUTH_JOB_ID};
 static struct events_api api;
 
-/* --- one request, and what came of it --------------------------------------- */
+/* --- one request, and what came of it ------------------------------------- */
 
 static struct {
 	int status; /* 0: a stream was begun; -1: nothing was to be had */
@@ -95,7 +95,7 @@ says(const char *text)
 	return strstr(got.body, text) != NULL;
 }
 
-/* --- routes ------------------------------------------------------------------- */
+/* --- routes --------------------------------------------------------------- */
 
 static void
 test_routes(void **state)
@@ -164,10 +164,10 @@ test_parameters(void **state)
 	buf_done(&many);
 }
 
-/* --- memory ------------------------------------------------------------------- */
+/* --- memory --------------------------------------------------------------- */
 
-/* Whatever allocation fails: the answer that was asked for, or 503, or none; never
- * another form, other jobs or another wait. */
+/* Whatever allocation fails: the answer that was asked for, or 503, or none;
+ * never another form, other jobs or another wait. */
 static void
 check_memory(const char *route, const char *query, const char *expected)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* live/json_form.c: what stands in an answer, where it ends, and that no event is
- * stepped over, whatever memory is missing. */
+/* live/json_form.c: what stands in an answer, where it ends, and that no event
+ * is stepped over, whatever memory is missing. */
 #include "live/json_form.h"
 
 #include <setjmp.h>
@@ -61,8 +61,8 @@ row_of(struct span id)
 	return atoll(id.p + 1 + SSE_EPOCH_LEN + 1);
 }
 
-/* Events as "ID:TYPE ", then what the client comes back with, and "end" where all
- * was said: "1:queued 2:note |2 end". */
+/* Events as "ID:TYPE ", then what the client comes back with, and "end" where
+ * all was said: "1:queued 2:note |2 end". */
 static const char *
 told(void)
 {
@@ -101,7 +101,7 @@ tear_down_form(void **state)
 	return tear_down(state);
 }
 
-/* --- what is told ----------------------------------------------------------- */
+/* --- what is told --------------------------------------------------------- */
 
 static void
 test_events(void **state)
@@ -238,7 +238,7 @@ test_without_database(void **state)
 	assert_non_null(strstr(answer.headers.data, "Retry-After: 5\r\n"));
 }
 
-/* --- memory ------------------------------------------------------------------- */
+/* --- memory --------------------------------------------------------------- */
 
 /* Whatever is missing: all is told, or there is no answer. */
 static void

@@ -27,7 +27,7 @@
 
 static const int64_t now_s = 1790000100;
 
-/* --- Key files -------------------------------------------------------------------- */
+/* --- Key files ------------------------------------------------------------ */
 
 /* A folder with: rsa, rsa.pub, small.pub (RSA, 1024 bits), ec, ec.pub,
  * other.pub (EC), p384.pub, secret. */
@@ -129,7 +129,7 @@ at(const struct folder *f, const char *one, const char *two)
 	return text;
 }
 
-/* --- Keys -------------------------------------------------------------------------- */
+/* --- Keys ----------------------------------------------------------------- */
 
 static enum err
 load(const char *value, enum jwt_alg alg, const char *message)
@@ -225,7 +225,7 @@ test_find(void **state)
 	buf_done(&text);
 }
 
-/* --- Tokens ------------------------------------------------------------------------ */
+/* --- Tokens --------------------------------------------------------------- */
 
 static struct jwt *
 make(const struct jwt_config *cfg)

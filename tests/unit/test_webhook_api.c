@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* hook/webhook_api.c: how calls come to the writer and back, with exchanges that
- * no transport brought. */
+/* hook/webhook_api.c: how calls come to the writer and back, with exchanges
+ * that no transport brought. */
 #include "hook/webhook_api.h"
 
 #include <setjmp.h>
