@@ -88,7 +88,7 @@ async function play(job, events, { path = `/api/v1/events/${job}`, stop } = {}) 
   }
   await step("completed", {});
   await until(async () => (await events()).some(({ type }) => type !== "step"), `the end of ${job}`);
-  stop?.();
+  await stop?.();
   const isOver = (statuses) => statuses.includes(204) || stop || path === OWN_PATH;
   await until(async () => isOver(await answers(path)), `204 for ${job}`);
   const got = (await events()).map(({ type, data }) => ({ type, ...JSON.parse(data) }));
@@ -123,7 +123,12 @@ describe("clients of the matrix", { concurrency: true }, () => {
         await page.goto(new URL("/healthz", stack.page).href);
         await page.addScriptTag({ content: script });
         await page.evaluate(([name, job]) => page.follow(name, `/api/v1/events/${job}`, job), [name, job]);
-        await play(job, () => page.evaluate("page.events"), name === "jobwire.js" ? { path: OWN_PATH } : {});
+        const how = {
+          "jobwire.js": { path: OWN_PATH },
+          // After a 204 it comes back within its max_retry_time, for ever.
+          "reconnecting-eventsource": { stop: () => page.evaluate("page.stop()") },
+        };
+        await play(job, () => page.evaluate("page.events"), how[name]);
       } finally {
         await context.close();
       }

@@ -126,8 +126,8 @@ const FLAGS = [
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
-  // Chromium refuses to sandbox as root.
-  ...(process.getuid() === 0 ? ["--no-sandbox"] : []),
+  // For all pages are ours; its sandbox needs namespaces, and another user than root.
+  "--no-sandbox",
 ];
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
