@@ -76,12 +76,17 @@ function createHub(name: string, url: string, isShared: boolean): Hub {
     }
   }
 
+  /** Who leads next must not find it out again. */
+  function keepPolling() {
+    if (!isPolling()) pollUntil(Date.now() + POLL_MS);
+  }
+
   // --- What tabs say ---------------------------------------------------------------
 
   function hear(message: Message) {
     if (message.kind === "want") {
       leader?.want(message);
-      if (leader) say({ kind: "here", isHidden: isHidden() });
+      if (leader) say({ kind: "here", isHidden: isHidden(), isPolling: isPolling() });
       return;
     }
     clearTimeout(answer);
@@ -90,10 +95,10 @@ function createHub(name: string, url: string, isShared: boolean): Hub {
       for (const subscriber of subscribers) subscriber.forget();
       announce();
     } else if (message.kind === "here") {
+      if (message.isPolling) keepPolling();
       if (message.isHidden && !leader && !isHidden()) queue(true);
     } else {
-      // Who leads next must not find it out again.
-      if (message.kind === "told" && message.state === "polling" && !isPolling()) pollUntil(Date.now() + POLL_MS);
+      if (message.kind === "told" && message.state === "polling") keepPolling();
       for (const subscriber of subscribers) subscriber[message.kind]?.(message as never);
     }
   }

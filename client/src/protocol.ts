@@ -24,8 +24,8 @@ export interface Live {
 export type Message =
   /** There is a new leader: say what you want. */
   | { kind: "hello" }
-  /** What the leader answers to that. One that is hidden is slow, and a visible tab leads instead. */
-  | { kind: "here"; isHidden: boolean }
+  /** What the leader answers. A visible tab takes the place of one that is hidden, which is slow; it polls as that one did. */
+  | { kind: "here"; isHidden: boolean; isPolling: boolean }
   /** All that a tab wants: jobs, with a place and, where all that is after it is lacking, whose need that is. */
   | { kind: "want"; tab: string; jobs: (readonly [string, string, number?])[]; types: string[] }
   /** To whoever has this need: what was lacking, up to `place`. */

@@ -195,7 +195,7 @@ describe("a page that looks again", () => {
 });
 
 describe("a tab among others", () => {
-  const here = (isHidden = false) => ({ kind: "here", isHidden }) as const;
+  const here = (isHidden = false, isPolling = false) => ({ kind: "here", isHidden, isPolling }) as const;
   const kinds = (tabs: ReturnType<typeof newTabs>) => tabs.said.map(({ kind }) => kind);
 
   test("takes the lead from one that says no word for five seconds after it was asked", async () => {
@@ -271,13 +271,13 @@ describe("a tab among others", () => {
     expect(FakeSource.last.query.get("last_event_id")).toBe("e-2");
   });
 
-  test("polls at once when the leader before it did", async () => {
+  test.each([false, true])("polls at once when the leader before it did, be it new: %s", async (isNew) => {
     const tabs = newTabs();
     const { subscription } = world.follow("a");
     await pass();
-    tabs.hear({ kind: "told", jobs: ["a"], state: "polling" });
+    if (!isNew) tabs.hear({ kind: "told", jobs: ["a"], state: "polling" });
     answerWith(() => new Promise(() => {}));
-    tabs.hear(here(true));
+    tabs.hear(here(true, isNew));
     await pass(50);
     expect([FakeSource.all.length, asked.length, subscription.state]).toEqual([0, 1, "polling"]);
   });
