@@ -20,8 +20,9 @@ const { build } = createRequire(join(root, "client/package.json"))("esbuild");
 /** Changes to the shipped configuration, by name. */
 const MODES = {
   normal: (text) => text,
-  /** All that is read is refused. */
-  unavailable: (text) => text.replace(/fastcgi_pass jobwire_events;/g, "return 503;"),
+  /** All that is read is refused, by a proxy in between that knows nothing of streams. */
+  unavailable: (text) =>
+    text.replace(/fastcgi_pass jobwire_events;/g, "return 503;").replace("error_page 502 503 504 = @later;", ""),
   /** A proxy in between that passes nothing on until it has a lot. */
   buffering: (text) =>
     text
