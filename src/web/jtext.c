@@ -471,10 +471,10 @@ jtext_key_is(struct span raw_key, const char *name)
 static size_t
 line_end(struct span s)
 {
-	if (s.n >= 2 && memcmp(s.p, "\xc2\x85", 2) == 0)
+	if (s.n >= 2 && s.p[0] == '\xc2' && s.p[1] == '\x85')
 		return 2;
-	if (s.n >= 3 && (memcmp(s.p, "\xe2\x80\xa8", 3) == 0 ||
-			    memcmp(s.p, "\xe2\x80\xa9", 3) == 0))
+	if (s.n >= 3 && s.p[0] == '\xe2' && s.p[1] == '\x80' &&
+	    (s.p[2] == '\xa8' || s.p[2] == '\xa9'))
 		return 3;
 	return 0;
 }
