@@ -14,7 +14,7 @@
 #include "store/events.h"
 #include "store/jobs.h"
 #include "table.h"
-#include "web/jtext.h"
+#include "text/json_text.h"
 #include "web/sse.h"
 
 enum { EVENTS_SHOWN = 10 };
@@ -25,10 +25,10 @@ add_value(struct buf *out, const char *json)
 {
 	if (json == NULL)
 		return;
-	if (jtext_kind(span_of(json)) == JTEXT_STRING)
-		jtext_add_string_value(out, span_of(json));
+	if (json_text_kind(span_of(json)) == JSON_TEXT_STRING)
+		json_text_add_string_value(out, span_of(json));
 	else
-		jtext_add_line(out, span_of(json));
+		json_text_add_line(out, span_of(json));
 }
 
 static void
@@ -48,7 +48,7 @@ add_text(struct buf *out, const char *name, const char *text)
 {
 	buf_addf(out, ",\"%s\":", name);
 	if (text != NULL)
-		jtext_add_quoted(out, span_of(text));
+		json_text_add_quoted(out, span_of(text));
 	else
 		buf_add_str(out, "null");
 }
@@ -59,7 +59,7 @@ add_json(struct buf *out, const char *name, const char *json)
 {
 	buf_addf(out, ",\"%s\":", name);
 	if (json != NULL)
-		jtext_add_line(out, span_of(json));
+		json_text_add_line(out, span_of(json));
 	else
 		buf_add_str(out, "null");
 }
@@ -69,7 +69,7 @@ static void
 add_job(struct buf *out, const struct job *j)
 {
 	buf_add_str(out, "{\"job_id\":");
-	jtext_add_quoted(out, span_of(j->job_id));
+	json_text_add_quoted(out, span_of(j->job_id));
 	add_text(out, "state", job_state_name(j->state));
 	add_text(out, "updated_at", j->updated_at);
 	add_json(out, "progress", j->progress);

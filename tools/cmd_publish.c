@@ -30,7 +30,7 @@
 #include "store/jobs.h"
 #include "store/survey.h"
 #include "text/span.h"
-#include "web/jtext.h"
+#include "text/json_text.h"
 #include "web/sse.h"
 
 enum { PIPE_WAIT_MS = 100 };
@@ -61,7 +61,7 @@ print_url(struct span url, bool as_json)
 
 	if (as_json) {
 		buf_add_str(&out, "{\"url\":");
-		jtext_add_quoted(&out, url);
+		json_text_add_quoted(&out, url);
 		buf_add_char(&out, '}');
 	} else {
 		buf_add_span(&out, url);
@@ -193,13 +193,13 @@ read_input(const char *source, struct buf *ret)
 static int
 refuse_json(struct span data, size_t n_before, enum err e)
 {
-	size_t at = jtext_fault_at(data), place = n_before + at + 1;
+	size_t at = json_text_fault_at(data), place = n_before + at + 1;
 	char text[128];
 
 	if (e == ERR_LIMIT)
 		(void)snprintf(text, sizeof(text),
 		    "the data is nested deeper than %d levels, at byte %zu",
-		    JTEXT_DEPTH_MAX, place);
+		    JSON_TEXT_DEPTH_MAX, place);
 	else if (at == data.n)
 		(void)snprintf(text, sizeof(text),
 		    "the data is not a JSON object: it ends too early");
@@ -221,10 +221,10 @@ check_data(struct span text, struct span *ret)
 	enum err e;
 
 	(void)span_cut_prefix(&data, SPAN_LIT("\xef\xbb\xbf"));
-	e = jtext_check(data, &value);
+	e = json_text_check(data, &value);
 	if (e != OK)
 		return refuse_json(data, text.n - data.n, e);
-	if (jtext_kind(value) != JTEXT_OBJECT)
+	if (json_text_kind(value) != JSON_TEXT_OBJECT)
 		return command_misuse("publish",
 		    "the data is not a JSON object, but another JSON value");
 	*ret = value;

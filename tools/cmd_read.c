@@ -13,7 +13,7 @@
 #include "job/name.h"
 #include "store/events.h"
 #include "table.h"
-#include "web/jtext.h"
+#include "text/json_text.h"
 #include "web/sse.h"
 
 enum { ROWS_PER_READ = 256, BUSY_MS = 1000 };
@@ -51,9 +51,9 @@ command_add_event(struct buf *out, const struct command_line *c,
 		buf_add_str(&data, "null");
 	if (c->settings->json) {
 		buf_addf(out, "{\"id\":\"%s\",\"event\":", id);
-		jtext_add_quoted(out, span_of(row->type));
+		json_text_add_quoted(out, span_of(row->type));
 		buf_add_str(out, ",\"created_at\":");
-		jtext_add_quoted(out, span_of(row->created_at));
+		json_text_add_quoted(out, span_of(row->created_at));
 		buf_add_str(out, ",\"data\":");
 		buf_add_span(out, buf_span(&data));
 		buf_add_char(out, '}');

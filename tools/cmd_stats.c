@@ -13,7 +13,7 @@
 #include "store/events.h"
 #include "store/survey.h"
 #include "table.h"
-#include "web/jtext.h"
+#include "text/json_text.h"
 #include "web/sse.h"
 
 struct numbers {
@@ -41,7 +41,7 @@ static void
 add_time(struct buf *out, const char *time)
 {
 	if (*time != '\0')
-		jtext_add_quoted(out, span_of(time));
+		json_text_add_quoted(out, span_of(time));
 	else
 		buf_add_str(out, "null");
 }

@@ -19,7 +19,7 @@
 #include "job/name.h"
 #include "store/tokens.h"
 #include "text/base64.h"
-#include "web/jtext.h"
+#include "text/json_text.h"
 
 enum { JTI_BYTES = 16 };
 
@@ -48,7 +48,7 @@ add_job_ids(struct buf *out, const char *list)
 		n = strcspn(p, ",");
 		if (!job_id_ok((struct span){p, n}))
 			return false;
-		jtext_add_quoted(out, (struct span){p, n});
+		json_text_add_quoted(out, (struct span){p, n});
 		if (p[n] == '\0')
 			break;
 		buf_add_char(out, ',');
@@ -63,7 +63,7 @@ is_text(const char *text)
 	struct buf quoted = BUF_INIT, meaning = BUF_INIT;
 	bool is;
 
-	jtext_add_quoted(&quoted, span_of(text));
+	json_text_add_quoted(&quoted, span_of(text));
 	is = *text != '\0' && buf_ok(&quoted) &&
 	     claims_text(buf_span(&quoted), &meaning);
 	buf_done(&quoted);

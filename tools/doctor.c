@@ -13,7 +13,7 @@
 
 #include "base/buf.h"
 #include "table.h"
-#include "web/jtext.h"
+#include "text/json_text.h"
 
 static const char *const finding_names[] = {
     [FINDING_OK] = "ok",
@@ -62,7 +62,7 @@ static void
 add_member(struct buf *out, const char *name, const char *value)
 {
 	buf_addf(out, "%s\"%s\":", out->len == 0 ? "{" : ",", name);
-	jtext_add_quoted(out, span_of(value));
+	json_text_add_quoted(out, span_of(value));
 }
 
 void

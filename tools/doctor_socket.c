@@ -16,7 +16,7 @@
 #include "doctor.h"
 #include "io/beside.h"
 #include "io/sock.h"
-#include "web/fcgi_gate.h"
+#include "web/fcgi_record.h"
 
 enum { WAIT_MS = 10000, ANSWER_MAX = 16384, REQUEST_ID = 1 };
 
@@ -31,11 +31,11 @@ struct door {
 };
 
 static void
-add_record(struct buf *out, enum gate_type type, struct span content)
+add_record(struct buf *out, enum fcgi_record_type type, struct span content)
 {
-	unsigned char header[GATE_HEADER_LEN];
+	unsigned char header[FCGI_RECORD_HEADER_LEN];
 
-	gate_format_header(header, type, REQUEST_ID, content.n);
+	fcgi_format_header(header, type, REQUEST_ID, content.n);
 	buf_add(out, header, sizeof(header));
 	buf_add_span(out, content);
 }
@@ -59,11 +59,11 @@ make_request(const char *path, struct buf *ret)
 
 	add_param(&params, "REQUEST_METHOD", "GET");
 	add_param(&params, "REQUEST_URI", path);
-	add_record(
-	    ret, GATE_BEGIN_REQUEST, (struct span){begin, sizeof(begin)});
-	add_record(ret, GATE_PARAMS, buf_span(&params));
-	add_record(ret, GATE_PARAMS, SPAN_LIT(""));
-	add_record(ret, GATE_STDIN, SPAN_LIT(""));
+	add_record(ret, FCGI_RECORD_BEGIN_REQUEST,
+	    (struct span){begin, sizeof(begin)});
+	add_record(ret, FCGI_RECORD_PARAMS, buf_span(&params));
+	add_record(ret, FCGI_RECORD_PARAMS, SPAN_LIT(""));
+	add_record(ret, FCGI_RECORD_STDIN, SPAN_LIT(""));
 	ret->failed = ret->failed || !buf_ok(&params);
 	buf_done(&params);
 }
@@ -92,18 +92,19 @@ exchange(int fd, struct span request, struct buf *ret)
 static bool
 unpack(struct span records, struct buf *ret)
 {
-	struct gate_record r;
+	struct fcgi_record r;
 	size_t len;
 
-	while (records.n >= GATE_HEADER_LEN &&
-	       gate_parse_header((const unsigned char *)records.p, &r)) {
-		len = GATE_HEADER_LEN + (size_t)r.content_len + r.padding_len;
+	while (records.n >= FCGI_RECORD_HEADER_LEN &&
+	       fcgi_parse_header((const unsigned char *)records.p, &r)) {
+		len = FCGI_RECORD_HEADER_LEN + (size_t)r.content_len +
+		      r.padding_len;
 		if (len > records.n)
 			return false;
-		if (r.type == GATE_STDOUT)
-			buf_add(
-			    ret, records.p + GATE_HEADER_LEN, r.content_len);
-		if (r.type == GATE_END_REQUEST)
+		if (r.type == FCGI_RECORD_STDOUT)
+			buf_add(ret, records.p + FCGI_RECORD_HEADER_LEN,
+			    r.content_len);
+		if (r.type == FCGI_RECORD_END_REQUEST)
 			return buf_ok(ret);
 		records.p += len;
 		records.n -= len;

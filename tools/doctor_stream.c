@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "doctor_web.h"
 #include "store/events.h"
-#include "web/jtext.h"
+#include "text/json_text.h"
 
 enum {
 	STEPS = 3,

@@ -17,7 +17,7 @@
 #include "base/clock.h"
 #include "base/opt.h"
 #include "store/jobs.h"
-#include "web/jtext.h"
+#include "text/json_text.h"
 
 void
 web_ask(struct web *w, struct http_request *r, struct http_answer *ret,
@@ -53,14 +53,14 @@ web_code(const struct http_answer *a, struct buf *ret)
 {
 	struct span body, error, code;
 
-	if (jtext_check(buf_span(&a->body), &body) != OK ||
-	    jtext_kind(body) != JTEXT_OBJECT ||
-	    !jtext_get(body, "error", &error) ||
-	    jtext_kind(error) != JTEXT_OBJECT ||
-	    !jtext_get(error, "code", &code) ||
-	    jtext_kind(code) != JTEXT_STRING)
+	if (json_text_check(buf_span(&a->body), &body) != OK ||
+	    json_text_kind(body) != JSON_TEXT_OBJECT ||
+	    !json_text_get(body, "error", &error) ||
+	    json_text_kind(error) != JSON_TEXT_OBJECT ||
+	    !json_text_get(error, "code", &code) ||
+	    json_text_kind(code) != JSON_TEXT_STRING)
 		return false;
-	jtext_add_string_value(ret, code);
+	json_text_add_string_value(ret, code);
 	return buf_ok(ret);
 }
 
@@ -181,9 +181,9 @@ check_events(struct web *w)
 	web_ask(w, &r, &a, "/events/%s?format=json", w->job);
 	say_server(w, &a);
 	is_ours = a.status == 200 &&
-		  jtext_check(buf_span(&a.body), &body) == OK &&
-		  jtext_kind(body) == JTEXT_OBJECT &&
-		  jtext_get(body, "events", &events);
+		  json_text_check(buf_span(&a.body), &body) == OK &&
+		  json_text_kind(body) == JSON_TEXT_OBJECT &&
+		  json_text_get(body, "events", &events);
 	if (is_ours)
 		doctor_say(w->d, FINDING_OK, "events", NULL,
 		    "/events leads to jobwire-events%s",

@@ -17,6 +17,7 @@
 #include "app/harden.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/container_of.h"
 #include "base/log.h"
 #include "io/sock.h"
 
@@ -124,9 +125,7 @@ on_request(void *arg, struct exchange *x)
 static void
 on_deadline(struct timer *t)
 {
-	struct service *sv =
-	    (struct service *)(void *)((char *)t -
-				       offsetof(struct service, deadline));
+	struct service *sv = container_of(t, struct service, deadline);
 
 	log_warn("stop_cut_short", "connections", LOG_INT(sv->stats->open));
 	loop_stop(sv->loop);

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "web/jtext.h"
+#include "text/json_text.h"
 
 enum {
 	MEMBERS_MAX = 64, /* each is compared with each */
@@ -21,20 +21,20 @@ enum {
 static enum err
 check_unique(struct span object)
 {
-	struct jtext_iter it = {.rest = object};
+	struct json_text_iter it = {.rest = object};
 	struct buf seen[MEMBERS_MAX] = {{0}};
 	struct span key, value;
 	size_t n = 0;
 	enum err e = OK;
 
-	while (e == OK && jtext_next(&it, &key, &value)) {
+	while (e == OK && json_text_next(&it, &key, &value)) {
 		struct span quoted = {key.p - 1, key.n + 2};
 
 		if (n == MEMBERS_MAX) {
 			e = ERR_AUTH;
 			break;
 		}
-		jtext_add_string_value(&seen[n], quoted);
+		json_text_add_string_value(&seen[n], quoted);
 		if (!buf_ok(&seen[n]))
 			e = ERR_NOMEM;
 		for (size_t i = 0; i < n && e == OK; i++)
@@ -53,13 +53,13 @@ claims_members(struct span text, const char *const *names, struct span *values)
 	struct span object;
 	enum err e;
 
-	if (jtext_check(text, &object) != OK ||
-	    jtext_kind(object) != JTEXT_OBJECT)
+	if (json_text_check(text, &object) != OK ||
+	    json_text_kind(object) != JSON_TEXT_OBJECT)
 		return ERR_AUTH;
 	e = check_unique(object);
 	for (size_t i = 0; e == OK && names[i] != NULL; i++) {
 		values[i] = (struct span){0};
-		(void)jtext_get(object, names[i], &values[i]);
+		(void)json_text_get(object, names[i], &values[i]);
 	}
 	return e;
 }
@@ -70,10 +70,10 @@ claims_text(struct span value, struct buf *ret)
 	static const char replacement[] = "\xef\xbf\xbd";
 	struct span s;
 
-	if (value.n == 0 || jtext_kind(value) != JTEXT_STRING)
+	if (value.n == 0 || json_text_kind(value) != JSON_TEXT_STRING)
 		return false;
 	buf_reserve(ret, 1);
-	jtext_add_string_value(ret, value);
+	json_text_add_string_value(ret, value);
 	if (!buf_ok(ret))
 		return true; /* the caller sees it */
 	s = buf_span(ret);
@@ -88,8 +88,9 @@ claims_text(struct span value, struct buf *ret)
 bool
 claims_is(struct span value, const char *expected)
 {
-	return value.n >= 2 && jtext_kind(value) == JTEXT_STRING &&
-	       jtext_key_is((struct span){value.p + 1, value.n - 2}, expected);
+	return value.n >= 2 && json_text_kind(value) == JSON_TEXT_STRING &&
+	       json_text_key_is(
+		   (struct span){value.p + 1, value.n - 2}, expected);
 }
 
 bool
@@ -132,15 +133,15 @@ read_text(struct span value, char **ret)
 static enum err
 read_list(struct span value, char **ret)
 {
-	struct jtext_iter it = {.rest = value};
+	struct json_text_iter it = {.rest = value};
 	struct span key, item;
 
-	if (value.n == 0 || jtext_kind(value) == JTEXT_NULL)
+	if (value.n == 0 || json_text_kind(value) == JSON_TEXT_NULL)
 		return OK;
-	if (jtext_kind(value) != JTEXT_ARRAY)
+	if (json_text_kind(value) != JSON_TEXT_ARRAY)
 		return ERR_AUTH;
-	while (jtext_next(&it, &key, &item))
-		if (jtext_kind(item) != JTEXT_STRING)
+	while (json_text_next(&it, &key, &item))
+		if (json_text_kind(item) != JSON_TEXT_STRING)
 			return ERR_AUTH;
 	*ret = span_dup(value);
 	return *ret != NULL ? OK : ERR_NOMEM;
@@ -197,27 +198,27 @@ void
 claims_add(struct buf *out, const struct claims *c)
 {
 	buf_add_str(out, "\"sub\":");
-	jtext_add_quoted(out, span_of(c->sub));
+	json_text_add_quoted(out, span_of(c->sub));
 	buf_addf(out, ",\"exp\":%" PRId64, c->exp_s);
 	if (c->iat_s != INT64_MIN)
 		buf_addf(out, ",\"iat\":%" PRId64, c->iat_s);
 	if (c->jti != NULL) {
 		buf_add_str(out, ",\"jti\":");
-		jtext_add_quoted(out, span_of(c->jti));
+		json_text_add_quoted(out, span_of(c->jti));
 	}
 	if (c->jobs != NULL) {
 		buf_add_str(out, ",\"jobs\":");
-		jtext_add_line(out, span_of(c->jobs));
+		json_text_add_line(out, span_of(c->jobs));
 	}
 }
 
 bool
 claims_list_has(const char *list, const char *job_id)
 {
-	struct jtext_iter it = {.rest = span_of(list)};
+	struct json_text_iter it = {.rest = span_of(list)};
 	struct span key, item;
 
-	while (jtext_next(&it, &key, &item))
+	while (json_text_next(&it, &key, &item))
 		if (claims_is(item, job_id))
 			return true;
 	return false;

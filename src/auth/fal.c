@@ -15,11 +15,11 @@
 
 #include "auth/crypto.h"
 #include "auth/sign.h"
-#include "auth/wire.h"
+#include "auth/timestamp.h"
 #include "base/file.h"
 #include "text/base64.h"
 #include "text/hex.h"
-#include "web/jtext.h"
+#include "text/json_text.h"
 
 enum {
 	SIG_SIZE = 64,
@@ -36,8 +36,10 @@ read_key(struct span jwk, struct fal_key *ret)
 	struct span curve, x;
 	size_t n;
 
-	if (!jtext_get(jwk, "crv", &curve) || !jtext_get(jwk, "x", &x) ||
-	    !span_eq_str(curve, "\"Ed25519\"") || jtext_kind(x) != JTEXT_STRING)
+	if (!json_text_get(jwk, "crv", &curve) ||
+	    !json_text_get(jwk, "x", &x) ||
+	    !span_eq_str(curve, "\"Ed25519\"") ||
+	    json_text_kind(x) != JSON_TEXT_STRING)
 		return false;
 	x = (struct span){x.p + 1, x.n - 2};
 	return base64_read(x, BASE64_ANY, ret->bytes, FAL_KEY_SIZE, &n) == OK &&
@@ -47,13 +49,13 @@ read_key(struct span jwk, struct fal_key *ret)
 static enum err
 read_keys(struct span jwks, struct fal_keys *k)
 {
-	struct jtext_iter it = {0};
+	struct json_text_iter it = {0};
 	struct span name, jwk;
 
-	if (jtext_check(jwks, &jwks) != OK ||
-	    !jtext_get(jwks, "keys", &it.rest))
+	if (json_text_check(jwks, &jwks) != OK ||
+	    !json_text_get(jwks, "keys", &it.rest))
 		return ERR_PROTO;
-	while (jtext_next(&it, &name, &jwk)) {
+	while (json_text_next(&it, &name, &jwk)) {
 		struct fal_key *keys =
 		    realloc(k->keys, (k->n + 1) * sizeof(*keys));
 
@@ -152,5 +154,5 @@ fal_verify(const struct fal_keys *k, const struct request *r, int64_t now_s)
 				   (struct span){(char *)sig, SIG_SIZE})
 			     : ERR_NOMEM;
 	buf_done(&message);
-	return e == OK ? wire_check_time(timestamp, now_s) : e;
+	return e == OK ? timestamp_check(timestamp, now_s) : e;
 }

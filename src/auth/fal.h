@@ -44,7 +44,7 @@ void fal_keys_done(struct fal_keys *k);
 /*
  * Verifies the request's body, as it came, and its header fields; any key may
  * have signed. ERR_NOENT: there are no keys; ERR_AUTH: wrong, or a field is
- * missing; ERR_EXPIRED: right, but more than WIRE_TOLERANCE_S from now_s;
+ * missing; ERR_EXPIRED: right, but more than TIMESTAMP_TOLERANCE_S from now_s;
  * ERR_NOMEM.
  */
 CHECK_RESULT enum err fal_verify(

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "text/base64.h"
-#include "web/jtext.h"
+#include "text/json_text.h"
 
 struct jwt {
 	struct jwt_config cfg;
@@ -149,12 +149,12 @@ read_header(const struct jwt *jwt, struct span header,
 static bool
 has_audience(struct span value, const char *expected)
 {
-	struct jtext_iter it = {.rest = value};
+	struct json_text_iter it = {.rest = value};
 	struct span key, item;
 
-	if (value.n == 0 || jtext_kind(value) != JTEXT_ARRAY)
+	if (value.n == 0 || json_text_kind(value) != JSON_TEXT_ARRAY)
 		return claims_is(value, expected);
-	while (jtext_next(&it, &key, &item))
+	while (json_text_next(&it, &key, &item))
 		if (claims_is(item, expected))
 			return true;
 	return false;
@@ -252,7 +252,7 @@ add_text(struct buf *out, const char *name, const char *value)
 	if (value == NULL)
 		return;
 	buf_addf(out, ",\"%s\":", name);
-	jtext_add_quoted(out, span_of(value));
+	json_text_add_quoted(out, span_of(value));
 }
 
 enum err

@@ -15,7 +15,7 @@
 
 #include "auth/crypto.h"
 #include "auth/sign.h"
-#include "auth/wire.h"
+#include "auth/timestamp.h"
 #include "text/base64.h"
 #include "text/span.h"
 
@@ -196,5 +196,5 @@ standard_verify(
 			return e;
 		is_match |= is_in_list(expected, signatures);
 	}
-	return is_match ? wire_check_time(timestamp, now_s) : ERR_AUTH;
+	return is_match ? timestamp_check(timestamp, now_s) : ERR_AUTH;
 }

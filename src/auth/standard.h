@@ -59,7 +59,8 @@ const char *standard_header(const struct request *r, const char *name);
  * Verifies the request's body, as it came, and its header fields. Every key is
  * tried on every signature, whatever the others said, in constant time.
  * ERR_NOENT: there are no keys; ERR_AUTH: wrong, or a field is missing;
- * ERR_EXPIRED: right, but more than WIRE_TOLERANCE_S from now_s; ERR_NOMEM.
+ * ERR_EXPIRED: right, but more than TIMESTAMP_TOLERANCE_S from now_s;
+ * ERR_NOMEM.
  */
 CHECK_RESULT enum err standard_verify(
     const struct standard_keys *k, const struct request *r, int64_t now_s);

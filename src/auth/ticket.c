@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "store/tokens.h"
 #include "text/base64.h"
-#include "web/jtext.h"
+#include "text/json_text.h"
 
 enum {
 	RANDOM_BYTES = 24, /* 192 bits: nobody guesses one */
@@ -39,7 +39,7 @@ ticket_make(struct db *db, const struct claims *c, struct span job_ids,
 	claims_add(&claims, c);
 	if (job_ids.n > 0) {
 		buf_add_str(&claims, ",\"job_ids\":");
-		jtext_add_line(&claims, job_ids);
+		json_text_add_line(&claims, job_ids);
 	}
 	buf_add_char(&claims, '}');
 	e = buf_ok(&text) && buf_ok(&claims)

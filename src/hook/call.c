@@ -7,17 +7,17 @@
 #include "hook/call.h"
 
 #include <inttypes.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "auth/publish.h"
 #include "base/clock.h"
+#include "base/container_of.h"
 #include "base/log.h"
 #include "job/name.h"
 #include "web/body.h"
-#include "web/jtext.h"
+#include "text/json_text.h"
 
 struct hook_call *
 call_new(const struct request *r, const struct hook_config *cfg,
@@ -53,9 +53,7 @@ call_free(struct hook_call **call)
 static enum err
 write_call(struct commit_item *item, struct db *db)
 {
-	struct hook_call *c =
-	    (struct hook_call *)(void *)((char *)item -
-					 offsetof(struct hook_call, commit));
+	struct hook_call *c = container_of(item, struct hook_call, commit);
 
 	return c->route->write(c, db);
 }
@@ -274,12 +272,12 @@ call_take_json(struct hook_call *c, struct buf *finite, struct span *ret)
 		return call_refuse(c, 415, "unsupported_media_type",
 		    "The body must be application/json.");
 	text = skip_mark(c->request->body);
-	e = jtext_check(text, ret);
+	e = json_text_check(text, ret);
 	if (e == ERR_PROTO && finite != NULL) {
-		jtext_add_finite(finite, text);
+		json_text_add_finite(finite, text);
 		if (!buf_ok(finite))
 			return call_refuse_memory(c);
-		e = jtext_check(buf_span(finite), ret);
+		e = json_text_check(buf_span(finite), ret);
 	}
 	if (e == ERR_LIMIT)
 		return call_refuse(c, 400, "json_too_deep",
@@ -297,13 +295,14 @@ call_take_string(struct hook_call *c, struct span object, const char *name,
 	struct span value;
 	char message[96];
 
-	if (!jtext_get(object, name, &value) || jtext_kind(value) == JTEXT_NULL)
+	if (!json_text_get(object, name, &value) ||
+	    json_text_kind(value) == JSON_TEXT_NULL)
 		return true;
-	if (jtext_kind(value) == JTEXT_STRING)
-		jtext_add_string_value(ret, value);
+	if (json_text_kind(value) == JSON_TEXT_STRING)
+		json_text_add_string_value(ret, value);
 	if (!buf_ok(ret))
 		return call_refuse_memory(c);
-	if (jtext_kind(value) == JTEXT_STRING && ret->len > 0 &&
+	if (json_text_kind(value) == JSON_TEXT_STRING && ret->len > 0 &&
 	    ret->len <= max && span_is_plain(buf_span(ret)))
 		return true;
 	snprintf(message, sizeof(message),

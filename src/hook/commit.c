@@ -5,11 +5,11 @@
  */
 #include "hook/commit.h"
 
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/container_of.h"
 #include "base/log.h"
 #include "io/bell.h"
 #include "store/janitor.h"
@@ -324,15 +324,13 @@ go_on(struct committer *c)
 static void
 on_flush(struct deferred *d)
 {
-	go_on((struct committer *)(void *)((char *)d -
-					   offsetof(struct committer, flush)));
+	go_on(container_of(d, struct committer, flush));
 }
 
 static void
 on_retry(struct timer *t)
 {
-	go_on((struct committer *)(void *)((char *)t -
-					   offsetof(struct committer, retry)));
+	go_on(container_of(t, struct committer, retry));
 }
 
 enum err

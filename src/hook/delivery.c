@@ -15,7 +15,7 @@
 #include "job/state.h"
 #include "store/intake.h"
 #include "store/jobs.h"
-#include "web/jtext.h"
+#include "text/json_text.h"
 #include "web/query.h"
 #include "web/sse.h"
 
@@ -150,7 +150,7 @@ take_body(struct hook_call *c, struct delivery *d)
 
 	if (!call_take_json(c, &d->finite, &body))
 		return false;
-	if (jtext_kind(body) != JTEXT_OBJECT)
+	if (json_text_kind(body) != JSON_TEXT_OBJECT)
 		return call_refuse(
 		    c, 400, "bad_payload", "The body must be a JSON object.");
 	e = d->provider->normalise(
@@ -193,12 +193,12 @@ answer_taken(struct hook_call *c, const char *event_id)
 	if (c->job_id.len == 0)
 		buf_add_str(b, "null");
 	else
-		jtext_add_quoted(b, buf_span(&c->job_id));
+		json_text_add_quoted(b, buf_span(&c->job_id));
 	buf_add_str(b, ",\"event_id\":");
 	if (event_id == NULL)
 		buf_add_str(b, "null");
 	else
-		jtext_add_quoted(b, span_of(event_id));
+		json_text_add_quoted(b, span_of(event_id));
 	buf_addf(b, ",\"duplicate\":%s}\n",
 	    c->outcome == CALL_DUPLICATE ? "true" : "false");
 }

@@ -6,15 +6,15 @@
  *
  * Source: https://docs.fal.ai/model-endpoints/webhooks
  */
-#include "hook/members.h"
+#include "hook/payload.h"
 
 enum err
 fal_normalise(const struct request *r, struct span body, size_t inline_output,
     struct hook_event *ret, const char **why)
 {
-	struct members m = {0};
+	struct payload m = {0};
 	struct span payload_error = {0};
-	const struct member wanted[] = {
+	const struct payload_member wanted[] = {
 	    {"request_id", &m.id},
 	    {"status", &m.status},
 	    {"error", &m.error},
@@ -24,10 +24,10 @@ fal_normalise(const struct request *r, struct span body, size_t inline_output,
 	enum err e;
 
 	(void)r;
-	members_find(body, wanted, sizeof(wanted) / sizeof(wanted[0]));
-	if (!members_is_given(m.error))
+	payload_find(body, wanted, sizeof(wanted) / sizeof(wanted[0]));
+	if (!payload_is_given(m.error))
 		m.error = payload_error;
-	e = members_begin(&m, ret, why);
+	e = payload_begin(&m, ret, why);
 	if (e != OK || ret->type == NULL)
 		return e;
 	/* A request ends once, however often the call is repeated. Without its
@@ -37,5 +37,5 @@ fal_normalise(const struct request *r, struct span body, size_t inline_output,
 	hook_event_identify(ret, m.status);
 	if (ret->external_id.len == 0)
 		hook_event_identify(ret, body);
-	return members_end(&m, inline_output, ret);
+	return payload_end(&m, inline_output, ret);
 }

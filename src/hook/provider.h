@@ -43,7 +43,7 @@ void hook_event_done(struct hook_event *e);
 void hook_event_identify(struct hook_event *e, struct span part);
 
 /*
- * r->body is one JSON object, checked by jtext_check(), and body is that
+ * r->body is one JSON object, checked by json_text_check(), and body is that
  * object. Fills *ret (zeroed before; hook_event_done() in any case). ERR_PROTO
  * with *why, a sentence, when members have the wrong type; ERR_NOMEM.
  */

@@ -12,7 +12,7 @@
 #include "job/state.h"
 #include "store/intake.h"
 #include "store/jobs.h"
-#include "web/jtext.h"
+#include "text/json_text.h"
 #include "web/sse.h"
 
 enum {
@@ -41,9 +41,9 @@ take_type(struct hook_call *c, struct publication *p, struct span event)
 	struct span value;
 	size_t start = p->text.len, len;
 
-	if (jtext_get(event, "type", &value) &&
-	    jtext_kind(value) == JTEXT_STRING) {
-		jtext_add_string_value(&p->text, value);
+	if (json_text_get(event, "type", &value) &&
+	    json_text_kind(value) == JSON_TEXT_STRING) {
+		json_text_add_string_value(&p->text, value);
 		len = p->text.len - start;
 		buf_add_char(&p->text, '\0');
 		if (!buf_ok(&p->text))
@@ -62,13 +62,13 @@ take_data(struct hook_call *c, struct publication *p, struct span event)
 	struct span value;
 	size_t start = p->text.len;
 
-	if (!jtext_get(event, "data", &value) ||
-	    jtext_kind(value) == JTEXT_NULL)
+	if (!json_text_get(event, "data", &value) ||
+	    json_text_kind(value) == JSON_TEXT_NULL)
 		return true;
-	if (jtext_kind(value) != JTEXT_OBJECT)
+	if (json_text_kind(value) != JSON_TEXT_OBJECT)
 		return call_refuse(c, 400, "bad_payload",
 		    "The member data must be an object.");
-	jtext_add_line(&p->text, value);
+	json_text_add_line(&p->text, value);
 	if (p->text.len - start > SSE_DATA_MAX)
 		return call_refuse(c, 413, "data_too_large",
 		    "The data of an event has at most 1 MiB.");
@@ -80,7 +80,7 @@ take_data(struct hook_call *c, struct publication *p, struct span event)
 static bool
 take_event(struct hook_call *c, struct publication *p, struct span event)
 {
-	if (jtext_kind(event) != JTEXT_OBJECT)
+	if (json_text_kind(event) != JSON_TEXT_OBJECT)
 		return call_refuse(
 		    c, 400, "bad_payload", "An event must be a JSON object.");
 	if (p->n == EVENTS_MAX)
@@ -96,17 +96,17 @@ take_event(struct hook_call *c, struct publication *p, struct span event)
 static bool
 take_events(struct hook_call *c, struct publication *p)
 {
-	struct jtext_iter it = {0};
+	struct json_text_iter it = {0};
 	struct span body, key, value;
 
 	if (!call_take_json(c, NULL, &body))
 		return false;
-	if (jtext_kind(body) != JTEXT_ARRAY) {
+	if (json_text_kind(body) != JSON_TEXT_ARRAY) {
 		if (!take_event(c, p, body))
 			return false;
 	} else {
 		it.rest = body;
-		while (jtext_next(&it, &key, &value))
+		while (json_text_next(&it, &key, &value))
 			if (!take_event(c, p, value))
 				return false;
 	}
@@ -238,7 +238,7 @@ publication_conclude(struct hook_call *c)
 	}
 	buf_add_str(b, "],\"state\":");
 	if (p->state != JOB_NO_STATE)
-		jtext_add_quoted(b, span_of(job_state_name(p->state)));
+		json_text_add_quoted(b, span_of(job_state_name(p->state)));
 	else
 		buf_add_str(b, "null");
 	buf_add_str(b, "}\n");

@@ -13,7 +13,7 @@
 #include "job/name.h"
 #include "store/jobs.h"
 #include "text/hex.h"
-#include "web/jtext.h"
+#include "text/json_text.h"
 
 enum { RANDOM_BYTES = 16 };
 
@@ -80,12 +80,12 @@ make_urls(struct hook_call *c, struct registration *r)
 
 	buf_add_str(b, ",\"events_url\":");
 	urls_add_events(&url, &site, buf_span(&c->job_id));
-	jtext_add_quoted(b, buf_span(&url));
+	json_text_add_quoted(b, buf_span(&url));
 	buf_add_str(b, ",\"webhook_url\":");
 	buf_reset(&url);
 	e = urls_add_webhook(&url, &site, &c->keys->url, &claim);
 	if (e == OK)
-		jtext_add_quoted(b, buf_span(&url));
+		json_text_add_quoted(b, buf_span(&url));
 	else
 		buf_add_str(b, "null");
 	b->failed = b->failed || url.failed;
@@ -104,7 +104,7 @@ registration_prepare(struct hook_call *c)
 	c->state = r;
 	if (!call_take_publisher(c) || !call_take_json(c, NULL, &body))
 		return false;
-	if (jtext_kind(body) != JTEXT_OBJECT)
+	if (json_text_kind(body) != JSON_TEXT_OBJECT)
 		return call_refuse(
 		    c, 400, "bad_payload", "The body must be a JSON object.");
 	return take_job_id(c, body) && take_provider(c, body, r) &&
@@ -147,7 +147,7 @@ registration_conclude(struct hook_call *c)
 	c->outcome = r->is_new ? CALL_STORED : CALL_DUPLICATE;
 	answer_json(&c->answer, r->is_new ? 201 : 200);
 	buf_add_str(&c->answer.body, "{\"job_id\":");
-	jtext_add_quoted(&c->answer.body, buf_span(&c->job_id));
+	json_text_add_quoted(&c->answer.body, buf_span(&c->job_id));
 	buf_add_span(&c->answer.body, buf_span(&r->urls));
 	buf_add_str(&c->answer.body, "}\n");
 }

@@ -9,8 +9,8 @@
  */
 #include <ctype.h>
 
-#include "hook/members.h"
-#include "web/jtext.h"
+#include "hook/payload.h"
+#include "text/json_text.h"
 
 enum {
 	METRICS_MAX = 32, /* real predictions have up to about ten */
@@ -30,16 +30,17 @@ is_plain_name(struct span name)
 static void
 add_metrics(struct buf *data, struct span metrics)
 {
-	struct jtext_iter it = {.rest = metrics};
+	struct json_text_iter it = {.rest = metrics};
 	struct span name, value;
 
-	if (jtext_kind(metrics) != JTEXT_OBJECT)
+	if (json_text_kind(metrics) != JSON_TEXT_OBJECT)
 		return;
-	members_add_key(data, SPAN_LIT("metrics"));
+	payload_add_key(data, SPAN_LIT("metrics"));
 	buf_add_char(data, '{');
-	for (int i = 0; i < METRICS_MAX && jtext_next(&it, &name, &value); i++)
+	for (int i = 0; i < METRICS_MAX && json_text_next(&it, &name, &value);
+	     i++)
 		if (is_plain_name(name))
-			members_add_number(data, name, value);
+			payload_add_number(data, name, value);
 	buf_add_char(data, '}');
 }
 
@@ -47,9 +48,9 @@ enum err
 replicate_normalise(const struct request *r, struct span body,
     size_t inline_output, struct hook_event *ret, const char **why)
 {
-	struct members m = {0};
+	struct payload m = {0};
 	struct span metrics = {0};
-	const struct member wanted[] = {
+	const struct payload_member wanted[] = {
 	    {"id", &m.id},
 	    {"status", &m.status},
 	    {"error", &m.error},
@@ -59,11 +60,11 @@ replicate_normalise(const struct request *r, struct span body,
 	};
 	enum err e;
 
-	members_find(body, wanted, sizeof(wanted) / sizeof(wanted[0]));
-	e = members_begin(&m, ret, why);
+	payload_find(body, wanted, sizeof(wanted) / sizeof(wanted[0]));
+	e = payload_begin(&m, ret, why);
 	if (e != OK || ret->type == NULL)
 		return e;
 	add_metrics(&ret->data, metrics);
-	members_add_delivery_id(r, body, ret);
-	return members_end(&m, inline_output, ret);
+	payload_add_delivery_id(r, body, ret);
+	return payload_end(&m, inline_output, ret);
 }

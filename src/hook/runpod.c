@@ -9,7 +9,7 @@
  * (errors) and rp_fastapi.py (the development server, which sends only
  * {"output":..}) of runpod-python.
  */
-#include "hook/members.h"
+#include "hook/payload.h"
 
 static const char *const number_names[] = {
     "delayTime", "executionTime", "retries"};
@@ -22,7 +22,7 @@ enum { NUMBERS = sizeof(number_names) / sizeof(number_names[0]) };
  * none of them: there the whole body has to tell.
  */
 static void
-add_identity(struct hook_event *e, const struct members *m,
+add_identity(struct hook_event *e, const struct payload *m,
     const struct span numbers[NUMBERS], struct span body)
 {
 	hook_event_identify(e, buf_span(&e->external_id));
@@ -40,9 +40,9 @@ enum err
 runpod_normalise(const struct request *r, struct span body,
     size_t inline_output, struct hook_event *ret, const char **why)
 {
-	struct members m = {0};
+	struct payload m = {0};
 	struct span numbers[NUMBERS] = {{0}};
-	const struct member wanted[] = {
+	const struct payload_member wanted[] = {
 	    {"id", &m.id},
 	    {"status", &m.status},
 	    {number_names[0], &numbers[0]},
@@ -55,19 +55,19 @@ runpod_normalise(const struct request *r, struct span body,
 	enum err e;
 
 	(void)r;
-	members_find(body, wanted, sizeof(wanted) / sizeof(wanted[0]));
+	payload_find(body, wanted, sizeof(wanted) / sizeof(wanted[0]));
 	/* The development server sends no status. What says nothing of an end,
 	 * as {}, ends nothing. */
-	if (!members_is_given(m.status) && members_is_given(m.error))
+	if (!payload_is_given(m.status) && payload_is_given(m.error))
 		m.status = SPAN_LIT("\"FAILED\"");
-	else if (!members_is_given(m.status) && members_is_given(m.output))
+	else if (!payload_is_given(m.status) && payload_is_given(m.output))
 		m.status = SPAN_LIT("\"COMPLETED\"");
-	e = members_begin(&m, ret, why);
+	e = payload_begin(&m, ret, why);
 	if (e != OK || ret->type == NULL)
 		return e;
 	for (size_t i = 0; i < NUMBERS; i++)
-		members_add_number(
+		payload_add_number(
 		    &ret->data, span_of(number_names[i]), numbers[i]);
 	add_identity(ret, &m, numbers, body);
-	return members_end(&m, inline_output, ret);
+	return payload_end(&m, inline_output, ret);
 }

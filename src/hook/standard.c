@@ -10,17 +10,18 @@
  *   output, error, input.job_id
  * Pure.
  */
-#include "hook/members.h"
-#include "web/jtext.h"
+#include "hook/payload.h"
+#include "text/json_text.h"
 
 enum err
 standard_normalise(const struct request *r, struct span body,
     size_t inline_output, struct hook_event *ret, const char **why)
 {
-	struct members m = {0};
+	struct payload m = {0};
 	struct span type = {0}, data = {0}, job_id = {0}, progress = {0};
-	const struct member envelope[] = {{"type", &type}, {"data", &data}};
-	const struct member wanted[] = {
+	const struct payload_member envelope[] = {
+	    {"type", &type}, {"data", &data}};
+	const struct payload_member wanted[] = {
 	    {"id", &m.id},
 	    {"job_id", &job_id},
 	    {"status", &m.status},
@@ -31,18 +32,18 @@ standard_normalise(const struct request *r, struct span body,
 	};
 	enum err e;
 
-	members_find(body, envelope, sizeof(envelope) / sizeof(envelope[0]));
-	members_find(data, wanted, sizeof(wanted) / sizeof(wanted[0]));
-	if (jtext_kind(m.id) != JTEXT_STRING)
+	payload_find(body, envelope, sizeof(envelope) / sizeof(envelope[0]));
+	payload_find(data, wanted, sizeof(wanted) / sizeof(wanted[0]));
+	if (json_text_kind(m.id) != JSON_TEXT_STRING)
 		m.id = job_id;
-	if (jtext_kind(m.id) != JTEXT_STRING)
+	if (json_text_kind(m.id) != JSON_TEXT_STRING)
 		m.id = (struct span){0};
-	if (jtext_kind(m.status) != JTEXT_STRING)
+	if (json_text_kind(m.status) != JSON_TEXT_STRING)
 		m.status = type;
-	e = members_begin(&m, ret, why);
+	e = payload_begin(&m, ret, why);
 	if (e != OK || ret->type == NULL)
 		return e;
-	members_add_number(&ret->data, SPAN_LIT("progress"), progress);
-	members_add_delivery_id(r, body, ret);
-	return members_end(&m, inline_output, ret);
+	payload_add_number(&ret->data, SPAN_LIT("progress"), progress);
+	payload_add_delivery_id(r, body, ret);
+	return payload_end(&m, inline_output, ret);
 }

@@ -11,7 +11,7 @@
 #include "hook/call.h"
 #include "job/name.h"
 #include "web/cors.h"
-#include "web/jtext.h"
+#include "text/json_text.h"
 
 struct ticket_call {
 	struct access access;
@@ -56,15 +56,15 @@ take_token(struct hook_call *c, struct ticket_call *t)
 /* The next job id of the array, in *ret. False: there is none, or it is not
  * one: then *ret_bad. */
 static bool
-next_job(struct jtext_iter *it, struct buf *ret, bool *ret_bad)
+next_job(struct json_text_iter *it, struct buf *ret, bool *ret_bad)
 {
 	struct span key, value;
 
 	buf_reset(ret);
-	if (!jtext_next(it, &key, &value))
+	if (!json_text_next(it, &key, &value))
 		return false;
-	if (jtext_kind(value) == JTEXT_STRING)
-		jtext_add_string_value(ret, value);
+	if (json_text_kind(value) == JSON_TEXT_STRING)
+		json_text_add_string_value(ret, value);
 	*ret_bad = buf_ok(ret) && !job_id_ok(buf_span(ret));
 	return !*ret_bad;
 }
@@ -72,7 +72,7 @@ next_job(struct jtext_iter *it, struct buf *ret, bool *ret_bad)
 static bool
 take_jobs(struct hook_call *c, struct ticket_call *t)
 {
-	struct jtext_iter it = {0};
+	struct json_text_iter it = {0};
 	struct buf job_id = BUF_INIT;
 	struct span body;
 	bool is_bad = false, is_empty, is_whole;
@@ -80,13 +80,13 @@ take_jobs(struct hook_call *c, struct ticket_call *t)
 
 	if (!call_take_json(c, NULL, &body))
 		return false;
-	if (jtext_kind(body) != JTEXT_OBJECT)
+	if (json_text_kind(body) != JSON_TEXT_OBJECT)
 		return call_refuse(
 		    c, 400, "bad_payload", "The body must be a JSON object.");
-	if (!jtext_get(body, "job_ids", &t->job_ids))
+	if (!json_text_get(body, "job_ids", &t->job_ids))
 		return true;
 	it.rest = t->job_ids;
-	is_empty = jtext_kind(t->job_ids) != JTEXT_ARRAY;
+	is_empty = json_text_kind(t->job_ids) != JSON_TEXT_ARRAY;
 	while (!is_empty && n <= JOB_IDS_MAX && buf_ok(&job_id) &&
 	       next_job(&it, &job_id, &is_bad))
 		n++;
@@ -123,7 +123,7 @@ check_jobs(struct ticket_call *t, struct db *db)
 	    .code = "job_forbidden",
 	    .message = "One of these jobs does not belong to you.",
 	};
-	struct jtext_iter it = {.rest = t->job_ids};
+	struct json_text_iter it = {.rest = t->job_ids};
 	struct buf job_id = BUF_INIT;
 	bool is_bad = false;
 	enum err e = OK;

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/container_of.h"
 #include "base/log.h"
 #include "base/metric.h"
 #include "base/queue.h"
@@ -82,8 +83,7 @@ drop_keys(struct key_set *set)
 static struct key_set *
 keys_of(const struct hook_call *c)
 {
-	return (struct key_set *)((char *)(uintptr_t)c->keys -
-				  offsetof(struct key_set, keys));
+	return container_of((uintptr_t)c->keys, struct key_set, keys);
 }
 
 /* Once, a refusal that comes of a missing secret is explained. */
@@ -146,9 +146,7 @@ tell_state(struct webhook_api *api)
 static void
 on_committed(struct commit_item *item)
 {
-	struct hook_call *c =
-	    (struct hook_call *)(void *)((char *)item -
-					 offsetof(struct hook_call, commit));
+	struct hook_call *c = container_of(item, struct hook_call, commit);
 	struct webhook_api *api = c->carrier;
 
 	if (api->cfg.is_brief)
@@ -334,9 +332,7 @@ look(void *arg)
 static void
 on_tick(struct timer *t)
 {
-	struct webhook_api *api =
-	    (struct webhook_api *)(void *)((char *)t -
-					   offsetof(struct webhook_api, tick));
+	struct webhook_api *api = container_of(t, struct webhook_api, tick);
 
 	(void)committer_look(api->committer);
 	tell_state(api);

@@ -6,6 +6,7 @@
  * sock_connect(), which is for commands.
  */
 #include "io/sock.h"
+#include "base/container_of.h"
 
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -330,9 +331,7 @@ pause_accepting(struct acceptor *a)
 static void
 on_pause_over(struct timer *t)
 {
-	struct acceptor *a =
-	    (struct acceptor *)(void *)((char *)t -
-					offsetof(struct acceptor, pause));
+	struct acceptor *a = container_of(t, struct acceptor, pause);
 
 	if (a->spare_fd == -1)
 		a->spare_fd = open_spare();

@@ -37,6 +37,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/container_of.h"
 #include "io/bell.h"
 #include "io/beside.h"
 #include "io/filesystem.h"
@@ -82,10 +83,6 @@ struct watch {
 	struct watch_stats stats;
 };
 
-#define WATCH_OF(member_ptr, member)                                           \
-	((struct watch *)(void *)((char *)(member_ptr)-offsetof(               \
-	    struct watch, member)))
-
 /*
  * Looking
  */
@@ -111,7 +108,7 @@ set_timer(struct watch *w, struct timer *t, int64_t delay_us)
 static void
 on_recheck(struct timer *t)
 {
-	struct watch *w = WATCH_OF(t, recheck);
+	struct watch *w = container_of(t, struct watch, recheck);
 
 	if (w->step_us <= RECHECK_LAST_US)
 		set_timer(w, t, w->step_us);
@@ -252,7 +249,7 @@ static void
 on_inotify(struct io *io, unsigned ready)
 {
 	(void)ready;
-	take_events(WATCH_OF(io, io));
+	take_events(container_of(io, struct watch, io));
 }
 
 /*
@@ -315,7 +312,7 @@ set_names(struct watch *w)
 static void
 on_probe_missing(struct timer *t)
 {
-	struct watch *w = WATCH_OF(t, probe);
+	struct watch *w = container_of(t, struct watch, probe);
 
 	/* A stalled machine lets the time pass with the event in the queue. */
 	take_events(w);
@@ -424,7 +421,7 @@ set_watch(struct watch *w)
 static void
 on_base(struct timer *t)
 {
-	struct watch *w = WATCH_OF(t, base);
+	struct watch *w = container_of(t, struct watch, base);
 	int64_t pause_us;
 
 	if (w->cfg.scope != WATCH_NOTHING && !w->is_asleep)

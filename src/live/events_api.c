@@ -19,7 +19,7 @@
 #include "web/accept.h"
 #include "web/body.h"
 #include "web/cors.h"
-#include "web/jtext.h"
+#include "text/json_text.h"
 #include "web/query.h"
 #include "web/sse.h"
 
@@ -318,7 +318,7 @@ add_string_member(struct buf *b, const char *name, const char *value)
 	if (value == NULL)
 		buf_add_str(b, "null");
 	else
-		jtext_add_quoted(b, span_of(value));
+		json_text_add_quoted(b, span_of(value));
 	buf_add_char(b, ',');
 }
 
@@ -329,10 +329,10 @@ add_json_member(struct buf *b, const char *name, const char *text)
 	struct span value;
 
 	buf_addf(b, "\"%s\":", name);
-	if (text == NULL || jtext_check(span_of(text), &value) != OK)
+	if (text == NULL || json_text_check(span_of(text), &value) != OK)
 		buf_add_str(b, "null");
 	else
-		jtext_add_line(b, value);
+		json_text_add_line(b, value);
 	buf_add_char(b, ',');
 }
 
@@ -401,11 +401,11 @@ add_writer(struct buf *b, const char *db_path)
 	bool is_known = status_read(db_path, clock_real_ms(), &s) == OK;
 
 	buf_add_str(b, ",\"writer\":");
-	jtext_add_quoted(b, span_of(s.text));
+	json_text_add_quoted(b, span_of(s.text));
 	clock_rfc3339(s.at_ms, at);
 	buf_add_str(b, ",\"writer_at\":");
 	if (is_known)
-		jtext_add_quoted(b, span_of(at));
+		json_text_add_quoted(b, span_of(at));
 	else
 		buf_add_str(b, "null");
 	return strcmp(s.text, "ok") == 0;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/container_of.h"
 #include "base/log.h"
 #include "io/watch.h"
 #include "job/state.h"
@@ -477,8 +478,7 @@ hub_unqueue(struct hub *h, struct stream *s)
 static void
 on_work(struct deferred *d)
 {
-	struct hub *h =
-	    (struct hub *)(void *)((char *)d - offsetof(struct hub, work));
+	struct hub *h = container_of(d, struct hub, work);
 	struct stream *s;
 	size_t n =
 	    h->n_ready < STREAMS_PER_TURN ? h->n_ready : STREAMS_PER_TURN;

@@ -7,7 +7,7 @@
 
 #include "job/name.h"
 #include "store/jobs.h"
-#include "web/jtext.h"
+#include "text/json_text.h"
 #include "web/sse.h"
 
 enum {
@@ -29,9 +29,9 @@ static void
 begin_event(struct rows *r, const char *id, const char *type)
 {
 	buf_add_str(r->out, r->n++ > 0 ? ",{\"id\":" : "{\"id\":");
-	jtext_add_quoted(r->out, span_of(id));
+	json_text_add_quoted(r->out, span_of(id));
 	buf_add_str(r->out, ",\"event\":");
-	jtext_add_quoted(r->out, span_of(type));
+	json_text_add_quoted(r->out, span_of(type));
 	buf_add_str(r->out, ",\"data\":");
 }
 

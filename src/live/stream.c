@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/container_of.h"
 #include "live/lease.h"
 #include "store/jobs.h"
 #include "web/sse.h"
@@ -150,9 +151,7 @@ stream_retire(struct stream *s, int64_t now)
 static void
 on_timer(struct timer *t)
 {
-	struct exchange *x =
-	    (struct exchange *)(void *)((char *)t -
-					offsetof(struct exchange, timer));
+	struct exchange *x = container_of(t, struct exchange, timer);
 	struct stream *s = x->owner;
 	struct hub *h = s->hub;
 	int64_t now = loop_now_us(h->loop);
@@ -209,8 +208,7 @@ stream_note(struct stream *s, struct sub *sub, const struct frame *f)
 static struct stream *
 stream_of(struct sub *sub)
 {
-	return (struct stream *)(void *)((char *)(sub - sub->at) -
-					 offsetof(struct stream, subs));
+	return container_of(sub - sub->at, struct stream, subs);
 }
 
 void

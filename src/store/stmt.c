@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "web/jtext.h"
+#include "text/json_text.h"
 
 enum { DATA_MAX = 32 << 20 }; /* of an event, as schema.sql has it */
 
@@ -360,8 +360,8 @@ stmt_judge_json(struct db *db, enum err e, struct span json)
 	if (e != ERR_PROTO || strstr(db->fault.text, "json") == NULL)
 		return e;
 	if (json.n > 0 &&
-	    (json.n > DATA_MAX || jtext_check(json, &object) != OK ||
-		jtext_kind(object) != JTEXT_OBJECT))
+	    (json.n > DATA_MAX || json_text_check(json, &object) != OK ||
+		json_text_kind(object) != JSON_TEXT_OBJECT))
 		return e;
 	return stmt_failed(db, SQLITE_NOMEM);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Makes any bytes valid UTF-8. Does not normalise and knows nothing of JSON or
- * of control characters (web/jtext.c does). Never blocks.
+ * of control characters (web/json_text.c does). Never blocks.
  */
 #include "text/utf8.h"
 

@@ -7,7 +7,7 @@
 
 #include <stddef.h>
 
-#include "web/jtext.h"
+#include "text/json_text.h"
 
 static const struct {
 	int status;
@@ -73,9 +73,9 @@ answer_error(
 	answer_json(a, status);
 	a->code = code;
 	buf_add_str(&a->body, "{\"error\":{\"code\":");
-	jtext_add_quoted(&a->body, span_of(code));
+	json_text_add_quoted(&a->body, span_of(code));
 	buf_add_str(&a->body, ",\"message\":");
-	jtext_add_quoted(&a->body, span_of(message));
+	json_text_add_quoted(&a->body, span_of(message));
 	buf_add_str(&a->body, "}}\n");
 }
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/container_of.h"
 #include "base/opt.h"
 
 enum { READ_SIZE = 16384 };
@@ -98,8 +99,7 @@ cgi_gone(struct cgi *c)
 static void
 on_deadline(struct timer *t)
 {
-	struct cgi *c =
-	    (struct cgi *)(void *)((char *)t - offsetof(struct cgi, x.timer));
+	struct cgi *c = container_of(t, struct cgi, x.timer);
 
 	c->cfg.stats->timed_out++;
 	cgi_finish(c);
@@ -192,8 +192,7 @@ static const struct exchange_ops cgi_ops = {
 static void
 on_out_ready(struct io *io, unsigned ready)
 {
-	struct cgi *c =
-	    (struct cgi *)(void *)((char *)io - offsetof(struct cgi, out));
+	struct cgi *c = container_of(io, struct cgi, out);
 
 	if ((ready & IO_GONE) != 0) {
 		cgi_gone(c);
@@ -261,8 +260,7 @@ cgi_read(struct cgi *c)
 static void
 on_in_ready(struct io *io, unsigned ready)
 {
-	struct cgi *c =
-	    (struct cgi *)(void *)((char *)io - offsetof(struct cgi, in));
+	struct cgi *c = container_of(io, struct cgi, in);
 
 	(void)ready;
 	cgi_read(c);
@@ -300,8 +298,7 @@ watch_fd(struct cgi *c, struct io *io, int fd, unsigned want)
 static void
 on_begin(struct deferred *d)
 {
-	struct cgi *c =
-	    (struct cgi *)(void *)((char *)d - offsetof(struct cgi, begin));
+	struct cgi *c = container_of(d, struct cgi, begin);
 
 	c->body_left = body_length(&c->request);
 	cgi_set_deadline(c, c->cfg.body_timeout_ms);

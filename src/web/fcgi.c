@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/container_of.h"
 #include "web/fcgi_conn.h"
 
 bool
@@ -50,9 +51,7 @@ conn_free(struct fcgi_conn *c)
 static void
 on_reap(struct deferred *d)
 {
-	struct fcgi_server *s =
-	    (struct fcgi_server *)(void *)((char *)d -
-					   offsetof(struct fcgi_server, reap));
+	struct fcgi_server *s = container_of(d, struct fcgi_server, reap);
 	struct fcgi_conn *c;
 
 	while ((c = LIST_FIRST(&s->closed)) != NULL) {
@@ -94,9 +93,7 @@ fcgi_conn_close(struct fcgi_conn *c)
 static void
 on_conn_deadline(struct timer *t)
 {
-	struct fcgi_conn *c =
-	    (struct fcgi_conn *)(void *)((char *)t -
-					 offsetof(struct fcgi_conn, x.timer));
+	struct fcgi_conn *c = container_of(t, struct fcgi_conn, x.timer);
 
 	c->server->cfg.stats->timed_out++;
 	fcgi_conn_close(c);
@@ -161,9 +158,7 @@ fcgi_conn_lost(struct fcgi_conn *c)
 static void
 on_conn_ready(struct io *io, unsigned ready)
 {
-	struct fcgi_conn *c =
-	    (struct fcgi_conn *)(void *)((char *)io -
-					 offsetof(struct fcgi_conn, io));
+	struct fcgi_conn *c = container_of(io, struct fcgi_conn, io);
 
 	if ((ready & ~(unsigned)IO_WRITE) != 0)
 		fcgi_conn_read(c, (ready & (IO_END | IO_GONE)) != 0);
@@ -180,10 +175,7 @@ on_conn_ready(struct io *io, unsigned ready)
 static void
 on_accept(struct acceptor *a, int fd)
 {
-	struct fcgi_server *s =
-	    (struct fcgi_server *)(void *)((char *)a -
-					   offsetof(
-					       struct fcgi_server, acceptor));
+	struct fcgi_server *s = container_of(a, struct fcgi_server, acceptor);
 	struct fcgi_conn *c = calloc(1, sizeof(*c));
 
 	if (c == NULL) {
@@ -206,10 +198,7 @@ on_accept(struct acceptor *a, int fd)
 static void
 on_idle_end(struct timer *t)
 {
-	struct fcgi_server *s =
-	    (struct fcgi_server *)(void *)((char *)t -
-					   offsetof(
-					       struct fcgi_server, idle_end));
+	struct fcgi_server *s = container_of(t, struct fcgi_server, idle_end);
 	struct fcgi_conn *c, *next;
 
 	acceptor_stop(&s->acceptor);

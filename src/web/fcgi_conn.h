@@ -4,7 +4,7 @@
  * web, internal to these three.
  *
  * State   entered                        left
- * HEAD    accepted, or answer sent       fcgi_in: the gate opened, or the peer,
+ * HEAD    accepted, or answer sent       fcgi_in: a whole head; or the peer,
  *         with FCGI_KEEP_CONN            the deadline or a stop ended it
  * BODY    the head is parsed             fcgi_in: STDIN ended
  * HELD    on_request has the exchange    fcgi_out: answer, first send, drop
@@ -29,7 +29,7 @@
 #include "web/body.h"
 #include "web/exchange.h"
 #include "web/fcgi.h"
-#include "web/fcgi_gate.h"
+#include "web/fcgi_record.h"
 #include "web/fcgi_head.h"
 
 enum { FCGI_READ_SIZE = 65536 }; /* of a connection, in a turn */
@@ -39,7 +39,7 @@ enum state { HEAD, BODY, HELD, STREAM, SENDING, CLOSED };
 /* What a connection needs only from a head to its answer. */
 struct work {
 	struct buf head; /* what has come of it, where that was not all */
-	struct gate_head judged;
+	struct fcgi_scan judged;
 	struct request request;
 	struct body body;
 	struct buf answer; /* in SENDING; of a stream, its end */
@@ -53,7 +53,8 @@ struct fcgi_conn {
 	struct fcgi_server *server;
 	LIST_ENTRY(fcgi_conn) link; /* server->conns; once CLOSED, ->closed */
 	struct work *work; /* owned; NULL when idle and while streaming */
-	unsigned char header[GATE_HEADER_LEN]; /* of the record being read */
+	unsigned char
+	    header[FCGI_RECORD_HEADER_LEN]; /* of the record being read */
 	uint32_t record_left; /* content and padding still to come */
 	uint16_t request_id;
 	uint8_t header_len;  /* how much of the header is there */

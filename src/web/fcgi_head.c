@@ -31,8 +31,9 @@ pipe_open(struct fcgi_parser *p)
 	p->in = ends[0];
 	p->out = ends[1];
 	/* A user who has very many pipes is given small ones. */
-	if (fcntl(p->out, F_GETPIPE_SZ) >= GATE_HEAD_MAX ||
-	    fcntl(p->out, F_SETPIPE_SZ, GATE_HEAD_MAX) >= GATE_HEAD_MAX)
+	if (fcntl(p->out, F_GETPIPE_SZ) >= FCGI_RECORD_HEAD_MAX ||
+	    fcntl(p->out, F_SETPIPE_SZ, FCGI_RECORD_HEAD_MAX) >=
+		FCGI_RECORD_HEAD_MAX)
 		return OK;
 	fcgi_parser_done(p);
 	return ERR_SYS;
@@ -85,7 +86,7 @@ parse(struct fcgi_parser *p, const char *prefix, struct request *ret)
 
 enum err
 fcgi_parser_read(struct fcgi_parser *p, const unsigned char *bytes,
-    const struct gate_head *head, const char *prefix, struct request *ret)
+    const struct fcgi_scan *head, const char *prefix, struct request *ret)
 {
 	/* libfcgi is done with the empty PARAMS, whose padding it leaves. */
 	size_t len = head->len - head->padding;

@@ -16,7 +16,7 @@
 #include <stddef.h>
 
 #include "base/err.h"
-#include "web/fcgi_gate.h"
+#include "web/fcgi_record.h"
 #include "web/request.h"
 
 struct fcgi_parser {
@@ -34,11 +34,12 @@ CHECK_RESULT enum err fcgi_parser_init(struct fcgi_parser *p);
 void fcgi_parser_done(struct fcgi_parser *p);
 
 /*
- * bytes[0..head->len) is what gate_scan() judged GATE_OPEN. ERR_SYS, ERR_NOMEM,
- * and ERR_PROTO when libfcgi refuses it all the same. request_done() after OK.
+ * bytes[0..head->len) is what fcgi_scan_head() judged FCGI_VERDICT_OPEN.
+ * ERR_SYS, ERR_NOMEM, and ERR_PROTO when libfcgi refuses it all the same.
+ * request_done() after OK.
  */
 CHECK_RESULT enum err fcgi_parser_read(struct fcgi_parser *p,
-    const unsigned char *bytes, const struct gate_head *head,
+    const unsigned char *bytes, const struct fcgi_scan *head,
     const char *prefix, struct request *ret);
 
 #endif

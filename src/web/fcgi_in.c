@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What a FastCGI peer sends: the head, judged by fcgi_gate.c as it comes; then
- * the body, record by record; then the end of a client. All is read into one
- * buffer of the server, and kept only where a head is not whole: a connection
- * that is silent costs a descriptor and a timer. libfcgi parses whole heads
- * only (fcgi_head.c). Never blocks.
+ * What a FastCGI peer sends: the head, judged by fcgi_record.c as it comes;
+ * then the body, record by record; then the end of a client. All is read into
+ * one buffer of the server, and kept only where a head is not whole: a
+ * connection that is silent costs a descriptor and a timer. libfcgi parses
+ * whole heads only (fcgi_head.c). Never blocks.
  */
 #include <sys/socket.h>
 #include <errno.h>
@@ -41,7 +41,8 @@ conn_take_content(struct fcgi_conn *c, const unsigned char *p, size_t n)
 
 	content = n < content ? n : content;
 	c->record_left -= (uint32_t)n;
-	if (c->state == BODY && c->header[1] == GATE_STDIN && content > 0)
+	if (c->state == BODY && c->header[1] == FCGI_RECORD_STDIN &&
+	    content > 0)
 		body_add(&c->work->body, p, content);
 }
 
@@ -49,10 +50,10 @@ conn_take_content(struct fcgi_conn *c, const unsigned char *p, size_t n)
 static void
 conn_take_record(struct fcgi_conn *c)
 {
-	struct gate_record r;
+	struct fcgi_record r;
 
 	c->header_len = 0;
-	if (!gate_parse_header(c->header, &r)) {
+	if (!fcgi_parse_header(c->header, &r)) {
 		fcgi_conn_lost(c);
 		return;
 	}
@@ -60,7 +61,7 @@ conn_take_record(struct fcgi_conn *c)
 	/* Only HAProxy sends ABORT; all else that is not STDIN has no business
 	 * here (FastCGI allows several requests on a connection, no web server
 	 * does it). */
-	if (r.type != GATE_STDIN || r.request_id != c->request_id) {
+	if (r.type != FCGI_RECORD_STDIN || r.request_id != c->request_id) {
 		fcgi_conn_lost(c);
 		return;
 	}
@@ -84,11 +85,11 @@ conn_take_records(struct fcgi_conn *c, const unsigned char *p, size_t n)
 			    c->header[4] == 0 && c->header[5] == 0)
 				conn_hand_over(c);
 		} else {
-			step = GATE_HEADER_LEN - (size_t)c->header_len;
+			step = FCGI_RECORD_HEADER_LEN - (size_t)c->header_len;
 			step = n - at < step ? n - at : step;
 			memcpy(c->header + c->header_len, p + at, step);
 			c->header_len = (uint8_t)(c->header_len + step);
-			if (c->header_len == GATE_HEADER_LEN)
+			if (c->header_len == FCGI_RECORD_HEADER_LEN)
 				conn_take_record(c);
 		}
 		at += step;
@@ -96,10 +97,10 @@ conn_take_records(struct fcgi_conn *c, const unsigned char *p, size_t n)
 	return at;
 }
 
-/* The gate opened: bytes has the whole head. */
+/* The scan accepts: bytes has the whole head. */
 static void
 conn_open_request(struct fcgi_conn *c, const unsigned char *bytes,
-    const struct gate_head *head)
+    const struct fcgi_scan *head)
 {
 	struct fcgi_server *s = c->server;
 
@@ -123,7 +124,7 @@ conn_open_request(struct fcgi_conn *c, const unsigned char *bytes,
 static bool
 conn_keep_head(struct fcgi_conn *c, const unsigned char *p, size_t n)
 {
-	size_t room = GATE_HEAD_MAX;
+	size_t room = FCGI_RECORD_HEAD_MAX;
 
 	if (!fcgi_conn_make_work(c))
 		return false;
@@ -138,8 +139,8 @@ conn_take_head(struct fcgi_conn *c, const unsigned char *p, size_t n)
 {
 	const size_t before = c->work == NULL ? 0 : c->work->head.len;
 	const unsigned char *bytes = p;
-	struct gate_head head = {0};
-	enum gate_verdict verdict;
+	struct fcgi_scan head = {0};
+	enum fcgi_verdict verdict;
 
 	if (before > 0) {
 		if (!conn_keep_head(c, p, n)) {
@@ -150,13 +151,13 @@ conn_take_head(struct fcgi_conn *c, const unsigned char *p, size_t n)
 		bytes = (const unsigned char *)c->work->head.data;
 		n = c->work->head.len;
 	}
-	verdict = gate_scan(bytes, n, &head);
+	verdict = fcgi_scan_head(bytes, n, &head);
 	c->request_id = head.request_id;
-	if (verdict == GATE_OPEN) {
+	if (verdict == FCGI_VERDICT_OPEN) {
 		conn_open_request(c, bytes, &head);
 		return head.len - before;
 	}
-	if (verdict == GATE_MORE) {
+	if (verdict == FCGI_VERDICT_MORE) {
 		if (before > 0 || conn_keep_head(c, p, n))
 			c->work->judged = head;
 		else
@@ -164,7 +165,7 @@ conn_take_head(struct fcgi_conn *c, const unsigned char *p, size_t n)
 		return n - before;
 	}
 	c->server->cfg.stats->refused++;
-	if (verdict == GATE_ROLE)
+	if (verdict == FCGI_VERDICT_ROLE)
 		fcgi_conn_refuse_role(c);
 	else
 		fcgi_conn_close(c);

@@ -43,8 +43,8 @@ static enum sent
 op_send(struct exchange *x, struct span body, size_t *progress)
 {
 	struct fcgi_conn *c = conn_of(x);
-	struct gate_frame frame;
-	size_t total = gate_framed_len(body.n);
+	struct fcgi_frame frame;
+	size_t total = fcgi_framed_len(body.n);
 	enum sent r = SENT_ALL;
 
 	if (c->state == HELD) {
@@ -56,7 +56,7 @@ op_send(struct exchange *x, struct span body, size_t *progress)
 	if (c->state != STREAM)
 		return SENT_GONE;
 	while (r == SENT_ALL && *progress < total) {
-		gate_frame(&frame, c->request_id, body, *progress);
+		fcgi_frame(&frame, c->request_id, body, *progress);
 		r = conn_sendmsg(c, frame.iov, frame.n, progress);
 	}
 	return r;
@@ -117,11 +117,11 @@ conn_finish(struct fcgi_conn *c, struct buf *b)
 }
 
 static void
-add_end(struct buf *b, uint16_t request_id, enum gate_status status)
+add_end(struct buf *b, uint16_t request_id, enum fcgi_record_status status)
 {
-	unsigned char end[GATE_END_LEN];
+	unsigned char end[FCGI_RECORD_END_LEN];
 
-	gate_format_end(end, request_id, status);
+	fcgi_format_end(end, request_id, status);
 	buf_add(b, end, sizeof(end));
 }
 
@@ -129,14 +129,15 @@ add_end(struct buf *b, uint16_t request_id, enum gate_status status)
 static void
 add_records(struct buf *b, uint16_t request_id, struct span content)
 {
-	unsigned char header[GATE_HEADER_LEN];
+	unsigned char header[FCGI_RECORD_HEADER_LEN];
 	size_t len;
 
-	buf_reserve(b, gate_framed_len(content.n) + GATE_END_LEN);
+	buf_reserve(b, fcgi_framed_len(content.n) + FCGI_RECORD_END_LEN);
 	for (size_t at = 0; at < content.n; at += len) {
 		len = content.n - at;
-		len = len < GATE_RECORD_MAX ? len : GATE_RECORD_MAX;
-		gate_format_header(header, GATE_STDOUT, request_id, len);
+		len = len < FCGI_RECORD_CONTENT_MAX ? len
+						    : FCGI_RECORD_CONTENT_MAX;
+		fcgi_format_header(header, FCGI_RECORD_STDOUT, request_id, len);
 		buf_add(b, header, sizeof(header));
 		buf_add(b, content.p + at, len);
 	}
@@ -153,7 +154,7 @@ op_answer(struct exchange *x, const struct answer *a)
 	add_records(&out, c->request_id, buf_span(&cgi));
 	out.failed = out.failed || cgi.failed;
 	buf_done(&cgi);
-	add_end(&out, c->request_id, GATE_REQUEST_COMPLETE);
+	add_end(&out, c->request_id, FCGI_RECORD_REQUEST_COMPLETE);
 	conn_finish(c, &out);
 }
 
@@ -163,7 +164,7 @@ op_end(struct exchange *x)
 	struct fcgi_conn *c = conn_of(x);
 	struct buf out = BUF_INIT;
 
-	add_end(&out, c->request_id, GATE_REQUEST_COMPLETE);
+	add_end(&out, c->request_id, FCGI_RECORD_REQUEST_COMPLETE);
 	conn_finish(c, &out);
 }
 
@@ -186,6 +187,6 @@ fcgi_conn_refuse_role(struct fcgi_conn *c)
 	struct buf out = BUF_INIT;
 
 	c->keep_conn = false;
-	add_end(&out, c->request_id, GATE_UNKNOWN_ROLE);
+	add_end(&out, c->request_id, FCGI_RECORD_UNKNOWN_ROLE);
 	conn_finish(c, &out);
 }

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "job/name.h"
-#include "web/jtext.h"
+#include "text/json_text.h"
 
 /* Decimal without leading zeros, not above INT64_MAX. */
 static bool
@@ -100,7 +100,7 @@ is_longer(struct span value, size_t max, bool *ret)
 	struct buf line = BUF_INIT;
 	bool is_whole;
 
-	jtext_add_line(&line, value);
+	json_text_add_line(&line, value);
 	is_whole = buf_ok(&line);
 	*ret = line.len > max;
 	buf_done(&line);
@@ -116,10 +116,10 @@ check_row(const struct sse_event *e, struct row *ret)
 	if (e->data.n > SSE_DATA_MAX)
 		return ERR_LIMIT;
 	if (e->data.n > 0)
-		err = jtext_check(e->data, &row.object);
-	if (err == OK && jtext_kind(row.object) != JTEXT_OBJECT)
+		err = json_text_check(e->data, &row.object);
+	if (err == OK && json_text_kind(row.object) != JSON_TEXT_OBJECT)
 		err = ERR_PROTO;
-	if (err == OK && jtext_get(row.object, "output", &row.output))
+	if (err == OK && json_text_get(row.object, "output", &row.output))
 		err = is_longer(row.output, e->inline_output, &row.is_omitted);
 	if (err == OK)
 		*ret = row;
@@ -130,22 +130,23 @@ static void
 add_leading_members(struct buf *out, const struct sse_event *e)
 {
 	buf_add_str(out, "{\"job_id\":");
-	jtext_add_quoted(out, span_of(e->job_id));
+	json_text_add_quoted(out, span_of(e->job_id));
 	if (e->restore_id != NULL) {
 		buf_add_str(out, ",\"restore_id\":");
-		jtext_add_quoted(out, span_of(e->restore_id));
+		json_text_add_quoted(out, span_of(e->restore_id));
 	}
 	buf_add_str(out, ",\"status\":");
-	jtext_add_quoted(out, span_of(e->status));
+	json_text_add_quoted(out, span_of(e->status));
 }
 
 static void
 add_member(struct buf *out, struct span key, struct span value)
 {
 	buf_add_char(out, ',');
-	jtext_add_line(out, (struct span){key.p - 1, key.n + 2}); /* quotes */
+	json_text_add_line(
+	    out, (struct span){key.p - 1, key.n + 2}); /* quotes */
 	buf_add_char(out, ':');
-	jtext_add_line(out, value);
+	json_text_add_line(out, value);
 }
 
 /* Of several outputs the last one counts, as for every JSON.parse; the others
@@ -153,20 +154,21 @@ add_member(struct buf *out, struct span key, struct span value)
 static bool
 is_dropped(const struct row *row, struct span key, struct span value)
 {
-	return jtext_key_is(key, "job_id") || jtext_key_is(key, "restore_id") ||
-	       jtext_key_is(key, "status") ||
-	       (row->is_omitted && jtext_key_is(key, "output_omitted")) ||
-	       (jtext_key_is(key, "output") && value.p != row->output.p);
+	return json_text_key_is(key, "job_id") ||
+	       json_text_key_is(key, "restore_id") ||
+	       json_text_key_is(key, "status") ||
+	       (row->is_omitted && json_text_key_is(key, "output_omitted")) ||
+	       (json_text_key_is(key, "output") && value.p != row->output.p);
 }
 
 static void
 add_row(struct buf *out, const struct sse_event *e, const struct row *row)
 {
-	struct jtext_iter it = {.rest = row->object};
+	struct json_text_iter it = {.rest = row->object};
 	struct span key, value;
 
 	add_leading_members(out, e);
-	while (jtext_next(&it, &key, &value)) {
+	while (json_text_next(&it, &key, &value)) {
 		if (is_dropped(row, key, value))
 			continue;
 		if (row->is_omitted && value.p == row->output.p)
@@ -198,7 +200,7 @@ add_data_lines(struct buf *out, struct span json)
 
 	for (; json.n > 0; json.p += n, json.n -= n) {
 		n = json.n <= SSE_LINE_MAX ? json.n
-					   : jtext_fit(json, SSE_LINE_MAX);
+					   : json_text_fit(json, SSE_LINE_MAX);
 		buf_add_str(out, "data: ");
 		buf_add(out, json.p, n);
 		buf_add_char(out, '\n');

@@ -4,7 +4,7 @@
 
 #include "../unit/fcgi_bytes.h"
 #include "micro.h"
-#include "web/fcgi_gate.h"
+#include "web/fcgi_record.h"
 #include "web/fcgi_head.h"
 #include "web/sse.h"
 
@@ -48,10 +48,11 @@ run_head(void)
 	struct request r;
 
 	for (int i = 0; i < REPEATS; i++) {
-		struct gate_head opened = {0};
+		struct fcgi_scan opened = {0};
 
-		micro_must(gate_scan(bytes, head.len, &opened) == GATE_OPEN,
-		    "the gate opens");
+		micro_must(fcgi_scan_head(bytes, head.len, &opened) ==
+			       FCGI_VERDICT_OPEN,
+		    "the scan accepts");
 		micro_must(fcgi_parser_read(
 			       &parser, bytes, &opened, "/api/v1", &r) == OK,
 		    "libfcgi reads it");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * hook/members.c and every provider's file on any JSON object: what becomes of
+ * hook/payload.c and every provider's file on any JSON object: what becomes of
  * it is an event that the database and a stream can take, and what is kept of
  * the body lies within it.
  */
@@ -14,7 +14,7 @@
 #include "job/name.h"
 #include "job/state.h"
 #include "text/utf8.h"
-#include "web/jtext.h"
+#include "text/json_text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -34,7 +34,7 @@ assert_within(struct span part, struct span whole)
 	if (part.n == 0)
 		return;
 	assert(part.p > whole.p && part.p + part.n < whole.p + whole.n);
-	assert(jtext_check(part, &value) == OK && value.n == part.n);
+	assert(json_text_check(part, &value) == OK && value.n == part.n);
 }
 
 static void
@@ -54,11 +54,13 @@ assert_event(const struct hook_event *e, struct span body)
 
 	assert(job_state_of(e->type) != JOB_NO_STATE ||
 	       strcmp(e->type, JOB_PROGRESS) == 0);
-	assert(jtext_check(buf_span(&e->data), &value) == OK);
-	assert(jtext_kind(value) == JTEXT_OBJECT && value.n == e->data.len);
+	assert(json_text_check(buf_span(&e->data), &value) == OK);
+	assert(json_text_kind(value) == JSON_TEXT_OBJECT &&
+	       value.n == e->data.len);
 	assert(e->data.len <= DATA_MAX);
 	assert_utf8(&e->data);
-	assert(jtext_get(value, "output_omitted", &value) == (e->output.n > 0));
+	assert(json_text_get(value, "output_omitted", &value) ==
+	       (e->output.n > 0));
 	assert_within(e->output, body);
 	assert_within(e->error, body);
 	assert(e->external_id.len <= EXTERNAL_ID_MAX);
@@ -90,7 +92,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	    "runpod-completion", "replicate", "fal", "standard"};
 	struct span body = {(const char *)data, size};
 
-	if (jtext_check(body, &body) != OK || jtext_kind(body) != JTEXT_OBJECT)
+	if (json_text_check(body, &body) != OK ||
+	    json_text_kind(body) != JSON_TEXT_OBJECT)
 		return 0;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		try_provider(names[i], body);

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "web/jtext.h"
+#include "text/json_text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -36,7 +36,7 @@ static void
 assert_event(const struct buf *out, const struct sse_event *e)
 {
 	const char *line = out->data, *data = strstr(out->data, "\ndata: {");
-	struct jtext_iter it = {0};
+	struct json_text_iter it = {0};
 	struct span key, value;
 	size_t lines = 0;
 
@@ -45,14 +45,15 @@ assert_event(const struct buf *out, const struct sse_event *e)
 	for (; (line = strchr(line, '\n')) != NULL; line++)
 		lines++;
 	assert(lines == 4);
-	assert(jtext_check(span_of(data + 7), &it.rest) == OK);
-	assert(jtext_next(&it, &key, &value) && span_eq_str(key, "job_id"));
-	assert(jtext_next(&it, &key, &value) && span_eq_str(key, "restore_id"));
-	assert(jtext_next(&it, &key, &value) && span_eq_str(key, "status"));
-	while (jtext_next(&it, &key, &value)) {
-		assert(!jtext_key_is(key, "job_id"));
-		assert(!jtext_key_is(key, "status"));
-		assert(!jtext_key_is(key, "output") ||
+	assert(json_text_check(span_of(data + 7), &it.rest) == OK);
+	assert(json_text_next(&it, &key, &value) && span_eq_str(key, "job_id"));
+	assert(json_text_next(&it, &key, &value) &&
+	       span_eq_str(key, "restore_id"));
+	assert(json_text_next(&it, &key, &value) && span_eq_str(key, "status"));
+	while (json_text_next(&it, &key, &value)) {
+		assert(!json_text_key_is(key, "job_id"));
+		assert(!json_text_key_is(key, "status"));
+		assert(!json_text_key_is(key, "output") ||
 		       value.n <= e->inline_output);
 	}
 }

@@ -15,7 +15,7 @@
 
 #include "hook/call.h"
 #include "hook/delivery.h"
-#include "web/jtext.h"
+#include "text/json_text.h"
 #include "web/query.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -130,15 +130,15 @@ assert_answer(const struct site *s, int status, const char *code)
 	struct span body, error, value;
 	struct buf text = BUF_INIT;
 
-	assert_int_equal(jtext_check(buf_span(&a->body), &body), OK);
-	assert_true(jtext_get(body, "error", &error));
-	assert_true(jtext_get(error, "code", &value));
-	jtext_add_string_value(&text, value);
+	assert_int_equal(json_text_check(buf_span(&a->body), &body), OK);
+	assert_true(json_text_get(body, "error", &error));
+	assert_true(json_text_get(error, "code", &value));
+	json_text_add_string_value(&text, value);
 	if (a->status != status || strcmp(buf_span(&text).p, code) != 0)
 		fail_msg("%d %s, not %d %s", a->status, buf_span(&text).p,
 		    status, code);
-	assert_true(jtext_get(error, "message", &value));
-	assert_true(jtext_kind(value) == JTEXT_STRING && value.n > 10);
+	assert_true(json_text_get(error, "message", &value));
+	assert_true(json_text_kind(value) == JSON_TEXT_STRING && value.n > 10);
 	buf_done(&text);
 	assert_discreet(s);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * For tests: writes FastCGI requests as a web server would, and as none would.
- * Knows nothing of src/web/fcgi_gate.c, which it helps to test.
+ * Knows nothing of src/web/fcgi_record.c, which it helps to test.
  */
 #ifndef JOBWIRE_FCGI_BYTES_H
 #define JOBWIRE_FCGI_BYTES_H

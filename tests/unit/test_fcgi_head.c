@@ -20,7 +20,7 @@
 #include "base/clock.h"
 #include "fcgi_bytes.h"
 #include "io/loop.h"
-#include "web/fcgi_gate.h"
+#include "web/fcgi_record.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define PREFIX "/api/v1"
@@ -28,7 +28,7 @@
 enum { LIBFCGI_BUFFER = 8192 }; /* what it reads at once */
 
 static struct fcgi_parser parser = FCGI_PARSER_INIT;
-static struct gate_head opened;
+static struct fcgi_scan opened;
 
 /* --- helpers -------------------------------------------------------------- */
 
@@ -70,23 +70,23 @@ make_head(struct buf *head, struct buf *query, size_t len)
 	buf_done(&params);
 }
 
-/* Only what the gate opens is given to libfcgi. */
+/* Only what the scan accepts is given to libfcgi. */
 static void
 assert_opens(const struct buf *head)
 {
-	opened = (struct gate_head){0};
-	assert_int_equal(
-	    gate_scan((const unsigned char *)head->data, head->len, &opened),
-	    GATE_OPEN);
+	opened = (struct fcgi_scan){0};
+	assert_int_equal(fcgi_scan_head((const unsigned char *)head->data,
+			     head->len, &opened),
+	    FCGI_VERDICT_OPEN);
 	assert_int_equal(opened.len, head->len);
 }
 
-/* With what the gate found, or as if it had found all of it. */
+/* With what the scan found, or as if it had found all of it. */
 static enum err
 read_head(const struct buf *head, struct request *ret)
 {
 	if (opened.len != head->len)
-		opened = (struct gate_head){.len = head->len};
+		opened = (struct fcgi_scan){.len = head->len};
 	return fcgi_parser_read(
 	    &parser, (const unsigned char *)head->data, &opened, PREFIX, ret);
 }
@@ -291,7 +291,7 @@ test_largest(void **state)
 	struct buf head = BUF_INIT, query = BUF_INIT;
 
 	(void)state;
-	make_head(&head, &query, GATE_HEAD_MAX);
+	make_head(&head, &query, FCGI_RECORD_HEAD_MAX);
 	assert_read(&head, query.data);
 	buf_done(&head);
 	buf_done(&query);
@@ -376,9 +376,9 @@ test_padding_of_begin(void **state)
 		add_record(
 		    &head, FCGI_BEGIN, SPAN_LIT("\0\1\0\0\0\0\0\0"), padding);
 		add_params(&head, buf_span(&params), 65535, 0);
-		opened = (struct gate_head){0};
-		if (gate_scan((const unsigned char *)head.data, head.len,
-			&opened) == GATE_OPEN)
+		opened = (struct fcgi_scan){0};
+		if (fcgi_scan_head((const unsigned char *)head.data, head.len,
+			&opened) == FCGI_VERDICT_OPEN)
 			assert_read(&head, "q");
 	}
 	buf_done(&params);
@@ -404,7 +404,7 @@ test_padding_behind_a_boundary(void **state)
 	buf_done(&query);
 }
 
-/* An environment's strings end at NUL, whatever the gate counted: what stands
+/* An environment's strings end at NUL, whatever the scan counted: what stands
  * behind it is nobody's variable. */
 static void
 test_nul(void **state)
@@ -434,7 +434,7 @@ test_nul(void **state)
 
 /* --- failures ------------------------------------------------------------- */
 
-/* What the gate would never open: refused at once (libfcgi's own way of
+/* What the scan would never accept: refused at once (libfcgi's own way of
  * closing waits for two seconds), and the next request is as good as ever. */
 static void
 test_refused(void **state)
@@ -515,12 +515,12 @@ test_small_pipe(void **state)
 
 	(void)state;
 	assert_int_equal(fcntl(parser.out, F_SETPIPE_SZ, 4096), 4096);
-	make_head(&head, &query, GATE_HEAD_MAX);
+	make_head(&head, &query, FCGI_RECORD_HEAD_MAX);
 	assert_opens(&head);
 	assert_int_equal(read_head(&head, &r), ERR_SYS);
 	/* The next one has a new pipe, of the right size. */
 	assert_read(&head, query.data);
-	assert_true(fcntl(parser.out, F_GETPIPE_SZ) >= GATE_HEAD_MAX);
+	assert_true(fcntl(parser.out, F_GETPIPE_SZ) >= FCGI_RECORD_HEAD_MAX);
 	buf_done(&head);
 	buf_done(&query);
 }

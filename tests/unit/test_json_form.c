@@ -13,7 +13,7 @@
 
 #include "alloc_fail.h"
 #include "live_site.h"
-#include "web/jtext.h"
+#include "text/json_text.h"
 
 static struct json_form form;
 static struct answer answer;
@@ -40,7 +40,7 @@ member(struct span object, const char *name)
 {
 	struct span value = {0};
 
-	assert_true(jtext_get(object, name, &value));
+	assert_true(json_text_get(object, name, &value));
 	return value;
 }
 
@@ -49,7 +49,7 @@ body(void)
 {
 	struct span whole;
 
-	assert_int_equal(jtext_check(buf_span(&answer.body), &whole), OK);
+	assert_int_equal(json_text_check(buf_span(&answer.body), &whole), OK);
 	return whole;
 }
 
@@ -67,11 +67,11 @@ static const char *
 told(void)
 {
 	static char text[256];
-	struct jtext_iter it = {.rest = member(body(), "events")};
+	struct json_text_iter it = {.rest = member(body(), "events")};
 	struct span key, event, type;
 	size_t n = 0;
 
-	while (jtext_next(&it, &key, &event)) {
+	while (json_text_next(&it, &key, &event)) {
 		type = member(event, "event");
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "%lld:%.*s ",
 		    row_of(member(event, "id")), (int)type.n - 2, type.p + 1);
@@ -85,11 +85,11 @@ told(void)
 static size_t
 count_told(void)
 {
-	struct jtext_iter it = {.rest = member(body(), "events")};
+	struct json_text_iter it = {.rest = member(body(), "events")};
 	struct span key, event;
 	size_t n = 0;
 
-	while (jtext_next(&it, &key, &event))
+	while (json_text_next(&it, &key, &event))
 		n++;
 	return n;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * hook/provider.c, replicate.c, fal.c and standard.c, and what all of them do
- * with hook/members.c. The bodies are those of tests/fixtures, from the root of
+ * with hook/payload.c. The bodies are those of tests/fixtures, from the root of
  * the source. What is RunPod's is in test_runpod.c.
  */
 #include "hook/provider.h"
@@ -19,7 +19,7 @@
 
 #include "alloc_fail.h"
 #include "base/file.h"
-#include "web/jtext.h"
+#include "text/json_text.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -46,7 +46,7 @@ normalise(const char *provider, const struct buf *json, size_t inline_output,
 	struct span body = {0};
 	enum err e;
 
-	assert_int_equal(jtext_check(buf_span(json), &body), OK);
+	assert_int_equal(json_text_check(buf_span(json), &body), OK);
 	*ret = (struct hook_event){0};
 	e = provider_find(provider)->normalise(
 	    &r, body, inline_output, ret, &why);
@@ -63,8 +63,8 @@ assert_clean(const struct hook_event *e)
 	    "Using seed", "job-7", "api.replicate.com", "gateway"};
 	struct span value;
 
-	assert_int_equal(jtext_check(buf_span(&e->data), &value), OK);
-	assert_int_equal(jtext_kind(value), JTEXT_OBJECT);
+	assert_int_equal(json_text_check(buf_span(&e->data), &value), OK);
+	assert_int_equal(json_text_kind(value), JSON_TEXT_OBJECT);
 	assert_int_equal(value.n, e->data.len);
 	for (size_t i = 0; i < COUNT(words); i++)
 		if (strstr(e->data.data, words[i]) != NULL)

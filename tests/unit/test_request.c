@@ -13,7 +13,7 @@
 
 #include "alloc_fail.h"
 #include "web/answer.h"
-#include "web/jtext.h"
+#include "text/json_text.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define PREFIX "/api/v1"
@@ -388,7 +388,7 @@ test_error(void **state)
 	assert_string_equal(a.body.data,
 	    "{\"error\":{\"code\":\"a\\\"b\",\"message\":\"c\\\\d\\\"}\\r\\n"
 	    "\\u0001\xef\xbf\xbd<\\u2028>\"}}\n");
-	assert_int_equal(jtext_check(buf_span(&a.body), &body), OK);
+	assert_int_equal(json_text_check(buf_span(&a.body), &body), OK);
 	assert_int_equal(a.status, 400);
 	answer_done(&a);
 }

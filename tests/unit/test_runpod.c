@@ -17,7 +17,7 @@
 #include "alloc_fail.h"
 #include "auth/sign.h"
 #include "hook/provider.h"
-#include "web/jtext.h"
+#include "text/json_text.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -57,8 +57,8 @@ normalise(const char *json, size_t inline_output, struct hook_event *ret,
 {
 	struct span body = {0};
 
-	assert_int_equal(jtext_check(span_of(json), &body), OK);
-	assert_int_equal(jtext_kind(body), JTEXT_OBJECT);
+	assert_int_equal(json_text_check(span_of(json), &body), OK);
+	assert_int_equal(json_text_kind(body), JSON_TEXT_OBJECT);
 	*ret = (struct hook_event){0};
 	*ret_why = NULL;
 	return runpod_normalise(
@@ -81,9 +81,9 @@ assert_clean(const struct hook_event *e)
 	    "w9k", "runpod_version"};
 	struct span value;
 
-	assert_int_equal(jtext_check(buf_span(&e->data), &value), OK);
+	assert_int_equal(json_text_check(buf_span(&e->data), &value), OK);
 	assert_int_equal(value.n, e->data.len);
-	assert_int_equal(jtext_kind(value), JTEXT_OBJECT);
+	assert_int_equal(json_text_kind(value), JSON_TEXT_OBJECT);
 	for (size_t i = 0; i < COUNT(words); i++)
 		assert_holds_not(&e->data, words[i]);
 }
@@ -459,7 +459,7 @@ test_error_is_cut(void **state)
 		buf_add_str(&body, "\xc3\xa4");
 	buf_add_str(&body, "\"}");
 	assert_int_equal(normalise(body.data, INLINE, &e, &why), OK);
-	assert_true(jtext_get(buf_span(&e.data), "error", &value));
+	assert_true(json_text_get(buf_span(&e.data), "error", &value));
 	assert_in_range(value.n, 4096, 4096 + 2 + 3);
 	assert_clean(&e);
 	hook_event_done(&e);
@@ -470,7 +470,7 @@ test_error_is_cut(void **state)
 		buf_add_char(&body, 'm');
 	buf_add_str(&body, "\\\"}\"}");
 	assert_int_equal(normalise(body.data, INLINE, &e, &why), OK);
-	assert_true(jtext_get(buf_span(&e.data), "error", &value));
+	assert_true(json_text_get(buf_span(&e.data), "error", &value));
 	assert_int_equal(value.n, 4096 + 2);
 	hook_event_done(&e);
 	buf_done(&body);

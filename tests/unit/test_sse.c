@@ -16,7 +16,7 @@
 
 #include "alloc_fail.h"
 #include "sse_parser.h"
-#include "web/jtext.h"
+#include "text/json_text.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define EPOCH "7f3a09c1"
@@ -305,7 +305,7 @@ test_long_data(void **state)
 	parse(buf_span(&out), &parsed);
 	json = strchr(parsed.data + 1, '{');
 	n = (size_t)(json - parsed.data);
-	jtext_add_line(&line, (struct span){json, parsed.len - 1 - n});
+	json_text_add_line(&line, (struct span){json, parsed.len - 1 - n});
 	assert_int_equal(line.len, head + 2 * 60000 + 2 * SSE_LINE_MAX);
 	buf_done(&one);
 	buf_done(&out);
@@ -366,7 +366,7 @@ test_data_limits(void **state)
 
 	buf_reset(&data);
 	buf_add_str(&data, "{\"a\":");
-	for (int i = 0; i < JTEXT_DEPTH_MAX; i++)
+	for (int i = 0; i < JSON_TEXT_DEPTH_MAX; i++)
 		buf_add_char(&data, '[');
 	e.data = buf_span(&data);
 	assert_refused(&e, ERR_LIMIT);
@@ -409,16 +409,16 @@ test_injection(void **state)
 		e.job_id = e.restore_id = e.status = attacks[i];
 		buf_reset(&data);
 		buf_add_char(&data, '{');
-		jtext_add_quoted(&data, span_of(attacks[i]));
+		json_text_add_quoted(&data, span_of(attacks[i]));
 		buf_add_char(&data, ':');
-		jtext_add_quoted(&data, span_of(attacks[i]));
+		json_text_add_quoted(&data, span_of(attacks[i]));
 		buf_add_char(&data, '}');
 		e.data = buf_span(&data);
 		buf_reset(&out);
 		assert_int_equal(sse_add_event(&out, &e), OK);
 		assert_one_event(&out);
 		text = strstr(out.data, "data: ") + 6;
-		assert_int_equal(jtext_check(span_of(text), &value), OK);
+		assert_int_equal(json_text_check(span_of(text), &value), OK);
 		e.type = attacks[i];
 		assert_refused(&e, ERR_PROTO);
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* web/jtext.c, and text/utf8.c through it. */
-#include "web/jtext.h"
+/* web/json_text.c, and text/utf8.c through it. */
+#include "text/json_text.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,7 +29,7 @@ static enum err
 check(struct span text)
 {
 	char *copy = exact_copy(text);
-	enum err e = jtext_check((struct span){copy, text.n}, NULL);
+	enum err e = json_text_check((struct span){copy, text.n}, NULL);
 
 	free(copy);
 	return e;
@@ -131,12 +131,12 @@ test_check_returns_value_without_space(void **state)
 	struct span value = SPAN_LIT("untouched");
 
 	(void)state;
-	assert_int_equal(jtext_check(SPAN_LIT(" {,} "), &value), ERR_PROTO);
+	assert_int_equal(json_text_check(SPAN_LIT(" {,} "), &value), ERR_PROTO);
 	assert_true(span_eq_str(value, "untouched"));
-	assert_int_equal(jtext_check(SPAN_LIT("\n [ 1 ]\t"), &value), OK);
+	assert_int_equal(json_text_check(SPAN_LIT("\n [ 1 ]\t"), &value), OK);
 	assert_true(span_eq_str(value, "[ 1 ]"));
 	assert_int_equal(
-	    jtext_check((struct span){NULL, 0}, &value), ERR_PROTO);
+	    json_text_check((struct span){NULL, 0}, &value), ERR_PROTO);
 }
 
 static void
@@ -157,7 +157,7 @@ test_check_depth(void **state)
 			for (int i = 0; i < depth; i += levels[kind])
 				buf_add_str(&text, close[kind]);
 			assert_int_equal(check(buf_span(&text)),
-			    depth <= JTEXT_DEPTH_MAX ? OK : ERR_LIMIT);
+			    depth <= JSON_TEXT_DEPTH_MAX ? OK : ERR_LIMIT);
 			buf_done(&text);
 		}
 	}
@@ -166,7 +166,7 @@ test_check_depth(void **state)
 static void
 test_check_depth_33(void **state)
 {
-	char text[2 * (JTEXT_DEPTH_MAX + 1)];
+	char text[2 * (JSON_TEXT_DEPTH_MAX + 1)];
 	const size_t half = sizeof(text) / 2;
 
 	(void)state;
@@ -187,15 +187,15 @@ static const struct span document = {document_text, sizeof(document_text) - 1};
 static void
 walk(struct span value, int depth)
 {
-	struct jtext_iter it = {.rest = value};
+	struct json_text_iter it = {.rest = value};
 	struct span key, item;
 	size_t steps = 0;
 
-	while (jtext_next(&it, &key, &item)) {
+	while (json_text_next(&it, &key, &item)) {
 		assert_true(item.n > 0 && item.p >= value.p &&
 			    item.p + item.n <= value.p + value.n);
 		assert_true(++steps <= value.n);
-		if (depth < JTEXT_DEPTH_MAX)
+		if (depth < JSON_TEXT_DEPTH_MAX)
 			walk(item, depth + 1);
 	}
 }
@@ -211,12 +211,12 @@ test_truncations(void **state)
 		char *copy = exact_copy((struct span){document.p, n});
 		struct span cut = {copy, n}, value;
 
-		assert_int_equal(jtext_check(cut, NULL), ERR_PROTO);
+		assert_int_equal(json_text_check(cut, NULL), ERR_PROTO);
 		walk(cut, 0);
-		assert_false(jtext_get(cut, "none", &value));
+		assert_false(json_text_get(cut, "none", &value));
 		buf_reset(&out);
-		jtext_add_line(&out, cut);
-		jtext_add_string_value(&out, cut);
+		json_text_add_line(&out, cut);
+		json_text_add_string_value(&out, cut);
 		assert_true(buf_ok(&out));
 		free(copy);
 	}
@@ -245,22 +245,22 @@ static void
 test_kind(void **state)
 {
 	(void)state;
-	assert_int_equal(jtext_kind(SPAN_LIT("{}")), JTEXT_OBJECT);
-	assert_int_equal(jtext_kind(SPAN_LIT("[]")), JTEXT_ARRAY);
-	assert_int_equal(jtext_kind(SPAN_LIT("\"\"")), JTEXT_STRING);
-	assert_int_equal(jtext_kind(SPAN_LIT("-1")), JTEXT_NUMBER);
-	assert_int_equal(jtext_kind(SPAN_LIT("0")), JTEXT_NUMBER);
-	assert_int_equal(jtext_kind(SPAN_LIT("true")), JTEXT_TRUE);
-	assert_int_equal(jtext_kind(SPAN_LIT("false")), JTEXT_FALSE);
-	assert_int_equal(jtext_kind(SPAN_LIT("null")), JTEXT_NULL);
+	assert_int_equal(json_text_kind(SPAN_LIT("{}")), JSON_TEXT_OBJECT);
+	assert_int_equal(json_text_kind(SPAN_LIT("[]")), JSON_TEXT_ARRAY);
+	assert_int_equal(json_text_kind(SPAN_LIT("\"\"")), JSON_TEXT_STRING);
+	assert_int_equal(json_text_kind(SPAN_LIT("-1")), JSON_TEXT_NUMBER);
+	assert_int_equal(json_text_kind(SPAN_LIT("0")), JSON_TEXT_NUMBER);
+	assert_int_equal(json_text_kind(SPAN_LIT("true")), JSON_TEXT_TRUE);
+	assert_int_equal(json_text_kind(SPAN_LIT("false")), JSON_TEXT_FALSE);
+	assert_int_equal(json_text_kind(SPAN_LIT("null")), JSON_TEXT_NULL);
 }
 
 static void
-assert_next(struct jtext_iter *it, const char *key, const char *value)
+assert_next(struct json_text_iter *it, const char *key, const char *value)
 {
 	struct span k, v;
 
-	assert_true(jtext_next(it, &k, &v));
+	assert_true(json_text_next(it, &k, &v));
 	assert_true(span_eq_str(k, key));
 	assert_true(span_eq_str(v, value));
 }
@@ -268,12 +268,13 @@ assert_next(struct jtext_iter *it, const char *key, const char *value)
 static void
 test_next(void **state)
 {
-	struct jtext_iter object = {
+	struct json_text_iter object = {
 	    .rest = SPAN_LIT("{ \"a\\\"}\" : \"]}\" ,\"b\":{\"c\":[1,2]},\n"
 			     "\"\":-1e5 ,\"a\\\"}\":[ \"\\\\\" ] }")};
-	struct jtext_iter array = {.rest = SPAN_LIT("[1, \"a\" ,[],{},null]")};
-	struct jtext_iter empty = {.rest = SPAN_LIT("{ }")};
-	struct jtext_iter scalar = {.rest = SPAN_LIT("123")};
+	struct json_text_iter array = {
+	    .rest = SPAN_LIT("[1, \"a\" ,[],{},null]")};
+	struct json_text_iter empty = {.rest = SPAN_LIT("{ }")};
+	struct json_text_iter scalar = {.rest = SPAN_LIT("123")};
 	struct span k, v;
 
 	(void)state;
@@ -281,16 +282,16 @@ test_next(void **state)
 	assert_next(&object, "b", "{\"c\":[1,2]}");
 	assert_next(&object, "", "-1e5");
 	assert_next(&object, "a\\\"}", "[ \"\\\\\" ]");
-	assert_false(jtext_next(&object, &k, &v));
-	assert_false(jtext_next(&object, &k, &v));
+	assert_false(json_text_next(&object, &k, &v));
+	assert_false(json_text_next(&object, &k, &v));
 	assert_next(&array, "", "1");
 	assert_next(&array, "", "\"a\"");
 	assert_next(&array, "", "[]");
 	assert_next(&array, "", "{}");
 	assert_next(&array, "", "null");
-	assert_false(jtext_next(&array, &k, &v));
-	assert_false(jtext_next(&empty, &k, &v));
-	assert_false(jtext_next(&scalar, &k, &v));
+	assert_false(json_text_next(&array, &k, &v));
+	assert_false(json_text_next(&empty, &k, &v));
+	assert_false(json_text_next(&scalar, &k, &v));
 }
 
 static void
@@ -302,12 +303,12 @@ test_get(void **state)
 	struct span value = SPAN_LIT("untouched");
 
 	(void)state;
-	assert_false(jtext_get(object, "y", &value));
-	assert_false(jtext_get(SPAN_LIT("[\"status\"]"), "status", &value));
-	assert_false(jtext_get(SPAN_LIT("\"status\""), "status", &value));
-	assert_false(jtext_get((struct span){NULL, 0}, "status", &value));
+	assert_false(json_text_get(object, "y", &value));
+	assert_false(json_text_get(SPAN_LIT("[\"status\"]"), "status", &value));
+	assert_false(json_text_get(SPAN_LIT("\"status\""), "status", &value));
+	assert_false(json_text_get((struct span){NULL, 0}, "status", &value));
 	assert_true(span_eq_str(value, "untouched"));
-	assert_true(jtext_get(object, "status", &value));
+	assert_true(json_text_get(object, "status", &value));
 	assert_true(span_eq_str(value, "2"));
 }
 
@@ -315,20 +316,20 @@ static void
 test_key_is(void **state)
 {
 	(void)state;
-	assert_true(jtext_key_is(SPAN_LIT("job_id"), "job_id"));
-	assert_true(jtext_key_is(SPAN_LIT("\\u006aob_\\u0069d"), "job_id"));
-	assert_true(jtext_key_is(SPAN_LIT("\\u006Aob\\u005Fid"), "job_id"));
-	assert_true(jtext_key_is(SPAN_LIT("a\\/b"), "a/b"));
-	assert_true(jtext_key_is(SPAN_LIT(""), ""));
-	assert_false(jtext_key_is(SPAN_LIT(""), "job_id"));
-	assert_false(jtext_key_is(SPAN_LIT("job_i"), "job_id"));
-	assert_false(jtext_key_is(SPAN_LIT("job_idx"), "job_id"));
-	assert_false(jtext_key_is(SPAN_LIT("job_id\\u0000"), "job_id"));
-	assert_false(jtext_key_is(SPAN_LIT("Job_id"), "job_id"));
-	assert_false(jtext_key_is(SPAN_LIT("\\u016aob_id"), "job_id"));
-	assert_false(jtext_key_is(SPAN_LIT("\\u006"), "j"));
-	assert_false(jtext_key_is(SPAN_LIT("\\j"), "j"));
-	assert_false(jtext_key_is(SPAN_LIT("\\"), "\\"));
+	assert_true(json_text_key_is(SPAN_LIT("job_id"), "job_id"));
+	assert_true(json_text_key_is(SPAN_LIT("\\u006aob_\\u0069d"), "job_id"));
+	assert_true(json_text_key_is(SPAN_LIT("\\u006Aob\\u005Fid"), "job_id"));
+	assert_true(json_text_key_is(SPAN_LIT("a\\/b"), "a/b"));
+	assert_true(json_text_key_is(SPAN_LIT(""), ""));
+	assert_false(json_text_key_is(SPAN_LIT(""), "job_id"));
+	assert_false(json_text_key_is(SPAN_LIT("job_i"), "job_id"));
+	assert_false(json_text_key_is(SPAN_LIT("job_idx"), "job_id"));
+	assert_false(json_text_key_is(SPAN_LIT("job_id\\u0000"), "job_id"));
+	assert_false(json_text_key_is(SPAN_LIT("Job_id"), "job_id"));
+	assert_false(json_text_key_is(SPAN_LIT("\\u016aob_id"), "job_id"));
+	assert_false(json_text_key_is(SPAN_LIT("\\u006"), "j"));
+	assert_false(json_text_key_is(SPAN_LIT("\\j"), "j"));
+	assert_false(json_text_key_is(SPAN_LIT("\\"), "\\"));
 }
 
 static void
@@ -363,7 +364,7 @@ test_add_line(void **state)
 	};
 
 	(void)state;
-	assert_pairs(pairs, COUNT(pairs), jtext_add_line);
+	assert_pairs(pairs, COUNT(pairs), json_text_add_line);
 }
 
 static void
@@ -387,7 +388,7 @@ test_fit(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(cases); i++)
 		assert_int_equal(
-		    jtext_fit(cases[i].text, cases[i].max), cases[i].n);
+		    json_text_fit(cases[i].text, cases[i].max), cases[i].n);
 }
 
 static void
@@ -407,7 +408,7 @@ test_add_string_value(void **state)
 	};
 
 	(void)state;
-	assert_pairs(pairs, COUNT(pairs), jtext_add_string_value);
+	assert_pairs(pairs, COUNT(pairs), json_text_add_string_value);
 }
 
 static void
@@ -424,7 +425,7 @@ test_add_quoted(void **state)
 	};
 
 	(void)state;
-	assert_pairs(pairs, COUNT(pairs), jtext_add_quoted);
+	assert_pairs(pairs, COUNT(pairs), json_text_add_quoted);
 }
 
 static void
@@ -444,7 +445,7 @@ test_add_finite(void **state)
 	};
 
 	(void)state;
-	assert_pairs(pairs, COUNT(pairs), jtext_add_finite);
+	assert_pairs(pairs, COUNT(pairs), json_text_add_finite);
 }
 
 /* Any bytes, quoted, are a JSON string that means the same bytes. */
@@ -458,9 +459,9 @@ test_quoted_round_trip(void **state)
 		utf8_add_code(&text, code);
 	for (uint32_t code = 0; code < 256; code++)
 		utf8_add_code(&text, code);
-	jtext_add_quoted(&quoted, buf_span(&text));
+	json_text_add_quoted(&quoted, buf_span(&text));
 	assert_int_equal(check(buf_span(&quoted)), OK);
-	jtext_add_string_value(&back, buf_span(&quoted));
+	json_text_add_string_value(&back, buf_span(&quoted));
 	assert_buf(&back, buf_span(&text));
 	buf_done(&text);
 	buf_done(&quoted);
@@ -515,7 +516,7 @@ test_large(void **state)
 {
 	enum { MEMBERS = 400000 };
 	struct buf text = BUF_INIT, line = BUF_INIT;
-	struct jtext_iter it;
+	struct json_text_iter it;
 	struct span value, key;
 	size_t n = 0;
 
@@ -524,13 +525,13 @@ test_large(void **state)
 	for (int i = 0; i < MEMBERS; i++)
 		buf_add_str(&text, "\"k\\u0020\":1, ");
 	buf_add_str(&text, "\"last\":[\"\\ud800\"]}");
-	assert_int_equal(jtext_check(buf_span(&text), &value), OK);
-	it = (struct jtext_iter){.rest = value};
-	while (jtext_next(&it, &key, &value))
+	assert_int_equal(json_text_check(buf_span(&text), &value), OK);
+	it = (struct json_text_iter){.rest = value};
+	while (json_text_next(&it, &key, &value))
 		n++;
 	assert_int_equal(n, MEMBERS + 1);
-	assert_true(jtext_get(buf_span(&text), "last", &value));
-	jtext_add_line(&line, buf_span(&text));
+	assert_true(json_text_get(buf_span(&text), "last", &value));
+	json_text_add_line(&line, buf_span(&text));
 	assert_int_equal(line.len, text.len - MEMBERS - 3);
 	buf_done(&text);
 	buf_done(&line);

@@ -5,7 +5,7 @@
  * but what is copied here by name: bodies echo requests and our signed URL.
  * Pure.
  */
-#include "hook/members.h"
+#include "hook/payload.h"
 
 #include <string.h>
 #include <strings.h>
@@ -14,7 +14,7 @@
 
 #include "job/name.h"
 #include "job/state.h"
-#include "web/jtext.h"
+#include "text/json_text.h"
 
 enum {
 	NUMBER_MAX = 32,       /* digits; a time in milliseconds has 13 */
@@ -70,31 +70,31 @@ type_of_status(struct span status)
 }
 
 void
-members_find(struct span object, const struct member *wanted, size_t n)
+payload_find(struct span object, const struct payload_member *wanted, size_t n)
 {
-	struct jtext_iter it = {.rest = object};
+	struct json_text_iter it = {.rest = object};
 	struct span key, value;
 
-	while (jtext_next(&it, &key, &value))
+	while (json_text_next(&it, &key, &value))
 		for (size_t i = 0; i < n; i++)
-			if (jtext_key_is(key, wanted[i].name))
+			if (json_text_key_is(key, wanted[i].name))
 				*wanted[i].value = value;
 }
 
 bool
-members_is_given(struct span value)
+payload_is_given(struct span value)
 {
-	return value.n > 0 && jtext_kind(value) != JTEXT_NULL;
+	return value.n > 0 && json_text_kind(value) != JSON_TEXT_NULL;
 }
 
 static enum err
 read_id(struct span value, struct buf *ret)
 {
-	if (!members_is_given(value))
+	if (!payload_is_given(value))
 		return OK;
-	if (jtext_kind(value) != JTEXT_STRING)
+	if (json_text_kind(value) != JSON_TEXT_STRING)
 		return ERR_PROTO;
-	jtext_add_string_value(ret, value);
+	json_text_add_string_value(ret, value);
 	/* What follows a NUL would be lost: another job's id. */
 	return job_label_ok(buf_span(ret)) ? OK : ERR_PROTO;
 }
@@ -105,11 +105,11 @@ read_status(struct span value, const char **ret_type)
 	struct buf status = BUF_INIT;
 	enum err e = OK;
 
-	if (!members_is_given(value))
+	if (!payload_is_given(value))
 		return OK;
-	if (jtext_kind(value) != JTEXT_STRING)
+	if (json_text_kind(value) != JSON_TEXT_STRING)
 		return ERR_PROTO;
-	jtext_add_string_value(&status, value);
+	json_text_add_string_value(&status, value);
 	/* Without memory for it, a status must not read as an unknown one. */
 	if (buf_ok(&status))
 		*ret_type = type_of_status(buf_span(&status));
@@ -120,7 +120,7 @@ read_status(struct span value, const char **ret_type)
 }
 
 enum err
-members_begin(const struct members *m, struct hook_event *ret, const char **why)
+payload_begin(const struct payload *m, struct hook_event *ret, const char **why)
 {
 	enum err e = read_id(m->id, &ret->external_id);
 
@@ -136,14 +136,14 @@ members_begin(const struct members *m, struct hook_event *ret, const char **why)
 		return e;
 	buf_add_char(&ret->data, '{');
 	if (ret->external_id.len > 0) {
-		members_add_key(&ret->data, SPAN_LIT("external_id"));
-		jtext_add_quoted(&ret->data, buf_span(&ret->external_id));
+		payload_add_key(&ret->data, SPAN_LIT("external_id"));
+		json_text_add_quoted(&ret->data, buf_span(&ret->external_id));
 	}
 	return OK;
 }
 
 void
-members_add_key(struct buf *data, struct span name)
+payload_add_key(struct buf *data, struct span name)
 {
 	if (data->len > 0 && data->data[data->len - 1] != '{')
 		buf_add_char(data, ',');
@@ -153,17 +153,17 @@ members_add_key(struct buf *data, struct span name)
 }
 
 void
-members_add_number(struct buf *data, struct span name, struct span value)
+payload_add_number(struct buf *data, struct span name, struct span value)
 {
 	if (value.n == 0 || value.n > NUMBER_MAX ||
-	    jtext_kind(value) != JTEXT_NUMBER)
+	    json_text_kind(value) != JSON_TEXT_NUMBER)
 		return;
-	members_add_key(data, name);
+	payload_add_key(data, name);
 	buf_add_span(data, value);
 }
 
 void
-members_add_delivery_id(
+payload_add_delivery_id(
     const struct request *r, struct span body, struct hook_event *ret)
 {
 	const struct span id = span_of(standard_header(r, "id"));
@@ -187,9 +187,10 @@ add_text(struct buf *out, struct json_object *from, const char *from_name,
 	if (!json_object_object_get_ex(from, from_name, &value) ||
 	    !json_object_is_type(value, json_type_string))
 		return false;
-	members_add_key(out, span_of(name));
-	jtext_add_quoted(out, cut((struct span){json_object_get_string(value),
-				  (size_t)json_object_get_string_len(value)}));
+	payload_add_key(out, span_of(name));
+	json_text_add_quoted(
+	    out, cut((struct span){json_object_get_string(value),
+		     (size_t)json_object_get_string_len(value)}));
 	return true;
 }
 
@@ -207,7 +208,7 @@ add_structured_error(struct buf *out, const struct buf *text)
 		(void)add_text(out, inner, "type", "error_type");
 	if (!is_object || (!add_text(out, inner, "error_message", "error") &&
 			      !add_text(out, inner, "message", "error"))) {
-		members_add_key(out, SPAN_LIT("error"));
+		payload_add_key(out, SPAN_LIT("error"));
 		buf_add_str(out, "\"The worker reported an error.\"");
 	}
 	json_object_put(inner);
@@ -220,8 +221,8 @@ add_error(struct buf *out, struct span value)
 	struct buf text = BUF_INIT;
 	size_t i;
 
-	if (jtext_kind(value) == JTEXT_STRING)
-		jtext_add_string_value(&text, value);
+	if (json_text_kind(value) == JSON_TEXT_STRING)
+		json_text_add_string_value(&text, value);
 	else
 		buf_add_span(&text, value);
 	out->failed = out->failed || text.failed;
@@ -231,8 +232,8 @@ add_error(struct buf *out, struct span value)
 		    (text.data[i] == '{' || text.data[i] == '[')) {
 			add_structured_error(out, &text);
 		} else {
-			members_add_key(out, SPAN_LIT("error"));
-			jtext_add_quoted(out, cut(buf_span(&text)));
+			payload_add_key(out, SPAN_LIT("error"));
+			json_text_add_quoted(out, cut(buf_span(&text)));
 		}
 	}
 	buf_done(&text);
@@ -242,10 +243,10 @@ static void
 add_output(struct hook_event *e, struct span value, size_t inline_output)
 {
 	if (value.n <= inline_output) {
-		members_add_key(&e->data, SPAN_LIT("output"));
-		jtext_add_line(&e->data, value);
+		payload_add_key(&e->data, SPAN_LIT("output"));
+		json_text_add_line(&e->data, value);
 	} else {
-		members_add_key(&e->data, SPAN_LIT("output_omitted"));
+		payload_add_key(&e->data, SPAN_LIT("output_omitted"));
 		buf_add_str(&e->data, "true");
 		e->output = value;
 	}
@@ -258,25 +259,25 @@ add_input_job_id(struct hook_event *e, struct span input)
 {
 	struct span value;
 
-	if (!jtext_get(input, "job_id", &value) ||
-	    jtext_kind(value) != JTEXT_STRING)
+	if (!json_text_get(input, "job_id", &value) ||
+	    json_text_kind(value) != JSON_TEXT_STRING)
 		return;
-	jtext_add_string_value(&e->input_job_id, value);
+	json_text_add_string_value(&e->input_job_id, value);
 	if (buf_ok(&e->input_job_id) && !job_id_ok(buf_span(&e->input_job_id)))
 		buf_reset(&e->input_job_id);
 }
 
 enum err
-members_end(
-    const struct members *m, size_t inline_output, struct hook_event *ret)
+payload_end(
+    const struct payload *m, size_t inline_output, struct hook_event *ret)
 {
-	if (members_is_given(m->error)) {
+	if (payload_is_given(m->error)) {
 		add_error(&ret->data, m->error);
 		ret->error = m->error;
 	}
 	/* null is the result of a job that completed, and of any other says
 	 * that there is none: an earlier part of it must stay. */
-	if (members_is_given(m->output) ||
+	if (payload_is_given(m->output) ||
 	    (m->output.n > 0 && job_state_of(ret->type) == JOB_COMPLETED))
 		add_output(ret, m->output, inline_output);
 	buf_add_char(&ret->data, '}');

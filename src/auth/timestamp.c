@@ -3,13 +3,13 @@
  * The time of a signature. What it is about, standard.c and fal.c know. Never
  * blocks.
  */
-#include "auth/wire.h"
+#include "auth/timestamp.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum err
-wire_check_time(const char *text, int64_t now_s)
+timestamp_check(const char *text, int64_t now_s)
 {
 	enum { DIGITS_MAX = 18 }; /* so that no sum overflows */
 	const size_t n = strspn(text, "0123456789");
@@ -18,8 +18,8 @@ wire_check_time(const char *text, int64_t now_s)
 	if (n == 0 || n > DIGITS_MAX || text[n] != '\0')
 		return ERR_AUTH;
 	time_s = strtoll(text, NULL, 10);
-	return time_s < now_s - WIRE_TOLERANCE_S ||
-		       time_s > now_s + WIRE_TOLERANCE_S
+	return time_s < now_s - TIMESTAMP_TOLERANCE_S ||
+		       time_s > now_s + TIMESTAMP_TOLERANCE_S
 		   ? ERR_EXPIRED
 		   : OK;
 }

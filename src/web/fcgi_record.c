@@ -3,7 +3,7 @@
  * Checks FastCGI heads before libfcgi sees them, and formats the few records
  * we write. Pure: its caller keeps the bytes and how far they were judged.
  */
-#include "web/fcgi_gate.h"
+#include "web/fcgi_record.h"
 
 #include <string.h>
 
@@ -11,12 +11,12 @@ enum {
 	VERSION_1 = 1,
 	ROLE_RESPONDER = 1,
 	FLAG_KEEP_CONN = 1,
-	BEGIN_LEN = GATE_HEADER_LEN + 8,
+	BEGIN_LEN = FCGI_RECORD_HEADER_LEN + 8,
 };
 
 bool
-gate_parse_header(
-    const unsigned char p[GATE_HEADER_LEN], struct gate_record *ret)
+fcgi_parse_header(
+    const unsigned char p[FCGI_RECORD_HEADER_LEN], struct fcgi_record *ret)
 {
 	if (p[0] != VERSION_1)
 		return false;
@@ -28,8 +28,8 @@ gate_parse_header(
 }
 
 void
-gate_format_header(unsigned char p[GATE_HEADER_LEN], enum gate_type type,
-    uint16_t request_id, size_t content_len)
+fcgi_format_header(unsigned char p[FCGI_RECORD_HEADER_LEN],
+    enum fcgi_record_type type, uint16_t request_id, size_t content_len)
 {
 	p[0] = VERSION_1;
 	p[1] = (unsigned char)type;
@@ -42,11 +42,11 @@ gate_format_header(unsigned char p[GATE_HEADER_LEN], enum gate_type type,
 }
 
 void
-gate_format_end(
-    unsigned char p[GATE_END_LEN], uint16_t request_id, enum gate_status status)
+fcgi_format_end(unsigned char p[FCGI_RECORD_END_LEN], uint16_t request_id,
+    enum fcgi_record_status status)
 {
-	gate_format_header(p, GATE_STDOUT, request_id, 0);
-	gate_format_header(p + 8, GATE_END_REQUEST, request_id, 8);
+	fcgi_format_header(p, FCGI_RECORD_STDOUT, request_id, 0);
+	fcgi_format_header(p + 8, FCGI_RECORD_END_REQUEST, request_id, 8);
 	memset(p + 16, 0, 8); /* application status 0 */
 	p[20] = (unsigned char)status;
 }
@@ -64,12 +64,12 @@ struct params {
 static bool
 params_fill(struct params *s)
 {
-	struct gate_record r = {0};
+	struct fcgi_record r = {0};
 
 	while (s->left == 0 && !s->is_end) {
 		s->p += s->padding;
-		(void)gate_parse_header(s->p, &r);
-		s->p += GATE_HEADER_LEN;
+		(void)fcgi_parse_header(s->p, &r);
+		s->p += FCGI_RECORD_HEADER_LEN;
 		s->left = r.content_len;
 		s->padding = r.padding_len;
 		s->is_end = r.content_len == 0;
@@ -133,25 +133,25 @@ params_add_up(const unsigned char *first_record)
 	return true;
 }
 
-/* BEGIN_REQUEST; with GATE_OPEN it is whole. */
-static enum gate_verdict
-scan_begin(const unsigned char *p, size_t n, struct gate_head *head)
+/* BEGIN_REQUEST; with FCGI_VERDICT_OPEN it is whole. */
+static enum fcgi_verdict
+scan_begin(const unsigned char *p, size_t n, struct fcgi_scan *head)
 {
-	struct gate_record r = {0};
+	struct fcgi_record r = {0};
 
 	if (n > 0 && p[0] != VERSION_1)
-		return GATE_REFUSE;
-	if (n < GATE_HEADER_LEN)
-		return GATE_MORE;
-	if (!gate_parse_header(p, &r) || r.type != GATE_BEGIN_REQUEST ||
+		return FCGI_VERDICT_REFUSE;
+	if (n < FCGI_RECORD_HEADER_LEN)
+		return FCGI_VERDICT_MORE;
+	if (!fcgi_parse_header(p, &r) || r.type != FCGI_RECORD_BEGIN_REQUEST ||
 	    r.request_id == 0 || r.content_len != 8 || r.padding_len != 0)
-		return GATE_REFUSE;
+		return FCGI_VERDICT_REFUSE;
 	if (n < BEGIN_LEN)
-		return GATE_MORE;
+		return FCGI_VERDICT_MORE;
 	head->len = BEGIN_LEN;
 	head->request_id = r.request_id;
 	head->keep_conn = (p[10] & FLAG_KEEP_CONN) != 0;
-	return GATE_OPEN;
+	return FCGI_VERDICT_OPEN;
 }
 
 /*
@@ -159,72 +159,79 @@ scan_begin(const unsigned char *p, size_t n, struct gate_head *head)
  * header that is there is judged at once, so garbage is refused without waiting
  * for more.
  */
-static enum gate_verdict
-scan_params(const unsigned char *p, size_t n, struct gate_head *head)
+static enum fcgi_verdict
+scan_params(const unsigned char *p, size_t n, struct fcgi_scan *head)
 {
-	struct gate_record r = {0};
+	struct fcgi_record r = {0};
 	size_t end;
 
 	do {
-		if (n - head->len < GATE_HEADER_LEN)
-			return n >= GATE_HEAD_MAX ? GATE_LARGE : GATE_MORE;
-		if (!gate_parse_header(p + head->len, &r) ||
-		    r.type != GATE_PARAMS || r.request_id != head->request_id)
-			return GATE_REFUSE;
-		end =
-		    head->len + GATE_HEADER_LEN + r.content_len + r.padding_len;
-		if (end > GATE_HEAD_MAX)
-			return GATE_LARGE;
+		if (n - head->len < FCGI_RECORD_HEADER_LEN)
+			return n >= FCGI_RECORD_HEAD_MAX ? FCGI_VERDICT_LARGE
+							 : FCGI_VERDICT_MORE;
+		if (!fcgi_parse_header(p + head->len, &r) ||
+		    r.type != FCGI_RECORD_PARAMS ||
+		    r.request_id != head->request_id)
+			return FCGI_VERDICT_REFUSE;
+		end = head->len + FCGI_RECORD_HEADER_LEN + r.content_len +
+		      r.padding_len;
+		if (end > FCGI_RECORD_HEAD_MAX)
+			return FCGI_VERDICT_LARGE;
 		if (end > n)
-			return GATE_MORE;
+			return FCGI_VERDICT_MORE;
 		head->len = end;
 	} while (r.content_len > 0);
 	head->padding = r.padding_len;
-	return params_add_up(p + BEGIN_LEN) ? GATE_OPEN : GATE_REFUSE;
+	return params_add_up(p + BEGIN_LEN) ? FCGI_VERDICT_OPEN
+					    : FCGI_VERDICT_REFUSE;
 }
 
-enum gate_verdict
-gate_scan(const unsigned char *p, size_t n, struct gate_head *head)
+enum fcgi_verdict
+fcgi_scan_head(const unsigned char *p, size_t n, struct fcgi_scan *head)
 {
-	enum gate_verdict verdict = GATE_OPEN;
+	enum fcgi_verdict verdict = FCGI_VERDICT_OPEN;
 
 	if (head->len == 0)
 		verdict = scan_begin(p, n, head);
-	if (verdict == GATE_OPEN)
+	if (verdict == FCGI_VERDICT_OPEN)
 		verdict = scan_params(p, n, head);
-	if (verdict == GATE_OPEN && (p[8] << 8 | p[9]) != ROLE_RESPONDER)
-		verdict = GATE_ROLE;
+	if (verdict == FCGI_VERDICT_OPEN &&
+	    (p[8] << 8 | p[9]) != ROLE_RESPONDER)
+		verdict = FCGI_VERDICT_ROLE;
 	return verdict;
 }
 
 size_t
-gate_framed_len(size_t n)
+fcgi_framed_len(size_t n)
 {
-	size_t records = (n + GATE_RECORD_MAX - 1) / GATE_RECORD_MAX;
+	size_t records =
+	    (n + FCGI_RECORD_CONTENT_MAX - 1) / FCGI_RECORD_CONTENT_MAX;
 
-	return n + records * GATE_HEADER_LEN;
+	return n + records * FCGI_RECORD_HEADER_LEN;
 }
 
 void
-gate_frame(
-    struct gate_frame *f, uint16_t request_id, struct span body, size_t from)
+fcgi_frame(
+    struct fcgi_frame *f, uint16_t request_id, struct span body, size_t from)
 {
-	const size_t step = GATE_RECORD_MAX + GATE_HEADER_LEN;
+	const size_t step = FCGI_RECORD_CONTENT_MAX + FCGI_RECORD_HEADER_LEN;
 	size_t skip = from % step; /* bytes of the first record to leave out */
-	size_t at = from / step * GATE_RECORD_MAX, len;
+	size_t at = from / step * FCGI_RECORD_CONTENT_MAX, len;
 	char *content;
 
 	f->n = 0;
-	for (int i = 0; i < GATE_FRAME_RECORDS && at < body.n; i++) {
+	for (int i = 0; i < FCGI_FRAME_RECORDS && at < body.n; i++) {
 		len = body.n - at;
-		len = len < GATE_RECORD_MAX ? len : GATE_RECORD_MAX;
-		gate_format_header(f->headers[i], GATE_STDOUT, request_id, len);
-		if (skip < GATE_HEADER_LEN) {
-			f->iov[f->n++] = (struct iovec){
-			    f->headers[i] + skip, GATE_HEADER_LEN - skip};
-			skip = GATE_HEADER_LEN;
+		len = len < FCGI_RECORD_CONTENT_MAX ? len
+						    : FCGI_RECORD_CONTENT_MAX;
+		fcgi_format_header(
+		    f->headers[i], FCGI_RECORD_STDOUT, request_id, len);
+		if (skip < FCGI_RECORD_HEADER_LEN) {
+			f->iov[f->n++] = (struct iovec){f->headers[i] + skip,
+			    FCGI_RECORD_HEADER_LEN - skip};
+			skip = FCGI_RECORD_HEADER_LEN;
 		}
-		skip -= GATE_HEADER_LEN;
+		skip -= FCGI_RECORD_HEADER_LEN;
 		/* iovec has no const; sendmsg does not write. */
 		memcpy(&content, &body.p, sizeof(content));
 		f->iov[f->n++] =

@@ -5,9 +5,9 @@
  * nothing about numbers, duplicate keys or the meaning of members; its callers
  * do. Everything works on spans and never reads outside them, also where the
  * text was not checked. Each function is linear in its input; the recursion is
- * bounded by JTEXT_DEPTH_MAX. Never blocks.
+ * bounded by JSON_TEXT_DEPTH_MAX. Never blocks.
  */
-#include "web/jtext.h"
+#include "text/json_text.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -176,7 +176,7 @@ check_container(struct span *s, int depth)
 	const char close = is_object ? '}' : ']';
 	enum err e;
 
-	if (depth == JTEXT_DEPTH_MAX)
+	if (depth == JSON_TEXT_DEPTH_MAX)
 		return ERR_LIMIT;
 	cut(s, 1);
 	skip_space(s);
@@ -239,13 +239,13 @@ check_text(struct span *text, struct span *ret_value)
 }
 
 enum err
-jtext_check(struct span text, struct span *ret_value)
+json_text_check(struct span text, struct span *ret_value)
 {
 	return check_text(&text, ret_value);
 }
 
 size_t
-jtext_fault_at(struct span text)
+json_text_fault_at(struct span text)
 {
 	const size_t n = text.n;
 
@@ -253,24 +253,24 @@ jtext_fault_at(struct span text)
 	return n - text.n;
 }
 
-enum jtext_kind
-jtext_kind(struct span value)
+enum json_text_kind
+json_text_kind(struct span value)
 {
 	switch (peek(value)) {
 	case '{':
-		return JTEXT_OBJECT;
+		return JSON_TEXT_OBJECT;
 	case '[':
-		return JTEXT_ARRAY;
+		return JSON_TEXT_ARRAY;
 	case '"':
-		return JTEXT_STRING;
+		return JSON_TEXT_STRING;
 	case 't':
-		return JTEXT_TRUE;
+		return JSON_TEXT_TRUE;
 	case 'f':
-		return JTEXT_FALSE;
+		return JSON_TEXT_FALSE;
 	case 'n':
-		return JTEXT_NULL;
+		return JSON_TEXT_NULL;
 	default:
-		return JTEXT_NUMBER;
+		return JSON_TEXT_NUMBER;
 	}
 }
 
@@ -309,7 +309,7 @@ cut_scalar(struct span *s)
 }
 
 size_t
-jtext_fit(struct span text, size_t max)
+json_text_fit(struct span text, size_t max)
 {
 	struct span rest = text;
 	size_t n = 0;
@@ -355,7 +355,8 @@ cut_value(struct span *s)
 }
 
 bool
-jtext_next(struct jtext_iter *it, struct span *ret_key, struct span *ret_value)
+json_text_next(
+    struct json_text_iter *it, struct span *ret_key, struct span *ret_value)
 {
 	struct span key = {0}, value;
 
@@ -383,14 +384,14 @@ jtext_next(struct jtext_iter *it, struct span *ret_key, struct span *ret_value)
 }
 
 bool
-jtext_get(struct span object, const char *name, struct span *ret_value)
+json_text_get(struct span object, const char *name, struct span *ret_value)
 {
-	struct jtext_iter it = {.rest = object};
+	struct json_text_iter it = {.rest = object};
 	struct span key, value;
 	bool is_found = false;
 
-	while (jtext_next(&it, &key, &value)) {
-		if (!jtext_key_is(key, name))
+	while (json_text_next(&it, &key, &value)) {
+		if (!json_text_key_is(key, name))
 			continue;
 		*ret_value = value;
 		is_found = true;
@@ -401,7 +402,7 @@ jtext_get(struct span object, const char *name, struct span *ret_value)
 /* Escapes. */
 
 /* Takes one escape (s begins with its backslash) and returns its UTF-16 unit;
- * U+FFFD for what jtext_check() would refuse. */
+ * U+FFFD for what json_text_check() would refuse. */
 static uint32_t
 cut_escape(struct span *s)
 {
@@ -450,7 +451,7 @@ cut_unescaped(struct span *s)
 }
 
 bool
-jtext_key_is(struct span raw_key, const char *name)
+json_text_key_is(struct span raw_key, const char *name)
 {
 	for (; *name != '\0' && raw_key.n > 0; name++) {
 		uint32_t unit = *raw_key.p == '\\'
@@ -505,7 +506,7 @@ add_plain(struct buf *out, struct span text)
 }
 
 void
-jtext_add_string_value(struct buf *out, struct span value)
+json_text_add_string_value(struct buf *out, struct span value)
 {
 	struct span body = string_body(value);
 
@@ -544,7 +545,7 @@ add_line_string(struct buf *out, struct span string)
 }
 
 void
-jtext_add_line(struct buf *out, struct span value)
+json_text_add_line(struct buf *out, struct span value)
 {
 	while (value.n > 0) {
 		size_t n = 0;
@@ -562,7 +563,7 @@ jtext_add_line(struct buf *out, struct span value)
 }
 
 void
-jtext_add_finite(struct buf *out, struct span text)
+json_text_add_finite(struct buf *out, struct span text)
 {
 	while (text.n > 0) {
 		struct span token =
@@ -580,7 +581,7 @@ jtext_add_finite(struct buf *out, struct span text)
 }
 
 void
-jtext_add_quoted(struct buf *out, struct span bytes)
+json_text_add_quoted(struct buf *out, struct span bytes)
 {
 	buf_add_char(out, '"');
 	while (bytes.n > 0) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* web/fcgi_gate.c: which heads are let in, and the records we write. */
-#include "web/fcgi_gate.h"
+/* web/fcgi_record.c: which heads are let in, and the records we write. */
+#include "web/fcgi_record.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,31 +19,31 @@
 
 /* Judges on a copy that ends where its memory ends, so that ASan sees a read
  * behind it. */
-static enum gate_verdict
-scan_on(struct span bytes, struct gate_head *head)
+static enum fcgi_verdict
+scan_on(struct span bytes, struct fcgi_scan *head)
 {
 	unsigned char *exact = malloc(bytes.n + 1);
-	enum gate_verdict verdict;
+	enum fcgi_verdict verdict;
 
 	assert_non_null(exact);
 	memcpy(exact + 1, bytes.p, bytes.n);
-	verdict = gate_scan(exact + 1, bytes.n, head);
+	verdict = fcgi_scan_head(exact + 1, bytes.n, head);
 	free(exact);
 	assert_true(head->len <= bytes.n);
 	return verdict;
 }
 
-static enum gate_verdict
-scan(struct span bytes, struct gate_head *ret)
+static enum fcgi_verdict
+scan(struct span bytes, struct fcgi_scan *ret)
 {
-	*ret = (struct gate_head){0};
+	*ret = (struct fcgi_scan){0};
 	return scan_on(bytes, ret);
 }
 
-static enum gate_verdict
+static enum fcgi_verdict
 verdict_of(const struct buf *b)
 {
-	struct gate_head head;
+	struct fcgi_scan head;
 
 	assert_true(buf_ok(b));
 	return scan(buf_span(b), &head);
@@ -83,20 +83,20 @@ static void
 test_open(void **state)
 {
 	struct buf b = BUF_INIT;
-	struct gate_head head;
+	struct fcgi_scan head;
 
 	(void)state;
 	add_begin(&b, RESPONDER, 0);
 	add_params(&b, SPAN_LIT(""), 1, 0);
 	assert_int_equal(b.len, 24);
-	assert_int_equal(scan(buf_span(&b), &head), GATE_OPEN);
+	assert_int_equal(scan(buf_span(&b), &head), FCGI_VERDICT_OPEN);
 	assert_int_equal(head.len, 24);
 	assert_int_equal(head.request_id, REQUEST_ID);
 	assert_false(head.keep_conn);
 
 	buf_reset(&b);
 	add_head(&b, 65535, 0);
-	assert_int_equal(scan(buf_span(&b), &head), GATE_OPEN);
+	assert_int_equal(scan(buf_span(&b), &head), FCGI_VERDICT_OPEN);
 	assert_int_equal(head.len, b.len);
 	assert_true(head.keep_conn);
 	buf_done(&b);
@@ -107,7 +107,7 @@ static void
 test_open_with_more(void **state)
 {
 	struct buf b = BUF_INIT;
-	struct gate_head head;
+	struct fcgi_scan head;
 	size_t len;
 
 	(void)state;
@@ -115,7 +115,7 @@ test_open_with_more(void **state)
 	len = b.len;
 	add_record(&b, FCGI_STDIN, SPAN_LIT("body"), 4);
 	buf_add_str(&b, "garbage");
-	assert_int_equal(scan(buf_span(&b), &head), GATE_OPEN);
+	assert_int_equal(scan(buf_span(&b), &head), FCGI_VERDICT_OPEN);
 	assert_int_equal(head.len, len);
 	buf_done(&b);
 }
@@ -126,17 +126,17 @@ static void
 test_every_cut(void **state)
 {
 	struct buf b = BUF_INIT;
-	struct gate_head head;
+	struct fcgi_scan head;
 
 	(void)state;
 	for (size_t step = 1; step < 400; step += step < 20 ? 1 : 41) {
 		buf_reset(&b);
 		add_head(&b, step, step % 9);
-		assert_int_equal(scan(buf_span(&b), &head), GATE_OPEN);
+		assert_int_equal(scan(buf_span(&b), &head), FCGI_VERDICT_OPEN);
 		assert_int_equal(head.len, b.len);
 		for (size_t n = 0; n < b.len; n++)
-			assert_int_equal(
-			    scan((struct span){b.data, n}, &head), GATE_MORE);
+			assert_int_equal(scan((struct span){b.data, n}, &head),
+			    FCGI_VERDICT_MORE);
 	}
 	buf_done(&b);
 }
@@ -146,33 +146,33 @@ test_every_cut(void **state)
 static void
 test_pieces(void **state)
 {
-	struct gate_head at_once, head;
+	struct fcgi_scan at_once, head;
 	struct buf b = BUF_INIT;
-	enum gate_verdict verdict;
+	enum fcgi_verdict verdict;
 	size_t n;
 
 	(void)state;
 	add_head(&b, 7, 3);
-	assert_int_equal(scan(buf_span(&b), &at_once), GATE_OPEN);
+	assert_int_equal(scan(buf_span(&b), &at_once), FCGI_VERDICT_OPEN);
 	for (size_t piece = 1; piece <= b.len; piece++) {
-		head = (struct gate_head){0};
+		head = (struct fcgi_scan){0};
 		for (n = piece; n < b.len; n += piece)
 			assert_int_equal(
 			    scan_on((struct span){b.data, n}, &head),
-			    GATE_MORE);
+			    FCGI_VERDICT_MORE);
 		verdict = scan_on(buf_span(&b), &head);
-		assert_int_equal(verdict, GATE_OPEN);
+		assert_int_equal(verdict, FCGI_VERDICT_OPEN);
 		assert_int_equal(head.len, at_once.len);
 		assert_int_equal(head.request_id, at_once.request_id);
 		assert_int_equal(head.keep_conn, at_once.keep_conn);
 		assert_int_equal(head.padding, at_once.padding);
 	}
 	/* What was judged is passed over: of it nothing need be there. */
-	head = (struct gate_head){0};
-	assert_int_equal(
-	    scan_on((struct span){b.data, b.len - 1}, &head), GATE_MORE);
+	head = (struct fcgi_scan){0};
+	assert_int_equal(scan_on((struct span){b.data, b.len - 1}, &head),
+	    FCGI_VERDICT_MORE);
 	assert_true(head.len > b.len - 16);
-	assert_int_equal(scan_on(buf_span(&b), &head), GATE_OPEN);
+	assert_int_equal(scan_on(buf_span(&b), &head), FCGI_VERDICT_OPEN);
 	buf_done(&b);
 }
 
@@ -181,18 +181,18 @@ static void
 test_padding(void **state)
 {
 	struct buf b = BUF_INIT;
-	struct gate_head head;
+	struct fcgi_scan head;
 
 	(void)state;
 	add_begin(&b, RESPONDER, 0);
 	add_record(&b, FCGI_PARAMS_TYPE, SPAN_LIT("\1\1ab"), 255);
 	add_record(&b, FCGI_PARAMS_TYPE, SPAN_LIT(""), 255);
-	assert_int_equal(scan(buf_span(&b), &head), GATE_OPEN);
+	assert_int_equal(scan(buf_span(&b), &head), FCGI_VERDICT_OPEN);
 	assert_int_equal(head.len, b.len);
 	assert_int_equal(head.padding, 255);
 	for (size_t n = 0; n < b.len; n++)
 		assert_int_equal(
-		    scan((struct span){b.data, n}, &head), GATE_MORE);
+		    scan((struct span){b.data, n}, &head), FCGI_VERDICT_MORE);
 	buf_done(&b);
 }
 
@@ -201,15 +201,15 @@ test_role(void **state)
 {
 	static const int roles[] = {0, 2, 3, 4, 0x0100, 0x0101, 0xffff};
 	struct buf b = BUF_INIT;
-	struct gate_head head;
+	struct fcgi_scan head;
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(roles); i++) {
 		buf_reset(&b);
 		add_begin(&b, roles[i], KEEP_CONN);
-		assert_int_equal(verdict_of(&b), GATE_MORE);
+		assert_int_equal(verdict_of(&b), FCGI_VERDICT_MORE);
 		add_params(&b, SPAN_LIT("\1\1ab"), 3, 0);
-		assert_int_equal(scan(buf_span(&b), &head), GATE_ROLE);
+		assert_int_equal(scan(buf_span(&b), &head), FCGI_VERDICT_ROLE);
 		assert_int_equal(head.len, b.len);
 		assert_int_equal(head.request_id, REQUEST_ID);
 		assert_true(head.keep_conn);
@@ -237,11 +237,11 @@ test_refuse_beginning(void **state)
 	    SPAN_LIT("\1\1\0\1\0\0\10\0"),	 /* of 0 and padding */
 	    SPAN_LIT("\26\3\1\2\0\1\0\1\374\3"), /* TLS */
 	};
-	struct gate_head head;
+	struct fcgi_scan head;
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(beginnings); i++)
-		if (scan(beginnings[i], &head) != GATE_REFUSE)
+		if (scan(beginnings[i], &head) != FCGI_VERDICT_REFUSE)
 			fail_msg("beginning %zu was not refused", i);
 }
 
@@ -272,13 +272,13 @@ test_refuse_record(void **state)
 		add_record(&b, FCGI_PARAMS_TYPE, SPAN_LIT("\1\1ab"), 0);
 		add_record_of(
 		    &b, records[i].id, records[i].type, SPAN_LIT(""), 0);
-		if (verdict_of(&b) != GATE_REFUSE)
+		if (verdict_of(&b) != FCGI_VERDICT_REFUSE)
 			fail_msg("record %zu was not refused", i);
 	}
 	buf_reset(&b);
 	add_begin(&b, RESPONDER, 0);
 	buf_add_str(&b, "\2\4\1\2xxxx"); /* version 2 */
-	assert_int_equal(verdict_of(&b), GATE_REFUSE);
+	assert_int_equal(verdict_of(&b), FCGI_VERDICT_REFUSE);
 	buf_done(&b);
 }
 
@@ -310,7 +310,7 @@ test_refuse_lengths(void **state)
 			buf_reset(&b);
 			add_begin(&b, RESPONDER, 0);
 			add_params(&b, params[i], step, step % 3);
-			if (verdict_of(&b) != GATE_REFUSE)
+			if (verdict_of(&b) != FCGI_VERDICT_REFUSE)
 				fail_msg("params %zu in records of %zu were "
 					 "not refused",
 				    i, step);
@@ -344,23 +344,24 @@ static void
 test_limit(void **state)
 {
 	struct buf b = BUF_INIT;
-	struct gate_head head;
+	struct fcgi_scan head;
 
 	(void)state;
-	add_head_of(&b, GATE_HEAD_MAX);
-	assert_int_equal(scan(buf_span(&b), &head), GATE_OPEN);
-	assert_int_equal(head.len, GATE_HEAD_MAX);
-	for (size_t n = GATE_HEAD_MAX - 20; n < GATE_HEAD_MAX; n++)
+	add_head_of(&b, FCGI_RECORD_HEAD_MAX);
+	assert_int_equal(scan(buf_span(&b), &head), FCGI_VERDICT_OPEN);
+	assert_int_equal(head.len, FCGI_RECORD_HEAD_MAX);
+	for (size_t n = FCGI_RECORD_HEAD_MAX - 20; n < FCGI_RECORD_HEAD_MAX;
+	     n++)
 		assert_int_equal(
-		    scan((struct span){b.data, n}, &head), GATE_MORE);
+		    scan((struct span){b.data, n}, &head), FCGI_VERDICT_MORE);
 	for (size_t more = 1; more <= 20; more++) {
 		buf_reset(&b);
-		add_head_of(&b, GATE_HEAD_MAX + more);
-		assert_int_equal(verdict_of(&b), GATE_LARGE);
+		add_head_of(&b, FCGI_RECORD_HEAD_MAX + more);
+		assert_int_equal(verdict_of(&b), FCGI_VERDICT_LARGE);
 		/* As far as one look into the socket goes. */
 		assert_int_equal(
-		    scan((struct span){b.data, GATE_HEAD_MAX}, &head),
-		    GATE_LARGE);
+		    scan((struct span){b.data, FCGI_RECORD_HEAD_MAX}, &head),
+		    FCGI_VERDICT_LARGE);
 	}
 	buf_done(&b);
 }
@@ -372,17 +373,17 @@ test_limit_is_seen_early(void **state)
 	static char content[40000];
 	const struct span half = {content, sizeof(content)};
 	struct buf b = BUF_INIT;
-	struct gate_head head;
+	struct fcgi_scan head;
 
 	(void)state;
 	add_begin(&b, RESPONDER, 0);
 	add_record(&b, FCGI_PARAMS_TYPE, half, 0);
-	assert_int_equal(verdict_of(&b), GATE_MORE);
+	assert_int_equal(verdict_of(&b), FCGI_VERDICT_MORE);
 	add_record(&b, FCGI_PARAMS_TYPE, half, 0);
-	assert_int_equal(
-	    scan((struct span){b.data, 24 + half.n + 8}, &head), GATE_LARGE);
-	assert_int_equal(
-	    scan((struct span){b.data, 24 + half.n + 7}, &head), GATE_MORE);
+	assert_int_equal(scan((struct span){b.data, 24 + half.n + 8}, &head),
+	    FCGI_VERDICT_LARGE);
+	assert_int_equal(scan((struct span){b.data, 24 + half.n + 7}, &head),
+	    FCGI_VERDICT_MORE);
 	buf_done(&b);
 }
 
@@ -391,22 +392,22 @@ test_limit_is_seen_early(void **state)
 static void
 test_header(void **state)
 {
-	unsigned char p[GATE_HEADER_LEN];
-	struct gate_record r = {0};
+	unsigned char p[FCGI_RECORD_HEADER_LEN];
+	struct fcgi_record r = {0};
 
 	(void)state;
-	gate_format_header(p, GATE_STDOUT, 0xabcd, 0xfff8);
+	fcgi_format_header(p, FCGI_RECORD_STDOUT, 0xabcd, 0xfff8);
 	assert_memory_equal(p, "\1\6\xab\xcd\xff\xf8\0\0", 8);
-	assert_true(gate_parse_header(p, &r));
-	assert_int_equal(r.type, GATE_STDOUT);
+	assert_true(fcgi_parse_header(p, &r));
+	assert_int_equal(r.type, FCGI_RECORD_STDOUT);
 	assert_int_equal(r.request_id, 0xabcd);
 	assert_int_equal(r.content_len, 0xfff8);
 	assert_int_equal(r.padding_len, 0);
 	p[0] = 2;
-	assert_false(gate_parse_header(p, &r));
-	assert_true(gate_parse_header(
+	assert_false(fcgi_parse_header(p, &r));
+	assert_true(fcgi_parse_header(
 	    (const unsigned char *)"\1\5\0\7\0\2\xff\xee", &r));
-	assert_int_equal(r.type, GATE_STDIN);
+	assert_int_equal(r.type, FCGI_RECORD_STDIN);
 	assert_int_equal(r.content_len, 2);
 	assert_int_equal(r.padding_len, 255);
 }
@@ -414,44 +415,46 @@ test_header(void **state)
 static void
 test_end(void **state)
 {
-	unsigned char p[GATE_END_LEN];
+	unsigned char p[FCGI_RECORD_END_LEN];
 
 	(void)state;
 	memset(p, 'x', sizeof(p));
-	gate_format_end(p, 0x0102, GATE_REQUEST_COMPLETE);
+	fcgi_format_end(p, 0x0102, FCGI_RECORD_REQUEST_COMPLETE);
 	assert_memory_equal(p,
 	    "\1\6\1\2\0\0\0\0"
 	    "\1\3\1\2\0\10\0\0"
 	    "\0\0\0\0\0\0\0\0",
 	    sizeof(p));
-	gate_format_end(p, 0x0102, GATE_UNKNOWN_ROLE);
+	fcgi_format_end(p, 0x0102, FCGI_RECORD_UNKNOWN_ROLE);
 	assert_memory_equal(p + 16, "\0\0\0\0\3\0\0\0", 8);
 }
 
-/* The whole of it, written without gate_frame(). */
+/* The whole of it, written without fcgi_frame(). */
 static void
 frame_by_hand(struct buf *out, struct span body)
 {
 	buf_reset(out);
-	for (size_t at = 0; at < body.n; at += GATE_RECORD_MAX) {
-		size_t n = body.n - at < GATE_RECORD_MAX ? body.n - at
-							 : GATE_RECORD_MAX;
+	for (size_t at = 0; at < body.n; at += FCGI_RECORD_CONTENT_MAX) {
+		size_t n = body.n - at < FCGI_RECORD_CONTENT_MAX
+			       ? body.n - at
+			       : FCGI_RECORD_CONTENT_MAX;
 
-		add_record(out, GATE_STDOUT, (struct span){body.p + at, n}, 0);
+		add_record(
+		    out, FCGI_RECORD_STDOUT, (struct span){body.p + at, n}, 0);
 	}
 	assert_true(buf_ok(out));
 }
 
-/* What gate_frame() gives from there is what stands there, up to its end or to
+/* What fcgi_frame() gives from there is what stands there, up to its end or to
  * the end of the last record it can hold. */
 static void
 assert_frame(struct span body, const struct buf *whole, size_t from)
 {
-	struct gate_frame f;
+	struct fcgi_frame f;
 	size_t at = from;
 
-	gate_frame(&f, REQUEST_ID, body, from);
-	assert_in_range(f.n, 1, GATE_FRAME_RECORDS * 2);
+	fcgi_frame(&f, REQUEST_ID, body, from);
+	assert_in_range(f.n, 1, FCGI_FRAME_RECORDS * 2);
 	for (size_t i = 0; i < f.n; i++) {
 		assert_true(f.iov[i].iov_len > 0);
 		assert_true(f.iov[i].iov_len <= whole->len - at);
@@ -460,10 +463,11 @@ assert_frame(struct span body, const struct buf *whole, size_t from)
 		at += f.iov[i].iov_len;
 	}
 	if (at < whole->len) {
-		assert_int_equal(at % (GATE_RECORD_MAX + GATE_HEADER_LEN), 0);
-		assert_true(
-		    at - from > (size_t)(GATE_FRAME_RECORDS - 1) *
-				    (GATE_RECORD_MAX + GATE_HEADER_LEN));
+		assert_int_equal(
+		    at % (FCGI_RECORD_CONTENT_MAX + FCGI_RECORD_HEADER_LEN), 0);
+		assert_true(at - from > (size_t)(FCGI_FRAME_RECORDS - 1) *
+					    (FCGI_RECORD_CONTENT_MAX +
+						FCGI_RECORD_HEADER_LEN));
 	}
 }
 
@@ -473,7 +477,8 @@ test_frame(void **state)
 	static const size_t sizes[] = {1, 7, 65527, 65528, 65529, 65536, 131055,
 	    131056, 131057, 16 * 65528 - 1, 16 * 65528, 16 * 65528 + 1,
 	    17 * 65528 + 5};
-	static const size_t step = GATE_RECORD_MAX + GATE_HEADER_LEN;
+	static const size_t step =
+	    FCGI_RECORD_CONTENT_MAX + FCGI_RECORD_HEADER_LEN;
 	char *bytes = malloc(18 * 65528);
 	struct buf whole = BUF_INIT;
 
@@ -481,12 +486,12 @@ test_frame(void **state)
 	assert_non_null(bytes);
 	for (size_t i = 0; i < 18 * 65528; i++)
 		bytes[i] = (char)(i * 31 + i / 65528);
-	assert_int_equal(gate_framed_len(0), 0);
+	assert_int_equal(fcgi_framed_len(0), 0);
 	for (size_t i = 0; i < COUNT(sizes); i++) {
 		const struct span body = {bytes, sizes[i]};
 
 		frame_by_hand(&whole, body);
-		assert_int_equal(gate_framed_len(body.n), whole.len);
+		assert_int_equal(fcgi_framed_len(body.n), whole.len);
 		for (size_t at = 0; at < whole.len; at += step)
 			for (size_t d = 0; d < 20 && at + d < whole.len; d++) {
 				assert_frame(body, &whole, at + d);

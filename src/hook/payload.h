@@ -4,13 +4,13 @@
  * files of the providers. All of these find and copy JSON as text, so numbers
  * and outputs stay as they are written; none may block.
  *
- *   members_find(body, ...);          where the provider has its members
- *   members_begin(&m, ret, &why);     id, type
- *   members_add_number(...) ...       what only this provider has
- *   members_end(&m, limit, ret);      error, output
+ *   payload_find(body, ...);          where the provider has its members
+ *   payload_begin(&m, ret, &why);     id, type
+ *   payload_add_number(...) ...       what only this provider has
+ *   payload_end(&m, limit, ret);      error, output
  */
-#ifndef JOBWIRE_MEMBERS_H
-#define JOBWIRE_MEMBERS_H
+#ifndef JOBWIRE_PAYLOAD_H
+#define JOBWIRE_PAYLOAD_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,22 +20,23 @@
 #include "hook/provider.h"
 
 /* One to look for, and where its value goes. */
-struct member {
+struct payload_member {
 	const char *name;   /* plain ASCII */
 	struct span *value; /* left alone when the member is missing */
 };
 
 /* Finds them in one walk: a body may have 20 MB. Of doubles the last counts.
  * What is not an object has no members. */
-void members_find(struct span object, const struct member *wanted, size_t n);
+void payload_find(
+    struct span object, const struct payload_member *wanted, size_t n);
 
 /* Is it there, and not null? */
-bool members_is_given(struct span value);
+bool payload_is_given(struct span value);
 
 /* What providers have in common; empty where it is missing. */
-struct members {
+struct payload {
 	struct span id;	    /* the provider's id of the job; a string */
-	struct span status; /* a string; see members_begin() */
+	struct span status; /* a string; see payload_begin() */
 	struct span error;
 	struct span output;
 	struct span input; /* echo of the request; never copied */
@@ -48,19 +49,19 @@ struct members {
  * to do. ERR_PROTO with *why: id or status is no string, or the id is too long
  * or has control characters; ERR_NOMEM.
  */
-CHECK_RESULT enum err members_begin(
-    const struct members *m, struct hook_event *ret, const char **why);
+CHECK_RESULT enum err payload_begin(
+    const struct payload *m, struct hook_event *ret, const char **why);
 
 /* Begins a member of the object that is being written. The name is plain ASCII
  * without quotes. */
-void members_add_key(struct buf *data, struct span name);
+void payload_add_key(struct buf *data, struct span name);
 
 /* Copies a number of a sane length; anything else is left out. */
-void members_add_number(struct buf *data, struct span name, struct span value);
+void payload_add_number(struct buf *data, struct span name, struct span value);
 
 /* The delivery's id of Standard Webhooks as the event's identity; without one,
  * the whole body. */
-void members_add_delivery_id(
+void payload_add_delivery_id(
     const struct request *r, struct span body, struct hook_event *ret);
 
 /*
@@ -68,7 +69,7 @@ void members_add_delivery_id(
  * longer than inline_output, and input.job_id. ERR_NOMEM, also for what was
  * added before.
  */
-CHECK_RESULT enum err members_end(
-    const struct members *m, size_t inline_output, struct hook_event *ret);
+CHECK_RESULT enum err payload_end(
+    const struct payload *m, size_t inline_output, struct hook_event *ret);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* auth/wire.c. */
-#include "auth/wire.h"
+#include "auth/timestamp.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,15 +20,15 @@ test_time(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(bad); i++)
-		assert_int_equal(wire_check_time(bad[i], NOW), ERR_AUTH);
-	assert_int_equal(wire_check_time("1000", NOW), OK);
-	assert_int_equal(wire_check_time("700", NOW), OK);
-	assert_int_equal(wire_check_time("1300", NOW), OK);
-	assert_int_equal(wire_check_time("699", NOW), ERR_EXPIRED);
-	assert_int_equal(wire_check_time("1301", NOW), ERR_EXPIRED);
-	assert_int_equal(wire_check_time("0", NOW), ERR_EXPIRED);
+		assert_int_equal(timestamp_check(bad[i], NOW), ERR_AUTH);
+	assert_int_equal(timestamp_check("1000", NOW), OK);
+	assert_int_equal(timestamp_check("700", NOW), OK);
+	assert_int_equal(timestamp_check("1300", NOW), OK);
+	assert_int_equal(timestamp_check("699", NOW), ERR_EXPIRED);
+	assert_int_equal(timestamp_check("1301", NOW), ERR_EXPIRED);
+	assert_int_equal(timestamp_check("0", NOW), ERR_EXPIRED);
 	assert_int_equal(
-	    wire_check_time("999999999999999999", NOW), ERR_EXPIRED);
+	    timestamp_check("999999999999999999", NOW), ERR_EXPIRED);
 }
 
 int

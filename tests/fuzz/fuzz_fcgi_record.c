@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * web/fcgi_gate.c on any bytes a peer may send, in one piece and in many: what
- * it opens lies within them, is a good beginning at every earlier byte, means
- * the same whatever follows, and libfcgi finds in it what stands in it, takes
- * all of it and nothing else.
+ * web/fcgi_record.c on any bytes a peer may send, in one piece and in many:
+ * what it opens lies within them, is a good beginning at every earlier byte,
+ * means the same whatever follows, and libfcgi finds in it what stands in it,
+ * takes all of it and nothing else.
  */
 #undef NDEBUG
-#include "web/fcgi_gate.h"
+#include "web/fcgi_record.h"
 
 #include <assert.h>
 #include <stdint.h>
@@ -19,7 +19,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static bool
-is_same(const struct gate_head *a, const struct gate_head *b)
+is_same(const struct fcgi_scan *a, const struct fcgi_scan *b)
 {
 	return a->len == b->len && a->request_id == b->request_id &&
 	       a->keep_conn == b->keep_conn && a->padding == b->padding;
@@ -28,37 +28,38 @@ is_same(const struct gate_head *a, const struct gate_head *b)
 /* In pieces of a size the same is found, and no later than it can be. */
 static void
 try_pieces(const uint8_t *data, size_t size, size_t piece,
-    const struct gate_head *whole, enum gate_verdict verdict)
+    const struct fcgi_scan *whole, enum fcgi_verdict verdict)
 {
-	struct gate_head head = {0};
-	enum gate_verdict now = GATE_MORE;
+	struct fcgi_scan head = {0};
+	enum fcgi_verdict now = FCGI_VERDICT_MORE;
 	size_t n = 0;
 
-	while (now == GATE_MORE && n < size) {
+	while (now == FCGI_VERDICT_MORE && n < size) {
 		n = size - n < piece ? size : n + piece;
-		now = gate_scan(data, n, &head);
+		now = fcgi_scan_head(data, n, &head);
 		assert(head.len <= n);
 	}
-	if (now == GATE_LARGE || now == GATE_REFUSE) {
-		assert(verdict == GATE_LARGE || verdict == GATE_REFUSE);
+	if (now == FCGI_VERDICT_LARGE || now == FCGI_VERDICT_REFUSE) {
+		assert(verdict == FCGI_VERDICT_LARGE ||
+		       verdict == FCGI_VERDICT_REFUSE);
 		return;
 	}
 	assert(now == verdict);
 	assert(is_same(&head, whole));
-	assert(now == GATE_MORE || n - head.len < piece);
+	assert(now == FCGI_VERDICT_MORE || n - head.len < piece);
 }
 
 /* Nothing behind a head has a say in it, nor is it read: ASan looks on. */
 static void
-try_exact(const uint8_t *data, const struct gate_head *whole,
-    enum gate_verdict verdict)
+try_exact(const uint8_t *data, const struct fcgi_scan *whole,
+    enum fcgi_verdict verdict)
 {
 	unsigned char *exact = malloc(whole->len);
-	struct gate_head head = {0};
+	struct fcgi_scan head = {0};
 
 	assert(exact != NULL);
 	memcpy(exact, data, whole->len);
-	assert(gate_scan(exact, whole->len, &head) == verdict);
+	assert(fcgi_scan_head(exact, whole->len, &head) == verdict);
 	assert(is_same(&head, whole));
 	free(exact);
 }
@@ -67,12 +68,12 @@ try_exact(const uint8_t *data, const struct gate_head *whole,
 static void
 add_content(struct buf *out, const uint8_t *data, size_t len)
 {
-	struct gate_record r = {0};
+	struct fcgi_record r = {0};
 
 	for (size_t at = 0; at < len; at += r.content_len + r.padding_len) {
-		assert(gate_parse_header(data + at, &r));
-		at += GATE_HEADER_LEN;
-		if (r.type == GATE_PARAMS)
+		assert(fcgi_parse_header(data + at, &r));
+		at += FCGI_RECORD_HEADER_LEN;
+		if (r.type == FCGI_RECORD_PARAMS)
 			buf_add(out, data + at, r.content_len);
 	}
 	assert(buf_ok(out));
@@ -118,7 +119,7 @@ find_method(struct buf *ret, const uint8_t *data, size_t len)
 }
 
 static void
-try_libfcgi(const uint8_t *data, const struct gate_head *head)
+try_libfcgi(const uint8_t *data, const struct fcgi_scan *head)
 {
 	static struct fcgi_parser parser = FCGI_PARSER_INIT;
 	static bool has_parser;
@@ -143,36 +144,38 @@ static void
 try_frame(const uint8_t *data, size_t size)
 {
 	const struct span body = {(const char *)data, size};
-	const size_t total = gate_framed_len(size);
-	struct gate_frame f;
-	struct gate_record r;
+	const size_t total = fcgi_framed_len(size);
+	struct fcgi_frame f;
+	struct fcgi_record r;
 	size_t len = 0;
 
 	if (size == 0)
 		return;
-	gate_frame(&f, 1, body, data[0] % total);
+	fcgi_frame(&f, 1, body, data[0] % total);
 	for (size_t i = 0; i < f.n; i++)
 		len += f.iov[i].iov_len;
 	assert(len > 0 && len <= total - data[0] % total);
-	gate_frame(&f, 1, body, 0);
-	assert(gate_parse_header(f.headers[0], &r) && r.type == GATE_STDOUT);
+	fcgi_frame(&f, 1, body, 0);
+	assert(fcgi_parse_header(f.headers[0], &r) &&
+	       r.type == FCGI_RECORD_STDOUT);
 	assert(r.content_len == f.iov[1].iov_len);
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct gate_head head = {0};
-	enum gate_verdict verdict = gate_scan(data, size, &head);
+	struct fcgi_scan head = {0};
+	enum fcgi_verdict verdict = fcgi_scan_head(data, size, &head);
 
-	if (verdict == GATE_OPEN || verdict == GATE_ROLE) {
+	if (verdict == FCGI_VERDICT_OPEN || verdict == FCGI_VERDICT_ROLE) {
 		assert(head.len >= 24 && head.len <= size);
-		assert(head.len <= GATE_HEAD_MAX && head.request_id != 0);
+		assert(
+		    head.len <= FCGI_RECORD_HEAD_MAX && head.request_id != 0);
 		try_exact(data, &head, verdict);
 	}
 	try_pieces(data, size, 1, &head, verdict);
 	try_pieces(data, size, size % 41 + 2, &head, verdict);
-	if (verdict == GATE_OPEN)
+	if (verdict == FCGI_VERDICT_OPEN)
 		try_libfcgi(data, &head);
 	try_frame(data, size);
 	return 0;
