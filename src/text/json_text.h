@@ -30,7 +30,7 @@ enum { JSON_TEXT_DEPTH_MAX = 32 };
 CHECK_RESULT enum err json_text_check(struct span text, struct span *ret_value);
 
 /* How many bytes of a text that json_text_check() refuses are well so far: at
- * the next one it is wrong, or too deep; all of them where it ends too early. */
+ * the next one it is wrong, or too deep; all of them where it ends early. */
 size_t json_text_fault_at(struct span text);
 
 /* The kind of a checked value, by its first byte. */
