@@ -26,9 +26,9 @@
 #include "job/name.h"
 #include "job/state.h"
 #include "store/events.h"
-#include "store/janitor.h"
+#include "store/inspect.h"
 #include "store/jobs.h"
-#include "store/survey.h"
+#include "store/retention.h"
 #include "text/span.h"
 #include "text/json_text.h"
 #include "web/sse.h"
@@ -364,13 +364,10 @@ out:
 int
 command_prune(const struct command_line *c)
 {
-	struct janitor_config cfg = {
-	    .db_path = c->settings->db,
-	    .keep_days = c->settings->keep_days,
-	    .keep_progress = c->settings->keep_progress,
-	    .keep_events = c->settings->keep_events,
-	};
-	struct janitor_stats done = {0};
+	const struct settings *s = c->settings;
+	const struct retention keep = {
+	    s->keep_days, s->keep_progress, s->keep_events};
+	struct retention_done done = {0};
 	struct db *db = command_open(c, c->is_dry_run ? DB_READ : DB_WRITE);
 	bool has_more = !c->is_dry_run;
 	enum err e = OK;
@@ -378,19 +375,18 @@ command_prune(const struct command_line *c)
 	if (db == NULL)
 		return EXIT_FAILED;
 	if (c->is_dry_run)
-		e = survey_prunable(db, &cfg, &done);
+		e = inspect_prunable(db, &keep, &done);
 	while (e == OK && has_more)
-		e = janitor_prune(db, &cfg, &has_more, &done);
+		e = retention_step(db, &keep, &done, &has_more);
 	if (e != OK)
 		(void)command_fail_db("prune", db, e);
 	else if (c->settings->json)
 		(void)printf("{\"events\":%" PRIu64 ",\"jobs\":%" PRIu64 "}\n",
-		    done.pruned_events, done.pruned_jobs);
+		    done.events, done.jobs);
 	else
 		(void)printf("%" PRIu64 " events and %" PRIu64
 			     " jobs %sremoved\n",
-		    done.pruned_events, done.pruned_jobs,
-		    c->is_dry_run ? "would be " : "");
+		    done.events, done.jobs, c->is_dry_run ? "would be " : "");
 	db_close(&db);
 	return e == OK ? EXIT_DONE : EXIT_FAILED;
 }

@@ -11,13 +11,13 @@
 #include "command.h"
 #include "io/beside.h"
 #include "store/events.h"
-#include "store/survey.h"
+#include "store/inspect.h"
 #include "table.h"
 #include "text/json_text.h"
 #include "web/sse.h"
 
 struct numbers {
-	struct survey survey;
+	struct inspect_counts counts;
 	int64_t db_bytes, wal_bytes;
 	char last_id[SSE_ID_SIZE];
 };
@@ -49,7 +49,7 @@ add_time(struct buf *out, const char *time)
 static void
 add_json(struct buf *out, const struct numbers *n)
 {
-	const struct survey *s = &n->survey;
+	const struct inspect_counts *s = &n->counts;
 
 	buf_add_str(out, "{\"jobs\":{");
 	for (enum job_state i = JOB_QUEUED; i < JOB_STATES; i++)
@@ -68,7 +68,7 @@ add_json(struct buf *out, const struct numbers *n)
 static void
 add_lines(struct buf *out, const struct numbers *n)
 {
-	const struct survey *s = &n->survey;
+	const struct inspect_counts *s = &n->counts;
 
 	for (enum job_state i = JOB_QUEUED; i < JOB_STATES; i++)
 		buf_addf(out, "jobs %s\t%" PRId64 "\n", job_state_name(i),
@@ -97,7 +97,7 @@ command_stats(const struct command_line *c)
 	/* One moment for all numbers. */
 	e = db_begin_read(db);
 	if (e == OK)
-		e = survey_count(db, &n.survey);
+		e = inspect_count(db, &n.counts);
 	if (e == OK)
 		e = events_last_id(db, &last_id);
 	sse_id_format(db_epoch(db), last_id, 0, n.last_id);

@@ -18,7 +18,7 @@
 #include "doctor.h"
 #include "io/beside.h"
 #include "io/filesystem.h"
-#include "store/survey.h"
+#include "store/inspect.h"
 
 enum {
 	CHECK_BUDGET_MS = 5000,	    /* checkpoints wait for it */
@@ -33,7 +33,7 @@ check_whole(struct doctor *d)
 {
 	int64_t began_us = clock_mono_us();
 	bool is_whole = false;
-	enum err e = survey_check(d->db, CHECK_BUDGET_MS, &is_whole);
+	enum err e = inspect_check(d->db, CHECK_BUDGET_MS, &is_whole);
 
 	if (e == ERR_CORRUPT)
 		doctor_say(d, FINDING_FAIL, "database",
@@ -61,7 +61,7 @@ check_journal(struct doctor *d)
 	struct stat file;
 	bool is_wal = false;
 	int64_t size = 0;
-	enum err e = survey_is_wal(d->db, &is_wal);
+	enum err e = inspect_is_wal(d->db, &is_wal);
 
 	buf_addf(&wal, "%s-wal", d->file.data);
 	if (buf_ok(&wal) && stat(wal.data, &file) == 0)

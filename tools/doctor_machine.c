@@ -16,7 +16,7 @@
 #include "doctor.h"
 #include "io/loop.h"
 #include "io/watch.h"
-#include "store/survey.h"
+#include "store/inspect.h"
 
 enum {
 	POLL_MS = 20,
@@ -145,7 +145,7 @@ static void
 check_sqlite(struct doctor *d)
 {
 	bool has_bug;
-	const char *version = survey_sqlite(&has_bug);
+	const char *version = inspect_sqlite(&has_bug);
 
 	/* Distributions keep such versions for years, and jobwire's programs
 	 * are safe with them. */

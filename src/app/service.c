@@ -281,9 +281,7 @@ service_run(struct service *sv, const char *name)
 	const struct settings *s = sv->settings;
 	struct janitor_config cfg = {
 	    .db_path = s->db,
-	    .keep_days = s->keep_days,
-	    .keep_progress = s->keep_progress,
-	    .keep_events = s->keep_events,
+	    .keep = {s->keep_days, s->keep_progress, s->keep_events},
 	    .wal_limit_bytes =
 		sv->cgi != NULL ? CGI_WAL_LIMIT_BYTES : WAL_LIMIT_BYTES,
 	    .wal_bytes = sv->cgi != NULL ? 0 : DB_WAL_BYTES,

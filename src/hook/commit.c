@@ -12,7 +12,7 @@
 #include "base/container_of.h"
 #include "base/log.h"
 #include "io/bell.h"
-#include "store/janitor.h"
+#include "store/checkpoint.h"
 
 /* Items per transaction: some ms of work. The benchmark compares it with 1. */
 #ifndef COMMIT_BATCH_MAX
@@ -247,11 +247,8 @@ wait_on(struct committer *c, struct commit_list *batch, int64_t now_us)
 static void
 checkpoint(struct committer *c)
 {
-	struct janitor_stats stats = {0};
-
 	if (c->db != NULL)
-		(void)!janitor_checkpoint(
-		    c->db, c->cfg.wal_limit_bytes, &stats);
+		(void)!checkpoint_if_filled(c->db, c->cfg.wal_limit_bytes);
 }
 
 static void

@@ -13,8 +13,8 @@
 #include "hook/call.h"
 #include "job/name.h"
 #include "job/state.h"
-#include "store/intake.h"
 #include "store/jobs.h"
+#include "store/unclaimed.h"
 #include "text/json_text.h"
 #include "web/query.h"
 #include "web/sse.h"
@@ -263,7 +263,7 @@ static enum err
 keep(struct hook_call *c, struct delivery *d, struct db *db)
 {
 	bool is_duplicate = false;
-	enum err e = intake_keep_unclaimed(
+	enum err e = unclaimed_keep(
 	    db, d->event.external_id.data, &d->row, &is_duplicate);
 
 	c->outcome = is_duplicate ? CALL_DUPLICATE : CALL_UNCLAIMED;

@@ -10,7 +10,8 @@
 #include "hook/call.h"
 #include "job/name.h"
 #include "job/state.h"
-#include "store/intake.h"
+#include "store/events.h"
+#include "store/idempotency.h"
 #include "store/jobs.h"
 #include "text/json_text.h"
 #include "web/sse.h"
@@ -29,9 +30,9 @@ struct publication {
 	struct buf text; /* all types, terminated, and data on one line */
 	struct entry entries[EVENTS_MAX];
 	size_t n;
-	char key[SIGN_DIGEST_SIZE]; /* "": no Idempotency-Key */
-	struct intake_key given;    /* what the key stands for */
-	enum job_state state;	    /* of the job after them */
+	char key[SIGN_DIGEST_SIZE];	 /* "": no Idempotency-Key */
+	struct idempotency_record given; /* what the key stands for */
+	enum job_state state;		 /* of the job after them */
 	bool is_repeated;
 };
 
@@ -158,8 +159,8 @@ publication_prepare(struct hook_call *c)
 static enum err
 find_key(struct publication *p, struct db *db)
 {
-	struct intake_key found;
-	enum err e = intake_find_key(db, p->key, &found);
+	struct idempotency_record found;
+	enum err e = idempotency_find(db, p->key, &found);
 
 	if (e != OK)
 		return e == ERR_NOENT ? OK : e;
@@ -205,7 +206,7 @@ publication_write(struct hook_call *c, struct db *db)
 	if (e == OK && !p->is_repeated) {
 		e = append_all(c, p, db);
 		if (e == OK && *p->key != '\0')
-			e = intake_add_key(db, p->key, &p->given);
+			e = idempotency_add(db, p->key, &p->given);
 	}
 	return e == OK
 		   ? jobs_state_after(db,

@@ -2,7 +2,7 @@
 /*
  * Opens a connection with every setting it needs, explains why it could not,
  * and watches whether the file is still the one that was opened. Statements
- * are stmt.c, versions of the schema schema.c, checkpoints janitor.c. Blocks
+ * are stmt.c, versions of the schema schema.c, checkpoints checkpoint.c. Blocks
  * on the disk and on other writers.
  *
  * Nothing here opens and closes the database's files by itself: a close()

@@ -43,7 +43,7 @@ enum {
 /*
  * Opens path. Sets: WAL, synchronous=FULL, foreign keys off, cell_size_check,
  * DEFENSIVE, mmap_size 0, a WAL of DB_WAL_BYTES, no autocheckpoint and no
- * checkpoint on close (janitor.h says why), a busy handler that waits 0.5-1.5
+ * checkpoint on close (checkpoint.h says why), a busy handler that waits 0.5-1.5
  * ms at a time, jittered, up to busy_ms in all.
  * Then checks application_id and user_version and, with DB_WRITE or
  * DB_CREATE, migrates an older schema under BEGIN IMMEDIATE. What is empty is

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The table jobs. Its states are written by the triggers of schema.sql, and
- * finished jobs are removed by the janitor. Blocks on the disk.
+ * finished jobs are removed by retention.c. Blocks on the disk.
  */
 #include "store/jobs.h"
 

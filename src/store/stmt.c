@@ -54,7 +54,7 @@ enum { DATA_MAX = 32 << 20 }; /* of an event, as schema.sql has it */
 	"LEFT JOIN jobs AS j ON j.job_id = e.job_id "                          \
 	"WHERE " where "e.id > ?1 ORDER BY e.id LIMIT ?2"
 
-/* What survey_count() reads; each state is a range of an index. */
+/* What inspect_count() reads; each state is a range of an index. */
 #define IN_STATE(state)                                                        \
 	"(SELECT count(*) FROM jobs WHERE state = '" state "'), "
 #define TIME_OF_EVENT(end)                                                     \
@@ -87,7 +87,7 @@ static const char *const sql[] = {
     [STMT_JOURNAL] = "PRAGMA journal_mode",
     [STMT_QUICK_CHECK] = "PRAGMA quick_check(1)",
     [STMT_COUNT] = "SELECT " COUNTS,
-    /* As the janitor does it: finished jobs by their age, then what is left of
+    /* As retention.c does it: finished jobs by their age, then what is left of
      * events beyond the newest of each kind. */
     [STMT_PRUNABLE] =
 	"WITH old AS (SELECT job_id FROM jobs WHERE state IN "
@@ -191,7 +191,7 @@ static const char *const sql[] = {
     [STMT_SLICE] = "SELECT max(id) FROM (SELECT id FROM job_events "
 		   "WHERE id > ?1 ORDER BY id LIMIT 1000)",
     /* Of each job with events in the slice: what is older than the newest ?4
-     * of its kind. The newest of them come first, see janitor.c. */
+     * of its kind. The newest of them come first, see retention.c. */
     [STMT_SURPLUS] =
 	"SELECT id FROM (SELECT e.id FROM "
 	"(SELECT DISTINCT job_id FROM job_events WHERE id > ?1 AND id <= ?2 "

@@ -38,7 +38,7 @@ enum stmt_id {
 	STMT_JOURNAL_WAL,      /* -> the journal mode there is now */
 	STMT_JOURNAL,	       /* -> the same, and leaves it */
 	STMT_QUICK_CHECK,      /* -> "ok", or what is damaged */
-	STMT_COUNT,	       /* -> row of survey_count() */
+	STMT_COUNT,	       /* -> row of inspect_count() */
 	STMT_PRUNABLE,	       /* time, keep progress, keep others -> jobs,
 				  events */
 	STMT_DATA_VERSION,     /* -> counter */
@@ -103,7 +103,6 @@ struct db {
 	bool has_version;      /* is `version` known? */
 	int64_t version;       /* PRAGMA data_version at the last look */
 	int bind_failure;      /* result code of the first bind that failed */
-	int64_t pruned_id; /* retention has seen the events up to this one */
 	char epoch[DB_EPOCH_SIZE];
 	struct db_fault fault;		 /* the last one */
 	sqlite3_stmt *stmts[STMT_SLOTS]; /* NULL until first used */

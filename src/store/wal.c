@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Reads and extends the WAL through SQLite's own open file: a descriptor of
- * ours would drop its locks when it is closed. Checkpoints are janitor.c.
+ * ours would drop its locks when it is closed. Checkpoints are checkpoint.c.
  * Blocks on the disk, and wal_extend() on other writers.
  */
 #include "store/wal.h"

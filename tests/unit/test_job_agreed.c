@@ -13,9 +13,9 @@
 
 #include "job/name.h"
 #include "job/state.h"
-#include "store/janitor.h"
+#include "store/inspect.h"
 #include "store/jobs.h"
-#include "store/survey.h"
+#include "store/retention.h"
 #include "store_site.h"
 
 /* JOB_NO_STATE's are types that are no state. */
@@ -195,19 +195,16 @@ test_reserved_types(void **state)
 static void
 check_end(struct site *s, enum job_state at)
 {
-	const struct janitor_config cfg = {.db_path = s->path,
-	    .keep_days = 1,
-	    .keep_progress = 9,
-	    .keep_events = 9};
-	struct janitor_stats would = {0}, did = {0};
+	const struct retention keep = {1, 9, 9};
+	struct retention_done would = {0}, did = {0};
 	struct job_place place;
-	struct survey counts;
+	struct inspect_counts counts;
 	struct job job;
 	bool is_end = job_state_is_end(at), is_more = true;
 
 	assert_true(takes_job(s, "a", job_state_name(at)));
 	raw(s, "UPDATE jobs SET error = '1', updated_at = '2020-01-01'");
-	assert_int_equal(survey_count(s->db, &counts), OK);
+	assert_int_equal(inspect_count(s->db, &counts), OK);
 	for (enum job_state i = JOB_QUEUED; i < JOB_STATES; i++)
 		assert_int_equal(counts.jobs[i], i == at);
 	assert_int_equal(jobs_place(s->db, "a", &place), OK);
@@ -216,12 +213,12 @@ check_end(struct site *s, enum job_state at)
 	assert_int_equal(job.state, at);
 	assert_int_equal(job.error != NULL, is_end && at != JOB_COMPLETED);
 	job_done(&job);
-	assert_int_equal(survey_prunable(s->db, &cfg, &would), OK);
-	assert_int_equal(would.pruned_jobs, is_end);
+	assert_int_equal(inspect_prunable(s->db, &keep, &would), OK);
+	assert_int_equal(would.jobs, is_end);
 	while (is_more)
 		assert_int_equal(
-		    janitor_prune(s->db, &cfg, &is_more, &did), OK);
-	assert_int_equal(did.pruned_jobs, is_end);
+		    retention_step(s->db, &keep, &did, &is_more), OK);
+	assert_int_equal(did.jobs, is_end);
 	raw(s, "DELETE FROM jobs");
 }
 

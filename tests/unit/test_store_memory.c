@@ -15,11 +15,13 @@
 #include <cmocka.h>
 
 #include "alloc_fail.h"
-#include "store/intake.h"
+#include "store/checkpoint.h"
+#include "store/idempotency.h"
+#include "store/inspect.h"
 #include "store/janitor.h"
 #include "store/jobs.h"
-#include "store/survey.h"
 #include "store/tokens.h"
+#include "store/unclaimed.h"
 #include "store_site.h"
 
 #define DIGEST                                                                 \
@@ -191,8 +193,8 @@ list_jobs(struct site *s)
 static enum err
 find_key(struct site *s)
 {
-	struct intake_key k = {0};
-	enum err e = intake_find_key(s->db, DIGEST, &k);
+	struct idempotency_record k = {0};
+	enum err e = idempotency_find(s->db, DIGEST, &k);
 
 	if (e == OK) {
 		assert_string_equal(k.request, DIGEST);
@@ -202,14 +204,14 @@ find_key(struct site *s)
 }
 
 static enum err
-survey(struct site *s)
+count(struct site *s)
 {
-	struct survey n;
+	struct inspect_counts n;
 	bool is_wal = false;
-	enum err e = survey_count(s->db, &n);
+	enum err e = inspect_count(s->db, &n);
 
 	if (e == OK)
-		e = survey_is_wal(s->db, &is_wal);
+		e = inspect_is_wal(s->db, &is_wal);
 	if (e == OK) {
 		assert_true(n.events == EVENTS && n.unclaimed == 1 && is_wal);
 		assert_int_equal(strlen(n.oldest), 24);
@@ -222,7 +224,7 @@ static enum err
 check_whole(struct site *s)
 {
 	bool is_whole = false;
-	enum err e = survey_check(s->db, 60000, &is_whole);
+	enum err e = inspect_check(s->db, 60000, &is_whole);
 
 	assert_true(e != OK || is_whole);
 	return e == ERR_CORRUPT ? ERR_NOMEM : e;
@@ -282,8 +284,7 @@ keep_unclaimed(struct site *s)
 	    .source = "s",
 	    .delivery_key = "k2"};
 	bool is_duplicate = true;
-	enum err e =
-	    intake_keep_unclaimed(s->db, "later", &event, &is_duplicate);
+	enum err e = unclaimed_keep(s->db, "later", &event, &is_duplicate);
 
 	assert_true(e != OK || !is_duplicate);
 	return e;
@@ -292,9 +293,9 @@ keep_unclaimed(struct site *s)
 static enum err
 add_key(struct site *s)
 {
-	static const struct intake_key key = {DIGEST, 1, 2};
+	static const struct idempotency_record key = {DIGEST, 1, 2};
 
-	return intake_add_key(s->db, "another key", &key);
+	return idempotency_add(s->db, "another key", &key);
 }
 
 static enum err
@@ -372,30 +373,26 @@ prune_tokens(struct site *s)
 	return tokens_prune(s->db, 1900000000);
 }
 
-static struct janitor_config janitor = {.wal_limit_bytes = 1 << 30,
-    .keep_days = 30,
-    .keep_progress = 1,
-    .keep_events = 1};
+static struct janitor_config janitor = {
+    .wal_limit_bytes = 1 << 30, .keep = {30, 1, 1}};
 
 /* Step by step, so that what was done before the memory ended stays. */
 static enum err
 prune(struct site *s)
 {
-	struct janitor_stats stats = {0};
+	struct retention_done done = {0};
 	bool has_more = true;
 	enum err e = OK;
 
 	while (e == OK && has_more)
-		e = janitor_prune(s->db, &janitor, &has_more, &stats);
+		e = retention_step(s->db, &janitor.keep, &done, &has_more);
 	return e;
 }
 
 static enum err
 checkpoint(struct site *s)
 {
-	struct janitor_stats stats = {0};
-
-	return janitor_checkpoint(s->db, 0, &stats);
+	return checkpoint_if_filled(s->db, 0);
 }
 
 static void
@@ -455,7 +452,7 @@ static const struct op {
     {"get job", READS, get_job, NULL},
     {"list jobs", READS, list_jobs, NULL},
     {"find key", READS, find_key, NULL},
-    {"survey", READS, survey, NULL},
+    {"count", READS, count, NULL},
     {"check", READS, check_whole, NULL},
     {"changed", READS, changed, NULL},
     {"append", WRITES, append_event, NULL},

@@ -11,7 +11,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "store/janitor.h"
+#include "store/retention.h"
 #include "store_site.h"
 
 #define HEX_16 "0123456789abcdef"
@@ -156,9 +156,8 @@ test_schema_refuses(void **state)
 static void
 test_prune(void **state)
 {
-	struct janitor_config cfg = {
-	    .keep_days = 1, .keep_progress = 1, .keep_events = 1};
-	struct janitor_stats stats = {0};
+	const struct retention keep = {1, 1, 1};
+	struct retention_done done = {0};
 	struct site *s = *state;
 	int64_t real_s = clock_real_ms() / 1000;
 	bool has_more = false;
@@ -169,7 +168,7 @@ test_prune(void **state)
 	assert_int_equal(tokens_revoke(s->db, "sub", DIGEST_B,
 			     real_s - TOKENS_REVOKED_KEEP_S - 1),
 	    OK);
-	assert_int_equal(janitor_prune(s->db, &cfg, &has_more, &stats), OK);
+	assert_int_equal(retention_step(s->db, &keep, &done, &has_more), OK);
 	assert_string_equal(
 	    raw_text(s, "SELECT group_concat(digest) FROM tickets"), DIGEST_B);
 	assert_string_equal(

@@ -3,7 +3,7 @@
  * Counts and checks for the command line. What is alarming is the caller's to
  * say. Blocks on the disk; the check for no longer than it may.
  */
-#include "store/survey.h"
+#include "store/inspect.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -17,21 +17,21 @@
 
 static enum err
 copy_time(
-    struct db *db, sqlite3_stmt *st, int column, char ret[SURVEY_TIME_SIZE])
+    struct db *db, sqlite3_stmt *st, int column, char ret[INSPECT_TIME_SIZE])
 {
 	const char *text;
 	enum err e = stmt_column_text(db, st, column, &text);
 
 	if (e == OK)
 		(void)snprintf(
-		    ret, SURVEY_TIME_SIZE, "%s", text != NULL ? text : "");
+		    ret, INSPECT_TIME_SIZE, "%s", text != NULL ? text : "");
 	return e;
 }
 
 enum err
-survey_count(struct db *db, struct survey *ret)
+inspect_count(struct db *db, struct inspect_counts *ret)
 {
-	struct survey s = {0};
+	struct inspect_counts s = {0};
 	sqlite3_stmt *st = NULL;
 	bool has_row = false;
 	enum err e = stmt_open(db, STMT_COUNT, &st);
@@ -56,8 +56,8 @@ survey_count(struct db *db, struct survey *ret)
 }
 
 enum err
-survey_prunable(
-    struct db *db, const struct janitor_config *cfg, struct janitor_stats *ret)
+inspect_prunable(
+    struct db *db, const struct retention *keep, struct retention_done *ret)
 {
 	char cutoff[CLOCK_RFC3339_SIZE];
 	sqlite3_stmt *st = NULL;
@@ -66,14 +66,14 @@ survey_prunable(
 
 	if (e != OK)
 		return e;
-	janitor_cutoff(cfg->keep_days, cutoff);
+	retention_cutoff(keep->days, cutoff);
 	stmt_bind_text(db, st, 1, cutoff);
-	stmt_bind_int(db, st, 2, cfg->keep_progress);
-	stmt_bind_int(db, st, 3, cfg->keep_events);
+	stmt_bind_int(db, st, 2, keep->progress);
+	stmt_bind_int(db, st, 3, keep->events);
 	e = stmt_step(db, st, &has_row);
 	if (e == OK && has_row) {
-		ret->pruned_jobs = (uint64_t)sqlite3_column_int64(st, 0);
-		ret->pruned_events = (uint64_t)sqlite3_column_int64(st, 1);
+		ret->jobs = (uint64_t)sqlite3_column_int64(st, 0);
+		ret->events = (uint64_t)sqlite3_column_int64(st, 1);
 	}
 	stmt_close(st);
 	return e;
@@ -152,7 +152,7 @@ take_finding(struct db *db, sqlite3_stmt *st)
 }
 
 enum err
-survey_check(struct db *db, int64_t budget_ms, bool *ret_whole)
+inspect_check(struct db *db, int64_t budget_ms, bool *ret_whole)
 {
 	struct alarm alarm;
 	sqlite3_stmt *st = NULL;
@@ -176,7 +176,7 @@ survey_check(struct db *db, int64_t budget_ms, bool *ret_whole)
 }
 
 enum err
-survey_is_wal(struct db *db, bool *ret)
+inspect_is_wal(struct db *db, bool *ret)
 {
 	sqlite3_stmt *st = NULL;
 	const char *mode = NULL;
@@ -195,7 +195,7 @@ survey_is_wal(struct db *db, bool *ret)
 }
 
 const char *
-survey_sqlite(bool *ret_has_wal_reset_bug)
+inspect_sqlite(bool *ret_has_wal_reset_bug)
 {
 	int n = sqlite3_libversion_number();
 

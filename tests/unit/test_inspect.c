@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* store/survey.c: counting and checking */
-#include "store/survey.h"
+/* store/inspect.c: counting and checking */
+#include "store/inspect.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -19,9 +19,9 @@ static void
 test_empty(void **state)
 {
 	struct site *s = *state;
-	struct survey n;
+	struct inspect_counts n;
 
-	assert_int_equal(survey_count(s->db, &n), OK);
+	assert_int_equal(inspect_count(s->db, &n), OK);
 	for (enum job_state i = JOB_QUEUED; i < JOB_STATES; i++)
 		assert_int_equal(n.jobs[i], 0);
 	assert_int_equal(n.events + n.unclaimed, 0);
@@ -34,7 +34,7 @@ static void
 test_counts(void **state)
 {
 	struct site *s = *state;
-	struct survey n;
+	struct inspect_counts n;
 	char sql[200];
 	int64_t n_events = 0;
 
@@ -50,7 +50,7 @@ test_counts(void **state)
 		}
 	raw(s, "INSERT INTO unclaimed_events (external_id, type, source, "
 	       "delivery_key) VALUES ('x', 'completed', 's', 'k')");
-	assert_int_equal(survey_count(s->db, &n), OK);
+	assert_int_equal(inspect_count(s->db, &n), OK);
 	for (enum job_state i = JOB_QUEUED; i < JOB_STATES; i++)
 		assert_int_equal(n.jobs[i], i);
 	assert_int_equal(n.events, n_events);
@@ -74,9 +74,9 @@ test_whole(void **state)
 	bool is_whole = false, is_wal = false;
 
 	add_many(s);
-	assert_int_equal(survey_check(s->db, BUDGET_MS, &is_whole), OK);
+	assert_int_equal(inspect_check(s->db, BUDGET_MS, &is_whole), OK);
 	assert_true(is_whole);
-	assert_int_equal(survey_is_wal(s->db, &is_wal), OK);
+	assert_int_equal(inspect_is_wal(s->db, &is_wal), OK);
 	assert_true(is_wal);
 }
 
@@ -89,9 +89,9 @@ test_cut_short(void **state)
 
 	add_many(s);
 	for (int i = 0; i < 1000 && is_whole; i++)
-		assert_int_equal(survey_check(s->db, 1, &is_whole), OK);
+		assert_int_equal(inspect_check(s->db, 1, &is_whole), OK);
 	assert_false(is_whole);
-	assert_int_equal(survey_check(s->db, BUDGET_MS, &is_whole), OK);
+	assert_int_equal(inspect_check(s->db, BUDGET_MS, &is_whole), OK);
 	assert_true(is_whole);
 }
 
@@ -115,7 +115,7 @@ test_damage(void **state)
 	close(fd);
 	assert_int_equal(db_open(s->path, DB_READ, BUSY_MS, &s->db, NULL), OK);
 	assert_int_equal(
-	    survey_check(s->db, BUDGET_MS, &is_whole), ERR_CORRUPT);
+	    inspect_check(s->db, BUDGET_MS, &is_whole), ERR_CORRUPT);
 	assert_false(is_whole);
 	assert_true(db_last_fault(s->db)->text[0] != '\0');
 }

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Retention: what is deleted, batch by batch. What deleting a row means for
+ * floors is in the triggers of schema.sql; when it is time is janitor.c. Blocks
+ * on the disk and on other writers.
+ *
+ * It costs nothing while nothing happens: each event is looked at once, after
+ * its commit (seen_id), and finished jobs come from an index by age.
+ */
+#include "store/retention.h"
+
+#include "base/clock.h"
+#include "store/stmt.h"
+#include "store/tokens.h"
+
+enum { DAY_MS = 86400000 };
+
+static enum err
+run_with(struct db *db, unsigned id, int64_t row, int64_t limit)
+{
+	sqlite3_stmt *st = NULL;
+	enum err e = stmt_open(db, id, &st);
+
+	if (e != OK)
+		return e;
+	stmt_bind_int(db, st, 1, row);
+	if (limit > 0)
+		stmt_bind_int(db, st, 2, limit);
+	return stmt_run(db, st);
+}
+
+/* *ret: the rowid of a finished job last changed before cutoff, or 0. */
+static enum err
+find_old_job(struct db *db, const char *cutoff, int64_t *ret)
+{
+	sqlite3_stmt *st = NULL;
+	enum err e = stmt_open(db, STMT_OLD_JOB, &st);
+
+	if (e != OK)
+		return e;
+	stmt_bind_text(db, st, 1, cutoff);
+	return stmt_run_int(db, st, 0, ret);
+}
+
+/* Takes up to *budget rows from a job, its own row last. */
+static enum err
+delete_job(struct db *db, int64_t job, int *budget, struct retention_done *done)
+{
+	int n_events;
+	enum err e;
+
+	if ((e = run_with(db, STMT_STRIP_JOB, job, 0)) != OK ||
+	    (e = run_with(db, STMT_DELETE_EVENTS, job, *budget)) != OK)
+		return e;
+	n_events = sqlite3_changes(db->h);
+	done->events += (uint64_t)n_events;
+	*budget -= n_events;
+	if (*budget > 0) {
+		e = run_with(db, STMT_DELETE_JOB, job, 0);
+		done->jobs++;
+		--*budget;
+	}
+	return e;
+}
+
+void
+retention_cutoff(int64_t keep_days, char ret[CLOCK_RFC3339_SIZE])
+{
+	clock_rfc3339(clock_real_ms() - keep_days * DAY_MS, ret);
+}
+
+static enum err
+prune_jobs(struct db *db, int64_t keep_days, struct retention_done *done,
+    bool *ret_more)
+{
+	struct retention_done then = *done;
+	char cutoff[CLOCK_RFC3339_SIZE];
+	int budget = STMT_BATCH_ROWS;
+	int64_t job = 0;
+	enum err e;
+
+	retention_cutoff(keep_days, cutoff);
+	e = find_old_job(db, cutoff, &job);
+	if (e != OK || job == 0) {
+		*ret_more = false;
+		return e;
+	}
+	if ((e = db_begin(db)) != OK)
+		return e;
+	/* Asked again: only now can nobody reopen it under our hands. */
+	while (budget > 0 && (e = find_old_job(db, cutoff, &job)) == OK &&
+	       job != 0)
+		if ((e = delete_job(db, job, &budget, &then)) != OK)
+			break;
+	if (e != OK) {
+		db_rollback(db);
+		return e;
+	}
+	if ((e = db_commit(db)) != OK)
+		return e;
+	*ret_more = budget == 0;
+	*done = then;
+	return OK;
+}
+
+/* Ids of events of one kind beyond the newest `keep` of their job, for the
+ * jobs that have events in after+1..last. */
+static enum err
+find_surplus(struct db *db, int64_t after, int64_t last, bool is_progress,
+    int64_t keep, int64_t ids[STMT_BATCH_ROWS], size_t *ret_n)
+{
+	sqlite3_stmt *st = NULL;
+	bool has_row = false;
+	size_t n = 0;
+	enum err e;
+
+	if ((e = stmt_open(db, STMT_SURPLUS, &st)) != OK)
+		return e;
+	stmt_bind_int(db, st, 1, after);
+	stmt_bind_int(db, st, 2, last);
+	stmt_bind_int(db, st, 3, is_progress);
+	stmt_bind_int(db, st, 4, keep);
+	stmt_bind_int(db, st, 5, STMT_BATCH_ROWS);
+	while ((e = stmt_step(db, st, &has_row)) == OK && has_row)
+		ids[n++] = sqlite3_column_int64(st, 0);
+	stmt_close(st);
+	*ret_n = n;
+	return e;
+}
+
+/* The newest first: its trigger raises the job's floor, and has nothing to
+ * write for the others. */
+static enum err
+delete_events(
+    struct db *db, const int64_t *ids, size_t n, struct retention_done *done)
+{
+	uint64_t n_deleted = 0;
+	enum err e;
+	size_t i;
+
+	if ((e = db_begin(db)) != OK)
+		return e;
+	for (i = 0; e == OK && i < n; i++) {
+		e = run_with(db, STMT_DELETE_EVENT, ids[i], 0);
+		n_deleted += (uint64_t)sqlite3_changes(db->h);
+	}
+	if (e != OK) {
+		db_rollback(db);
+		return e;
+	}
+	if ((e = db_commit(db)) == OK)
+		done->events += n_deleted;
+	return e;
+}
+
+static enum err
+prune_events(struct db *db, const struct retention *keep,
+    struct retention_done *done, bool *ret_more)
+{
+	int64_t ids[STMT_BATCH_ROWS], last = 0;
+	sqlite3_stmt *st = NULL;
+	size_t n = 0;
+	int is_progress;
+	enum err e;
+
+	if ((e = stmt_open(db, STMT_SLICE, &st)) != OK)
+		return e;
+	stmt_bind_int(db, st, 1, done->seen_id);
+	if ((e = stmt_run_int(db, st, 0, &last)) != OK)
+		return e;
+	*ret_more = last != 0;
+	if (last == 0)
+		return OK;
+	/* Progress first: a search for other events walks over all of it. */
+	for (is_progress = 1; is_progress >= 0; is_progress--) {
+		e = find_surplus(db, done->seen_id, last, is_progress != 0,
+		    is_progress ? keep->progress : keep->events, ids, &n);
+		if (e == OK && n > 0)
+			e = delete_events(db, ids, n, done);
+		if (e != OK || n == STMT_BATCH_ROWS)
+			return e; /* there may be more in this slice */
+	}
+	done->seen_id = last;
+	return OK;
+}
+
+/* What goes by its age alone. */
+static const struct {
+	unsigned find, delete;
+	int64_t keep_ms; /* 0: as long as finished jobs */
+} aged[] = {
+    {STMT_OLD_KEY, STMT_DELETE_KEYS, DAY_MS},
+    {STMT_OLD_UNCLAIMED, STMT_DELETE_UNCLAIMED, 0},
+};
+
+static enum err
+delete_aged(struct db *db, unsigned id, const char *cutoff, bool *ret_more)
+{
+	sqlite3_stmt *st = NULL;
+	enum err e;
+
+	if ((e = db_begin(db)) != OK)
+		return e;
+	if ((e = stmt_open(db, id, &st)) == OK) {
+		stmt_bind_text(db, st, 1, cutoff);
+		stmt_bind_int(db, st, 2, STMT_BATCH_ROWS);
+		e = stmt_run(db, st);
+	}
+	if (e != OK) {
+		db_rollback(db);
+		return e;
+	}
+	*ret_more = sqlite3_changes(db->h) == STMT_BATCH_ROWS;
+	return db_commit(db);
+}
+
+static enum err
+prune_aged(struct db *db, int64_t keep_days, bool *ret_more)
+{
+	char cutoff[CLOCK_RFC3339_SIZE];
+	sqlite3_stmt *st = NULL;
+	int64_t is_there = 0;
+	enum err e = OK;
+
+	*ret_more = false;
+	for (size_t i = 0; i < sizeof(aged) / sizeof(aged[0]); i++) {
+		clock_rfc3339(clock_real_ms() - (aged[i].keep_ms > 0
+							? aged[i].keep_ms
+							: keep_days * DAY_MS),
+		    cutoff);
+		/* Looked for first: a DELETE locks out writers. */
+		if ((e = stmt_open(db, aged[i].find, &st)) != OK)
+			return e;
+		stmt_bind_text(db, st, 1, cutoff);
+		if ((e = stmt_run_int(db, st, 0, &is_there)) != OK)
+			return e;
+		if (is_there != 0)
+			return delete_aged(
+			    db, aged[i].delete, cutoff, ret_more);
+	}
+	return OK;
+}
+
+enum err
+retention_step(struct db *db, const struct retention *keep,
+    struct retention_done *done, bool *ret_more)
+{
+	enum err e = prune_jobs(db, keep->days, done, ret_more);
+
+	if (e == OK && !*ret_more)
+		e = prune_aged(db, keep->days, ret_more);
+	if (e == OK && !*ret_more)
+		e = prune_events(db, keep, done, ret_more);
+	if (e == OK && !*ret_more)
+		e = tokens_prune(db, clock_real_ms() / 1000);
+	return e;
+}
