@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "io/status.h"
 #include "job/name.h"
-#include "live/json_form.h"
+#include "live/poll.h"
 #include "live/stream.h"
 #include "store/jobs.h"
 #include "web/accept.h"

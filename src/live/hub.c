@@ -283,7 +283,7 @@ hub_read(struct hub *h)
 
 /* After the file was opened again: where do the streams stand? */
 static void
-hub_settle(struct hub *h, const char *old_epoch)
+hub_resync_waiters(struct hub *h, const char *old_epoch)
 {
 	struct stream *s, *next;
 	const char *reason;
@@ -326,7 +326,7 @@ hub_open(struct hub *h, struct db_fault *fault)
 /* Another reason than the last is news: the database is back, say, but may not
  * be opened. */
 static void
-hub_lacks(struct hub *h, enum err e, const struct db_fault *fault)
+hub_note_missing(struct hub *h, enum err e, const struct db_fault *fault)
 {
 	if (!h->is_failing || e != h->lack)
 		log_error("database_missing", "error", fault->text);
@@ -348,13 +348,13 @@ hub_reopen(struct hub *h)
 	}
 	memcpy(old_epoch, h->epoch, sizeof(old_epoch));
 	if ((e = hub_open(h, &fault)) != OK) {
-		hub_lacks(h, e, &fault);
+		hub_note_missing(h, e, &fault);
 		return;
 	}
 	hub_set_failing(h, false);
 	log_info(
 	    "database_reopened", "path", h->cfg.db_path, "epoch", h->epoch);
-	hub_settle(h, old_epoch);
+	hub_resync_waiters(h, old_epoch);
 }
 
 /* Streams that a failed read left behind get another chance. */
@@ -526,7 +526,7 @@ hub_new(struct loop *loop, const struct hub_config *cfg, struct hub **ret)
 	TAILQ_INIT(&h->streams);
 	watch.arg = h;
 	if ((e = hub_open(h, &fault)) != OK)
-		hub_lacks(h, e, &fault);
+		hub_note_missing(h, e, &fault);
 	e = text_frame(": heartbeat\n", &h->beat_comment);
 	if (e == OK)
 		e = text_frame(

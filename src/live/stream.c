@@ -16,7 +16,7 @@
 
 #include "base/clock.h"
 #include "base/container_of.h"
-#include "live/lease.h"
+#include "live/expiry.h"
 #include "store/jobs.h"
 #include "web/sse.h"
 
@@ -48,8 +48,8 @@ stream_schedule(struct stream *s)
 		due = s->life_due;
 	if (s->lag_due != 0 && s->lag_due < due)
 		due = s->lag_due;
-	if (s->lease != NULL &&
-	    (end = tick_after(lease_due_us(s->lease), 0)) < due)
+	if (s->expiry != NULL &&
+	    (end = tick_after(expiry_due_us(s->expiry), 0)) < due)
 		due = end;
 	/* Cannot fail: the timer is set from stream_open() on, and moved. */
 	if (timer_set(s->hub->loop, &s->x->timer, tick_us(due)) != OK)
@@ -106,11 +106,11 @@ stream_warn(struct stream *s, int64_t now)
 	struct buf b = BUF_INIT;
 	struct frame *f = NULL;
 
-	s->lease->warn_us =
+	s->expiry->warn_us =
 	    s->pending != NULL ? now + GRACE_MS * 1000 : INT64_MAX;
 	if (s->pending != NULL || s->json != NULL)
 		return;
-	lease_add_warning(&b, s->lease);
+	expiry_add_warning(&b, s->expiry);
 	if (frame_new(&b, 0, FRAME_NEUTRAL, &f) == OK)
 		stream_send(s, f);
 	frame_unref(&f);
@@ -123,11 +123,11 @@ stream_recheck(const struct stream *s, int64_t now)
 {
 	enum err e = OK;
 
-	if (s->lease != NULL && now >= s->lease->end_us)
+	if (s->expiry != NULL && now >= s->expiry->end_us)
 		return ERR_EXPIRED;
-	if (s->lease != NULL && now >= tick_us(s->beat_due))
+	if (s->expiry != NULL && now >= tick_us(s->beat_due))
 		e = pass_check(
-		    &s->lease->pass, s->hub->db, clock_real_ms() / 1000);
+		    &s->expiry->pass, s->hub->db, clock_real_ms() / 1000);
 	return e == ERR_EXPIRED || e == ERR_AUTH ? e : OK;
 }
 
@@ -168,7 +168,7 @@ on_timer(struct timer *t)
 	} else {
 		if (now >= tick_us(s->beat_due))
 			stream_beat(s, now);
-		if (s->lease != NULL && now >= s->lease->warn_us)
+		if (s->expiry != NULL && now >= s->expiry->warn_us)
 			stream_warn(s, now);
 		if (s->is_gone)
 			stream_drop(s, STREAM_LEFT);
@@ -498,9 +498,9 @@ stream_alloc(const struct stream_request *req)
 	if (req->wants_json)
 		s->json = json_wait_new(req->headers);
 	if (req->pass != NULL)
-		s->lease = lease_new(req->pass);
+		s->expiry = expiry_new(req->pass);
 	if ((s->json != NULL) == req->wants_json &&
-	    (s->lease != NULL) == (req->pass != NULL))
+	    (s->expiry != NULL) == (req->pass != NULL))
 		return s;
 	stream_free(s);
 	return NULL;

@@ -36,9 +36,9 @@ struct json_wait {
 struct stream {
 	TAILQ_ENTRY(stream) link; /* hub->streams */
 	struct hub *hub;
-	struct exchange *x;  /* ours until end or drop; with its timer, which is
+	struct exchange *x; /* ours until end or drop; with its timer, which is
 				   set to the next of the times here */
-	struct lease *lease; /* owned: how long its client may read; NULL */
+	struct expiry *expiry;	/* owned: how long its client may read; NULL */
 	struct json_wait *json; /* owned; NULL for a stream */
 	struct frame *pending;	/* owned: begun, not sent whole; NULL */
 	int64_t cursor;		/* newest event sent */

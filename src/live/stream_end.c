@@ -8,8 +8,8 @@
 
 #include <stdlib.h>
 
-#include "live/json_form.h"
-#include "live/lease.h"
+#include "live/poll.h"
+#include "live/expiry.h"
 
 /* --- Ends ----------------------------------------------------------------- */
 
@@ -17,7 +17,7 @@ void
 stream_free(struct stream *s)
 {
 	free(s->json);
-	free(s->lease);
+	free(s->expiry);
 	free(s);
 }
 
@@ -100,13 +100,13 @@ stream_answer_json(struct stream *s, bool is_over)
 	const char *job_ids[JOB_IDS_MAX];
 	struct selection sel = stream_selection(s, job_ids);
 	struct exchange *x = s->x;
-	struct json_form form = {
+	struct poll_page form = {
 	    .cursor = s->cursor,
 	    .resync = s->json->resync,
 	    .known = s->known,
 	};
 	struct answer a = ANSWER_INIT;
-	enum err e = json_form_fill(&form, s->hub, &sel, &a);
+	enum err e = poll_fill(&form, s->hub, &sel, &a);
 
 	s->is_current = true;
 	is_over = is_over || s->json->resync != NULL;

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "live/json_form.h"
+#include "live/poll.h"
 #include "store/events.h"
 #include "store/jobs.h"
 #include "web/sse.h"
@@ -249,14 +249,14 @@ static void
 open_json(struct hub *h, struct exchange *x, const struct stream_request *req,
     const struct stream_place *place)
 {
-	struct json_form form = {
+	struct poll_page form = {
 	    .cursor = place->cursor,
 	    .resync = place->resync,
 	    .known = place->known,
 	};
 	struct answer a = ANSWER_INIT;
 	struct stream *s = NULL;
-	enum err e = json_form_fill(&form, h, &req->sel, &a);
+	enum err e = poll_fill(&form, h, &req->sel, &a);
 
 	if (e == OK && (form.n_events > 0 || form.is_terminal ||
 			   place->resync != NULL || req->wait_ms == 0)) {

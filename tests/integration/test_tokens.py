@@ -1,5 +1,5 @@
 """Who may read with `events_auth = jwt`: what each token gets, at the real
-responder. Streams that lose their right are in test_lease.py."""
+responder. Streams that lose their right are in test_expiry.py."""
 
 import base64
 import json

@@ -4,8 +4,8 @@
  * "terminal":..}. Layer: live. For clients behind proxies that buffer, for curl
  * and for CI.
  */
-#ifndef JOBWIRE_JSON_FORM_H
-#define JOBWIRE_JSON_FORM_H
+#ifndef JOBWIRE_POLL_H
+#define JOBWIRE_POLL_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,7 +15,7 @@
 #include "live/hub.h"
 #include "web/answer.h"
 
-struct json_form {
+struct poll_page {
 	/* Set by the caller: */
 	int64_t cursor;	     /* event id: what comes after it is told */
 	const char *resync;  /* reason, borrowed; NULL: nothing was lost */
@@ -31,7 +31,7 @@ struct json_form {
  * hub_read_rows(), and ERR_NOMEM: then part of it stands in the answer, and
  * must not be sent.
  */
-CHECK_RESULT enum err json_form_fill(struct json_form *f, struct hub *h,
+CHECK_RESULT enum err poll_fill(struct poll_page *f, struct hub *h,
     const struct selection *sel, struct answer *a);
 
 /* 503 for a database that cannot be read, or with ERR_NOMEM for want of memory;

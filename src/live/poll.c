@@ -3,7 +3,7 @@
  * Rows as a JSON document. Whether to answer or to wait is stream.c's business.
  * Blocks as far as hub_read_rows() does.
  */
-#include "live/json_form.h"
+#include "live/poll.h"
 
 #include "job/name.h"
 #include "store/jobs.h"
@@ -85,7 +85,7 @@ count_open(struct hub *h, const struct selection *sel, size_t *ret)
 }
 
 enum err
-json_form_fill(struct json_form *f, struct hub *h, const struct selection *sel,
+poll_fill(struct poll_page *f, struct hub *h, const struct selection *sel,
     struct answer *a)
 {
 	struct rows r = {.hub = h,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* live/json_form.c: what stands in an answer, where it ends, and that no event
+/* live/poll.c: what stands in an answer, where it ends, and that no event
  * is stepped over, whatever memory is missing. */
-#include "live/json_form.h"
+#include "live/poll.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,7 +15,7 @@
 #include "live_site.h"
 #include "text/json_text.h"
 
-static struct json_form form;
+static struct poll_page form;
 static struct answer answer;
 
 /* What is after that row, of jobs separated by spaces. */
@@ -29,9 +29,9 @@ fill(const char *jobs, int64_t cursor, const char *resync)
 	snprintf(names, sizeof(names), "%s", jobs);
 	for (char *id = strtok(names, " "); id != NULL; id = strtok(NULL, " "))
 		ids[sel.n_jobs++] = id;
-	form = (struct json_form){.cursor = cursor, .resync = resync};
+	form = (struct poll_page){.cursor = cursor, .resync = resync};
 	answer_done(&answer);
-	return json_form_fill(&form, hub, &sel, &answer);
+	return poll_fill(&form, hub, &sel, &answer);
 }
 
 /* The value of a member, as it stands there. */
@@ -157,8 +157,8 @@ test_owner(void **state)
 	(void)state;
 	raw(site, "INSERT INTO jobs (job_id, owner) VALUES ('a', 'o')");
 	publish("a:completed b:completed");
-	form = (struct json_form){0};
-	assert_int_equal(json_form_fill(&form, hub, &sel, &answer), OK);
+	form = (struct poll_page){0};
+	assert_int_equal(poll_fill(&form, hub, &sel, &answer), OK);
 	assert_string_equal(told(), "1:completed |1"); /* never ends */
 }
 

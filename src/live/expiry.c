@@ -3,34 +3,34 @@
  * The times of a right to read. What happens then is stream.c's business.
  * Never blocks.
  */
-#include "live/lease.h"
+#include "live/expiry.h"
 
 #include <stdlib.h>
 
 #include "base/clock.h"
 
-struct lease *
-lease_new(const struct pass *pass)
+struct expiry *
+expiry_new(const struct pass *pass)
 {
-	struct lease *l = malloc(sizeof(*l));
+	struct expiry *l = malloc(sizeof(*l));
 	int64_t left_ms = pass->exp_s * 1000 - clock_real_ms();
 
 	if (l == NULL)
 		return NULL;
 	l->pass = *pass;
 	l->end_us = clock_mono_us() + left_ms * 1000;
-	l->warn_us = l->end_us - (int64_t)LEASE_WARNING_S * 1000000;
+	l->warn_us = l->end_us - (int64_t)EXPIRY_WARNING_S * 1000000;
 	return l;
 }
 
 int64_t
-lease_due_us(const struct lease *l)
+expiry_due_us(const struct expiry *l)
 {
 	return l->warn_us < l->end_us ? l->warn_us : l->end_us;
 }
 
 void
-lease_add_warning(struct buf *out, const struct lease *l)
+expiry_add_warning(struct buf *out, const struct expiry *l)
 {
 	int64_t left_us = l->end_us - clock_mono_us();
 

@@ -3,30 +3,30 @@
  * How long the client of a stream may read. Layer: live; embedded in streams
  * whose right to read ends, that is those opened with a token or a ticket.
  */
-#ifndef JOBWIRE_LEASE_H
-#define JOBWIRE_LEASE_H
+#ifndef JOBWIRE_EXPIRY_H
+#define JOBWIRE_EXPIRY_H
 
 #include <stdint.h>
 
 #include "auth/access.h"
 #include "base/buf.h"
 
-enum { LEASE_WARNING_S = 30 };
+enum { EXPIRY_WARNING_S = 30 };
 
-struct lease {
+struct expiry {
 	struct pass pass;
 	int64_t warn_us; /* CLOCK_MONOTONIC; INT64_MAX: the client was told */
 	int64_t end_us;	 /* likewise */
 };
 
 /* Returns owned (free()); NULL without memory. */
-struct lease *lease_new(const struct pass *pass);
+struct expiry *expiry_new(const struct pass *pass);
 
 /* The earlier of the two times. */
-int64_t lease_due_us(const struct lease *l);
+int64_t expiry_due_us(const struct expiry *l);
 
 /* Appends the event that says how many seconds are left. It has no id: the
  * client's place stays what it is. */
-void lease_add_warning(struct buf *out, const struct lease *l);
+void expiry_add_warning(struct buf *out, const struct expiry *l);
 
 #endif
