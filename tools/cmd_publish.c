@@ -98,7 +98,7 @@ command_url(const struct command_line *c)
 		claim.provider = c->provider;
 	if (c->n > 0 && !job_id_ok(claim.job_id))
 		return command_misuse("url", "not a job id");
-	if (provider_find(claim.provider) == NULL)
+	if (provider_find(span_of(claim.provider)) == NULL)
 		return refuse_provider(claim.provider);
 	if (c->expires != NULL &&
 	    (opt_parse_duration(c->expires, &ttl_ms) != OK || ttl_ms <= 0))

@@ -19,11 +19,11 @@
 #include "web/body.h"
 #include "text/json_text.h"
 
-struct hook_call *
-call_new(const struct request *r, const struct hook_config *cfg,
+struct call *
+call_new(const struct request *r, const struct call_config *cfg,
     const struct hook_keys *keys)
 {
-	struct hook_call *c = calloc(1, sizeof(*c));
+	struct call *c = calloc(1, sizeof(*c));
 
 	if (c == NULL)
 		return NULL;
@@ -35,15 +35,14 @@ call_new(const struct request *r, const struct hook_config *cfg,
 }
 
 void
-call_free(struct hook_call **call)
+call_free(struct call **call)
 {
-	struct hook_call *c = *call;
+	struct call *c = *call;
 
 	if (c == NULL)
 		return;
-	if (c->state != NULL && c->route->done != NULL)
-		c->route->done(c);
-	buf_done(&c->segment);
+	if (c->state != NULL && c->handler->done != NULL)
+		c->handler->done(c);
 	buf_done(&c->job_id);
 	answer_done(&c->answer);
 	free(c);
@@ -53,25 +52,25 @@ call_free(struct hook_call **call)
 static enum err
 write_call(struct commit_item *item, struct db *db)
 {
-	struct hook_call *c = container_of(item, struct hook_call, commit);
+	struct call *c = container_of(item, struct call, commit);
 
-	return c->route->write(c, db);
+	return c->handler->write(c, db);
 }
 
 bool
-call_prepare(struct hook_call *c, int64_t now_s)
+call_prepare(struct call *c, const struct call_handler *handler, int64_t now_s)
 {
 	c->now_s = now_s;
 	c->commit.write = write_call;
-	c->route = hook_find_route(c);
-	c->is_ready = c->route != NULL && c->route->prepare(c);
+	c->handler = handler;
+	c->is_ready = handler != NULL && handler->prepare(c);
 	return c->is_ready;
 }
 
 void
-call_conclude(struct hook_call *c)
+call_conclude(struct call *c)
 {
-	c->route->conclude(c);
+	c->handler->conclude(c);
 }
 
 const char *const call_outcome_names[CALL_OUTCOMES] = {
@@ -85,7 +84,7 @@ const char *const call_outcome_names[CALL_OUTCOMES] = {
 };
 
 void
-call_set_id(struct hook_call *c, uint32_t run_id, uint64_t number)
+call_set_id(struct call *c, uint32_t run_id, uint64_t number)
 {
 	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 				      "abcdefghijklmnopqrstuvwxyz0123456789._-";
@@ -112,9 +111,9 @@ plain_path_len(const char *path)
  * has its query in the path or in job_id, so these are not taken as they
  * are. */
 void
-call_answer(struct hook_call **call)
+call_answer(struct call **call)
 {
-	struct hook_call *c = *call;
+	struct call *c = *call;
 	const struct request *r = c->request; /* goes with the answer */
 	char route[LOG_VALUE_MAX + 1];
 
@@ -142,8 +141,7 @@ call_answer_memory(struct exchange *x)
 }
 
 bool
-call_refuse(
-    struct hook_call *c, int status, const char *code, const char *message)
+call_refuse(struct call *c, int status, const char *code, const char *message)
 {
 	answer_error(&c->answer, status, code, message);
 	c->outcome = status < 500 ? CALL_REFUSED : CALL_FAILED;
@@ -153,14 +151,14 @@ call_refuse(
 }
 
 bool
-call_refuse_memory(struct hook_call *c)
+call_refuse_memory(struct call *c)
 {
 	return call_refuse(c, 503, "out_of_memory",
 	    "There is no memory for this request now.");
 }
 
 void
-call_answer_trouble(struct hook_call *c)
+call_answer_trouble(struct call *c)
 {
 	static const struct {
 		enum err err;
@@ -194,7 +192,7 @@ call_answer_trouble(struct hook_call *c)
 }
 
 bool
-call_take_publisher(struct hook_call *c)
+call_take_publisher(struct call *c)
 {
 	enum err e =
 	    publish_check(&c->keys->publish, c->request->authorization);
@@ -218,11 +216,11 @@ call_take_publisher(struct hook_call *c)
 }
 
 bool
-call_take_job_id(struct hook_call *c)
+call_take_job_id(struct call *c)
 {
-	if (!job_id_ok(buf_span(&c->segment)))
+	if (!job_id_ok(c->segment))
 		return call_refuse(c, 400, "bad_job_id", JOB_ID_MESSAGE);
-	buf_add_span(&c->job_id, buf_span(&c->segment));
+	buf_add_span(&c->job_id, c->segment);
 	return buf_ok(&c->job_id) ? true : call_refuse_memory(c);
 }
 
@@ -240,7 +238,7 @@ is_json_type(const char *type)
 }
 
 bool
-call_take_body(struct hook_call *c)
+call_take_body(struct call *c)
 {
 	if (c->request->body_error == OK)
 		return true;
@@ -261,7 +259,7 @@ skip_mark(struct span text)
 }
 
 bool
-call_take_json(struct hook_call *c, struct buf *finite, struct span *ret)
+call_take_json(struct call *c, struct buf *finite, struct span *ret)
 {
 	struct span text;
 	enum err e;
@@ -289,7 +287,17 @@ call_take_json(struct hook_call *c, struct buf *finite, struct span *ret)
 }
 
 bool
-call_take_string(struct hook_call *c, struct span object, const char *name,
+call_take_object(struct call *c, struct buf *finite, struct span *ret)
+{
+	if (!call_take_json(c, finite, ret))
+		return false;
+	return json_text_kind(*ret) == JSON_TEXT_OBJECT ||
+	       call_refuse(
+		   c, 400, "bad_payload", "The body must be a JSON object.");
+}
+
+bool
+call_take_string(struct call *c, struct span object, const char *name,
     size_t max, struct buf *ret)
 {
 	struct span value;

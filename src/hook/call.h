@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * One inbound request from its arrival to its answer, and what each path does
- * with it. Layer: hook, internal to it.
+ * One inbound request from its arrival to its answer. Layer: hook, internal to
+ * it.
  *
  * A call is prepared, written and concluded; then its answer is ready. Only a
- * long one is prepared on another thread than the loop's. A path is one row of
- * the table in routes.c, with these steps in a file of its own.
+ * long one is prepared on another thread than the loop's. What these steps do
+ * for a path is in a file of its own, webhook_call.c and so on; routes.c has
+ * the table.
  */
 #ifndef JOBWIRE_CALL_H
 #define JOBWIRE_CALL_H
@@ -23,34 +24,35 @@
 #include "web/exchange.h"
 #include "web/request.h"
 
-struct hook_call;
+struct call;
 
 /* What the calls are served with. Borrowed for the life of what serves them. */
-struct hook_config {
+struct call_config {
 	const char *base_url, *api_prefix; /* of the URLs given out */
 	bool is_open;			   /* webhook_auth = none */
 	size_t inline_output;
 	const char *cors_origins; /* whose pages may ask for them; NULL */
-	/* Can the database be written? For healthz; NULL: has to be tried. */
+	/* Set by webhook_api_start(), with arg: can the database be
+	 * written? For healthz; NULL: has to be tried. */
 	enum err (*look)(void *arg);
 	void (*format_metrics)(void *arg, struct buf *out);
 	void *arg;
 };
 
-struct hook_route {
-	const char *method;
-	const char *path; /* below the prefix; {} is one segment */
+/* What a path does with a method. Each is the one object of the file that it is
+ * named after; routes.h lists them. */
+struct call_handler {
 	/*
 	 * Authenticates, then parses; for a POST, on any thread. True: write()
 	 * has something to write. False: c->answer is what to say at once.
 	 */
-	bool (*prepare)(struct hook_call *c);
-	/* As commit_item's. */
-	enum err (*write)(struct hook_call *c, struct db *db);
+	bool (*prepare)(struct call *c);
+	/* As commit_item's. NULL, as is conclude(): prepare() says false. */
+	enum err (*write)(struct call *c, struct db *db);
 	/* Fills c->answer from c->commit, which may have failed. */
-	void (*conclude)(struct hook_call *c);
+	void (*conclude)(struct call *c);
 	/* Frees c->state; NULL: it has none. */
-	void (*done)(struct hook_call *c);
+	void (*done)(struct call *c);
 };
 
 /* Where a call ended, for the log and the metrics. */
@@ -70,20 +72,20 @@ extern const char *const call_outcome_names[CALL_OUTCOMES];
 
 enum { CALL_ID_SIZE = 65 };
 
-struct hook_call {
+struct call {
 	struct queue_item link; /* first; for who carries it */
 	struct commit_item commit;
-	const struct hook_config *cfg;
-	const struct hook_keys *keys;	/* borrowed until it is answered */
-	const struct request *request;	/* borrowed until it is answered */
-	const struct hook_route *route; /* NULL: refused before one was found */
+	const struct call_config *cfg;
+	const struct hook_keys *keys;	    /* borrowed until it is answered */
+	const struct request *request;	    /* borrowed until it is answered */
+	const struct call_handler *handler; /* NULL: there is none */
 	int64_t now_s;
-	struct buf segment; /* what stood for {}; terminated */
-	struct buf job_id;  /* terminated; for the log too */
-	const char *type;   /* the event's, for the log; NULL: none */
+	struct span segment; /* what stands for {} in the path */
+	struct buf job_id;   /* terminated; for the log too */
+	const char *type;    /* the event's, for the log; NULL: none */
 	enum call_outcome outcome;
 	bool is_signed; /* a webhook whose sender is known, or need not be */
-	void *state;	/* the route's own */
+	void *state;	/* the handler's own */
 	struct answer answer;
 	char id[CALL_ID_SIZE]; /* of the request, for the log and the caller */
 	/* For who carries it. */
@@ -93,100 +95,71 @@ struct hook_call {
 	int64_t began_us;
 };
 
-/* The route of a request; NULL, with the refusal in c->answer. */
-const struct hook_route *hook_find_route(struct hook_call *c);
-
 /* A new call for a request, not yet routed; all are borrowed for its life.
  * Returns owned (call_free); NULL without memory. */
-struct hook_call *call_new(const struct request *r,
-    const struct hook_config *cfg, const struct hook_keys *keys);
-void call_free(struct hook_call **c); /* accepts NULL */
+struct call *call_new(const struct request *r, const struct call_config *cfg,
+    const struct hook_keys *keys);
+void call_free(struct call **c); /* accepts NULL */
 
-/* Finds the route and prepares; sets c->is_ready. True: push c->commit (its
- * write is set). */
-bool call_prepare(struct hook_call *c, int64_t now_s);
+/* Prepares by that handler; NULL: there is none, and c->answer says so. Sets
+ * c->is_ready. True: push c->commit (its write is set). */
+bool call_prepare(
+    struct call *c, const struct call_handler *handler, int64_t now_s);
 
 /* Fills the answer after the writing, and the header fields that every answer
  * has. After a false call_prepare() it is not needed. */
-void call_conclude(struct hook_call *c);
+void call_conclude(struct call *c);
 
 /* Sets c->id: the web server's X-Request-Id where it gives one that is fit for
  * a header field, else one of these two numbers. */
-void call_set_id(struct hook_call *c, uint32_t run_id, uint64_t number);
+void call_set_id(struct call *c, uint32_t run_id, uint64_t number);
 
 /* Ends the call: logs it in one line, answers with its id among the header
  * fields, and frees it. */
-void call_answer(struct hook_call **c);
+void call_answer(struct call **c);
 
 /* Answers a request for which there is no memory to make a call. */
 void call_answer_memory(struct exchange *x);
 
-/* --- for the routes ------------------------------------------------------- */
+/* --- for the handlers ----------------------------------------------------- */
 
 /* Each refuses the call: false, for `return call_refuse(..)` in prepare(). */
 bool call_refuse(
-    struct hook_call *c, int status, const char *code, const char *message);
-bool call_refuse_memory(struct hook_call *c);
+    struct call *c, int status, const char *code, const char *message);
+bool call_refuse_memory(struct call *c);
 
 /* Answers for a failed c->commit.result. */
-void call_answer_trouble(struct hook_call *c);
+void call_answer_trouble(struct call *c);
 
 /* Does the caller have a publish key? Refuses when not. */
-bool call_take_publisher(struct hook_call *c);
+bool call_take_publisher(struct call *c);
 
 /* The job id that is the path's segment, to c->job_id. Refuses when it is
  * none. */
-bool call_take_job_id(struct hook_call *c);
+bool call_take_job_id(struct call *c);
 
 /* Refuses a body that did not come whole: too long, no space for it. */
-bool call_take_body(struct hook_call *c);
+bool call_take_body(struct call *c);
 
 /*
  * The body as one JSON value, within the request's own text; refuses what
  * call_take_body() does, another type, bad JSON, too deep. Where finite is not
  * NULL, NaN and Infinity count as null, and *ret may be within *finite.
  */
-bool call_take_json(struct hook_call *c, struct buf *finite, struct span *ret);
+bool call_take_json(struct call *c, struct buf *finite, struct span *ret);
+
+/* The same, where the value has to be an object. */
+bool call_take_object(struct call *c, struct buf *finite, struct span *ret);
 
 /*
  * A member that is a string of at most max bytes without control characters,
  * appended to *ret with its terminator (ret->len counts it not). Missing and
  * null leave *ret empty. Refuses anything else.
  */
-bool call_take_string(struct hook_call *c, struct span object, const char *name,
+bool call_take_string(struct call *c, struct span object, const char *name,
     size_t max, struct buf *ret);
 
 /* Text for a parameter that may be missing: NULL when empty. */
 const char *call_text(const struct buf *b);
-
-/* The routes' steps. */
-extern const struct hook_route hook_routes[];
-
-bool delivery_prepare(struct hook_call *c);
-enum err delivery_write(struct hook_call *c, struct db *db);
-void delivery_conclude(struct hook_call *c);
-void delivery_done(struct hook_call *c);
-
-bool registration_prepare(struct hook_call *c);
-enum err registration_write(struct hook_call *c, struct db *db);
-void registration_conclude(struct hook_call *c);
-void registration_done(struct hook_call *c);
-
-bool publication_prepare(struct hook_call *c);
-enum err publication_write(struct hook_call *c, struct db *db);
-void publication_conclude(struct hook_call *c);
-void publication_done(struct hook_call *c);
-
-bool health_prepare(struct hook_call *c);
-enum err health_write(struct hook_call *c, struct db *db);
-void health_conclude(struct hook_call *c);
-
-bool ticket_call_prepare(struct hook_call *c);
-enum err ticket_call_write(struct hook_call *c, struct db *db);
-void ticket_call_conclude(struct hook_call *c);
-void ticket_call_done(struct hook_call *c);
-bool ticket_preflight_prepare(struct hook_call *c);
-
-bool metrics_prepare(struct hook_call *c);
 
 #endif

@@ -120,7 +120,8 @@ read_status(struct span value, const char **ret_type)
 }
 
 enum err
-payload_begin(const struct payload *m, struct hook_event *ret, const char **why)
+payload_begin(
+    const struct payload *m, struct provider_event *ret, const char **why)
 {
 	enum err e = read_id(m->id, &ret->external_id);
 
@@ -164,11 +165,11 @@ payload_add_number(struct buf *data, struct span name, struct span value)
 
 void
 payload_add_delivery_id(
-    const struct request *r, struct span body, struct hook_event *ret)
+    const struct request *r, struct span body, struct provider_event *ret)
 {
 	const struct span id = span_of(standard_header(r, "id"));
 
-	hook_event_identify(ret, id.n > 0 ? id : body);
+	provider_event_identify(ret, id.n > 0 ? id : body);
 }
 
 /* A character cut in two ends as U+FFFD when it is quoted. */
@@ -240,7 +241,7 @@ add_error(struct buf *out, struct span value)
 }
 
 static void
-add_output(struct hook_event *e, struct span value, size_t inline_output)
+add_output(struct provider_event *e, struct span value, size_t inline_output)
 {
 	if (value.n <= inline_output) {
 		payload_add_key(&e->data, SPAN_LIT("output"));
@@ -255,7 +256,7 @@ add_output(struct hook_event *e, struct span value, size_t inline_output)
 /* Only a text that can be a job's id: what a request holds is its sender's
  * business. */
 static void
-add_input_job_id(struct hook_event *e, struct span input)
+add_input_job_id(struct provider_event *e, struct span input)
 {
 	struct span value;
 
@@ -269,7 +270,7 @@ add_input_job_id(struct hook_event *e, struct span input)
 
 enum err
 payload_end(
-    const struct payload *m, size_t inline_output, struct hook_event *ret)
+    const struct payload *m, size_t inline_output, struct provider_event *ret)
 {
 	if (payload_is_given(m->error)) {
 		add_error(&ret->data, m->error);

@@ -50,7 +50,7 @@ struct payload {
  * or has control characters; ERR_NOMEM.
  */
 CHECK_RESULT enum err payload_begin(
-    const struct payload *m, struct hook_event *ret, const char **why);
+    const struct payload *m, struct provider_event *ret, const char **why);
 
 /* Begins a member of the object that is being written. The name is plain ASCII
  * without quotes. */
@@ -62,7 +62,7 @@ void payload_add_number(struct buf *data, struct span name, struct span value);
 /* The delivery's id of Standard Webhooks as the event's identity; without one,
  * the whole body. */
 void payload_add_delivery_id(
-    const struct request *r, struct span body, struct hook_event *ret);
+    const struct request *r, struct span body, struct provider_event *ret);
 
 /*
  * Ends the event: an error's message and type, the output where it is not
@@ -70,6 +70,6 @@ void payload_add_delivery_id(
  * added before.
  */
 CHECK_RESULT enum err payload_end(
-    const struct payload *m, size_t inline_output, struct hook_event *ret);
+    const struct payload *m, size_t inline_output, struct provider_event *ret);
 
 #endif

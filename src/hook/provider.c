@@ -4,8 +4,6 @@
  */
 #include "hook/provider.h"
 
-#include <string.h>
-
 static enum err
 verify_standard(
     const struct request *r, const struct hook_keys *keys, int64_t now_s)
@@ -27,10 +25,10 @@ static const struct provider providers[] = {
 };
 
 const struct provider *
-provider_find(const char *name)
+provider_find(struct span name)
 {
 	for (size_t i = 0; i < sizeof(providers) / sizeof(providers[0]); i++)
-		if (strcmp(providers[i].name, name) == 0)
+		if (span_eq_str(name, providers[i].name))
 			return &providers[i];
 	return NULL;
 }
@@ -43,7 +41,7 @@ provider_offer(struct near *near)
 }
 
 void
-hook_event_done(struct hook_event *e)
+provider_event_done(struct provider_event *e)
 {
 	buf_done(&e->data);
 	buf_done(&e->external_id);
@@ -51,7 +49,7 @@ hook_event_done(struct hook_event *e)
 }
 
 void
-hook_event_identify(struct hook_event *e, struct span part)
+provider_event_identify(struct provider_event *e, struct span part)
 {
 	size_t i = 0;
 

@@ -17,10 +17,10 @@
 #include "hook/keys.h"
 #include "web/request.h"
 
-enum { HOOK_IDENTITY_MAX = 10 };
+enum { PROVIDER_IDENTITY_MAX = 10 };
 
 /* What a body says. Spans are JSON texts within it. */
-struct hook_event {
+struct provider_event {
 	const char *type;   /* NULL: nothing a stream should hear of */
 	struct buf data;    /* owned: the event's JSON object */
 	struct span output; /* the result, when data leaves it out for its
@@ -33,22 +33,22 @@ struct hook_event {
 	/* What tells this call from other calls about the same job, but not
 	 * from its own repetition: these one after the other. Borrowed, for
 	 * one may be a body of 30 MiB; those that are left are empty. */
-	struct span identity[HOOK_IDENTITY_MAX];
+	struct span identity[PROVIDER_IDENTITY_MAX];
 };
 
-void hook_event_done(struct hook_event *e);
+void provider_event_done(struct provider_event *e);
 
 /* Adds to the identity; borrows the bytes for the event's life. At most
- * HOOK_IDENTITY_MAX that are not empty. */
-void hook_event_identify(struct hook_event *e, struct span part);
+ * PROVIDER_IDENTITY_MAX that are not empty. */
+void provider_event_identify(struct provider_event *e, struct span part);
 
 /*
  * r->body is one JSON object, checked by json_text_check(), and body is that
- * object. Fills *ret (zeroed before; hook_event_done() in any case). ERR_PROTO
+ * object. Fills *ret (zeroed before; provider_event_done() in any case). ERR_PROTO
  * with *why, a sentence, when members have the wrong type; ERR_NOMEM.
  */
 typedef enum err provider_normalise_fn(const struct request *r,
-    struct span body, size_t inline_output, struct hook_event *ret,
+    struct span body, size_t inline_output, struct provider_event *ret,
     const char **why);
 
 struct provider {
@@ -66,7 +66,7 @@ struct provider {
 };
 
 /* NULL when there is none of that name. */
-const struct provider *provider_find(const char *name);
+const struct provider *provider_find(struct span name);
 
 /* Offers the names of all. */
 void provider_offer(struct near *near);

@@ -1,28 +1,28 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The table of paths, and how one is found. What they do is in the files that
- * the steps are named after. Pure.
+ * The table of paths, and how one is found. Pure.
  */
+#include "hook/routes.h"
+
 #include <string.h>
 
-#include "hook/call.h"
-
-const struct hook_route hook_routes[] = {
-    {"GET", "/webhooks/healthz", health_prepare, health_write, health_conclude,
-	NULL},
-    {"GET", "/webhooks/metrics", metrics_prepare, NULL, NULL, NULL},
-    {"POST", "/webhooks/{}", delivery_prepare, delivery_write,
-	delivery_conclude, delivery_done},
-    {"POST", "/jobs", registration_prepare, registration_write,
-	registration_conclude, registration_done},
-    {"POST", "/jobs/{}/events", publication_prepare, publication_write,
-	publication_conclude, publication_done},
-    {"POST", "/tickets", ticket_call_prepare, ticket_call_write,
-	ticket_call_conclude, ticket_call_done},
-    {"OPTIONS", "/tickets", ticket_preflight_prepare, NULL, NULL, NULL},
+struct route {
+	const char *method;
+	const char *path; /* below the prefix; {} is one segment */
+	const struct call_handler *handler;
 };
 
-enum { N_ROUTES = sizeof(hook_routes) / sizeof(hook_routes[0]) };
+static const struct route routes[] = {
+    {"GET", "/webhooks/healthz", &health_call},
+    {"GET", "/webhooks/metrics", &metrics_call},
+    {"POST", "/webhooks/{}", &webhook_call},
+    {"POST", "/jobs", &register_call},
+    {"POST", "/jobs/{}/events", &publish_call},
+    {"POST", "/tickets", &ticket_call},
+    {"OPTIONS", "/tickets", &ticket_preflight},
+};
+
+enum { N_ROUTES = sizeof(routes) / sizeof(routes[0]) };
 
 /* Does the path fit the pattern? *ret: what stands for {}; else empty. */
 static bool
@@ -44,7 +44,7 @@ fits(const char *pattern, const char *path, struct span *ret)
 }
 
 static bool
-has_method(const struct hook_route *route, const char *method)
+has_method(const struct route *route, const char *method)
 {
 	return strcmp(method, route->method) == 0 ||
 	       (strcmp(method, "HEAD") == 0 &&
@@ -58,7 +58,7 @@ add_allow(struct buf *headers, const char *pattern)
 	const char *before = "Allow: ";
 
 	for (size_t i = 0; i < N_ROUTES; i++) {
-		const struct hook_route *route = &hook_routes[i];
+		const struct route *route = &routes[i];
 
 		if (strcmp(route->path, pattern) != 0)
 			continue;
@@ -70,26 +70,19 @@ add_allow(struct buf *headers, const char *pattern)
 	buf_add_str(headers, "\r\n");
 }
 
-const struct hook_route *
-hook_find_route(struct hook_call *c)
+const struct call_handler *
+routes_find(struct call *c)
 {
 	const char *path = c->request->route, *pattern = NULL;
-	struct span segment;
 
 	for (size_t i = 0; i < N_ROUTES; i++) {
-		if (!fits(hook_routes[i].path, path, &segment))
+		if (!fits(routes[i].path, path, &c->segment))
 			continue;
 		/* The most particular path: they stand first. */
 		if (pattern == NULL)
-			pattern = hook_routes[i].path;
-		if (!has_method(&hook_routes[i], c->request->method))
-			continue;
-		buf_add_span(&c->segment, segment);
-		buf_reserve(&c->segment, 1);
-		if (buf_ok(&c->segment))
-			return &hook_routes[i];
-		(void)call_refuse_memory(c);
-		return NULL;
+			pattern = routes[i].path;
+		if (has_method(&routes[i], c->request->method))
+			return routes[i].handler;
 	}
 	if (pattern == NULL) {
 		(void)call_refuse(

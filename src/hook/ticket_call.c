@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "auth/access.h"
-#include "hook/call.h"
+#include "hook/routes.h"
 #include "job/name.h"
 #include "web/cors.h"
 #include "text/json_text.h"
@@ -22,7 +22,7 @@ struct ticket_call {
 
 /* Pages of other origins read the answer, whatever it is. Returns ok. */
 static bool
-for_pages(struct hook_call *c, bool ok)
+for_pages(struct call *c, bool ok)
 {
 	if (!ok)
 		cors_add(&c->answer.headers, c->cfg->cors_origins,
@@ -31,7 +31,7 @@ for_pages(struct hook_call *c, bool ok)
 }
 
 static bool
-refuse(struct hook_call *c, const struct refusal *why)
+refuse(struct call *c, const struct refusal *why)
 {
 	access_refuse(&c->answer, why);
 	c->outcome = CALL_REFUSED;
@@ -39,7 +39,7 @@ refuse(struct hook_call *c, const struct refusal *why)
 }
 
 static bool
-take_token(struct hook_call *c, struct ticket_call *t)
+take_token(struct call *c, struct ticket_call *t)
 {
 	enum err e;
 
@@ -70,7 +70,7 @@ next_job(struct json_text_iter *it, struct buf *ret, bool *ret_bad)
 }
 
 static bool
-take_jobs(struct hook_call *c, struct ticket_call *t)
+take_jobs(struct call *c, struct ticket_call *t)
 {
 	struct json_text_iter it = {0};
 	struct buf job_id = BUF_INIT;
@@ -78,11 +78,8 @@ take_jobs(struct hook_call *c, struct ticket_call *t)
 	bool is_bad = false, is_empty, is_whole;
 	size_t n = 0;
 
-	if (!call_take_json(c, NULL, &body))
+	if (!call_take_object(c, NULL, &body))
 		return false;
-	if (json_text_kind(body) != JSON_TEXT_OBJECT)
-		return call_refuse(
-		    c, 400, "bad_payload", "The body must be a JSON object.");
 	if (!json_text_get(body, "job_ids", &t->job_ids))
 		return true;
 	it.rest = t->job_ids;
@@ -103,8 +100,8 @@ take_jobs(struct hook_call *c, struct ticket_call *t)
 	return true;
 }
 
-bool
-ticket_call_prepare(struct hook_call *c)
+static bool
+prepare(struct call *c)
 {
 	struct ticket_call *t = calloc(1, sizeof(*t));
 
@@ -138,8 +135,8 @@ check_jobs(struct ticket_call *t, struct db *db)
 	return e;
 }
 
-enum err
-ticket_call_write(struct hook_call *c, struct db *db)
+static enum err
+write_rows(struct call *c, struct db *db)
 {
 	static const struct refusal too_many = {
 	    .status = 429,
@@ -165,8 +162,8 @@ ticket_call_write(struct hook_call *c, struct db *db)
 	return ERR_AUTH;
 }
 
-void
-ticket_call_conclude(struct hook_call *c)
+static void
+conclude(struct call *c)
 {
 	struct ticket_call *t = c->state;
 	int64_t left_s = t->access.claims.exp_s - c->now_s;
@@ -186,8 +183,8 @@ ticket_call_conclude(struct hook_call *c)
 	(void)for_pages(c, false);
 }
 
-void
-ticket_call_done(struct hook_call *c)
+static void
+done(struct call *c)
 {
 	struct ticket_call *t = c->state;
 
@@ -197,8 +194,8 @@ ticket_call_done(struct hook_call *c)
 }
 
 /* What a browser asks before a page of another origin may call this. */
-bool
-ticket_preflight_prepare(struct hook_call *c)
+static bool
+prepare_preflight(struct call *c)
 {
 	static const char methods[] = "POST, OPTIONS";
 
@@ -210,3 +207,7 @@ ticket_preflight_prepare(struct hook_call *c)
 	c->outcome = CALL_LOOKED;
 	return false;
 }
+
+const struct call_handler ticket_call = {prepare, write_rows, conclude, done};
+
+const struct call_handler ticket_preflight = {.prepare = prepare_preflight};

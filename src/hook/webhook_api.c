@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Carries calls from the loop to the writer, the long ones by way of a thread;
- * logs one line about each and counts them. What a call means is call.c's
- * business.
+ * counts them. What a call means is in the files of the handlers (routes.h);
+ * call.c answers and logs it.
  */
 #include "hook/webhook_api.h"
 
@@ -17,7 +17,7 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "base/queue.h"
-#include "hook/call.h"
+#include "hook/routes.h"
 #include "io/status.h"
 #include "web/body.h"
 
@@ -52,7 +52,6 @@ struct key_set {
 
 struct webhook_api {
 	struct webhook_config cfg;
-	struct hook_config hook;
 	struct loop *loop;
 	struct committer *committer;
 	struct queue work; /* to the parsing threads */
@@ -81,7 +80,7 @@ drop_keys(struct key_set *set)
 }
 
 static struct key_set *
-keys_of(const struct hook_call *c)
+keys_of(const struct call *c)
 {
 	return container_of((uintptr_t)c->keys, struct key_set, keys);
 }
@@ -100,7 +99,7 @@ explain_refusal(struct webhook_api *api, const char *code)
 }
 
 static void
-note_refusal(struct webhook_api *api, const struct hook_call *c)
+note_refusal(struct webhook_api *api, const struct call *c)
 {
 	const char *code = c->answer.code;
 	size_t i = 0;
@@ -115,7 +114,7 @@ note_refusal(struct webhook_api *api, const struct hook_call *c)
 
 /* Counts the call and answers it. */
 static void
-finish(struct webhook_api *api, struct hook_call *c)
+finish(struct webhook_api *api, struct call *c)
 {
 	struct key_set *keys = keys_of(c);
 
@@ -146,7 +145,7 @@ tell_state(struct webhook_api *api)
 static void
 on_committed(struct commit_item *item)
 {
-	struct hook_call *c = container_of(item, struct hook_call, commit);
+	struct call *c = container_of(item, struct call, commit);
 	struct webhook_api *api = c->carrier;
 
 	if (api->cfg.is_brief)
@@ -162,7 +161,7 @@ is_full(const struct webhook_api *api)
 }
 
 static void
-refuse_overload(struct webhook_api *api, struct hook_call *c)
+refuse_overload(struct webhook_api *api, struct call *c)
 {
 	(void)call_refuse(
 	    c, 503, "overloaded", "The server is overloaded; send it again.");
@@ -172,7 +171,7 @@ refuse_overload(struct webhook_api *api, struct hook_call *c)
 /* It is prepared. What need not wait is answered however many do: who watches
  * us has to see it. */
 static void
-go_on(struct webhook_api *api, struct hook_call *c)
+go_on(struct webhook_api *api, struct call *c)
 {
 	c->commit.on_done = on_committed;
 	if (!c->is_ready)
@@ -188,12 +187,12 @@ run_worker(void *arg)
 {
 	struct webhook_api *api = arg;
 	struct queue_list list = STAILQ_HEAD_INITIALIZER(list);
-	struct hook_call *c;
+	struct call *c;
 
 	while (queue_pop(&api->work, &list, 1, true) > 0) {
-		c = (struct hook_call *)(void *)STAILQ_FIRST(&list);
+		c = (struct call *)(void *)STAILQ_FIRST(&list);
 		STAILQ_REMOVE_HEAD(&list, link);
-		call_prepare(c, clock_real_ms() / 1000);
+		call_prepare(c, routes_find(c), clock_real_ms() / 1000);
 		body_rest(c->request->body, c->request->is_body_mapped);
 		queue_push(&api->done, &c->link);
 		loop_wake(api->loop);
@@ -206,11 +205,11 @@ on_wake(void *arg)
 {
 	struct webhook_api *api = arg;
 	struct queue_list list = STAILQ_HEAD_INITIALIZER(list);
-	struct hook_call *c;
+	struct call *c;
 
 	(void)queue_pop(&api->done, &list, SIZE_MAX, false);
 	while (!STAILQ_EMPTY(&list)) {
-		c = (struct hook_call *)(void *)STAILQ_FIRST(&list);
+		c = (struct call *)(void *)STAILQ_FIRST(&list);
 		STAILQ_REMOVE_HEAD(&list, link);
 		go_on(api, c);
 	}
@@ -227,8 +226,8 @@ void
 webhook_api_request(void *arg, struct exchange *x)
 {
 	struct webhook_api *api = arg;
-	struct hook_call *c =
-	    call_new(x->request, &api->hook, &api->keys->keys);
+	struct call *c =
+	    call_new(x->request, &api->cfg.calls, &api->keys->keys);
 
 	if (c == NULL) {
 		api->outcomes[CALL_FAILED]++;
@@ -242,7 +241,7 @@ webhook_api_request(void *arg, struct exchange *x)
 	c->began_us = clock_mono_us();
 	call_set_id(c, api->run_id, ++api->n_calls);
 	if (api->n_workers == 0 || !is_long(x->request)) {
-		call_prepare(c, clock_real_ms() / 1000);
+		call_prepare(c, routes_find(c), clock_real_ms() / 1000);
 		go_on(api, c);
 	} else if (is_full(api)) {
 		refuse_overload(api, c);
@@ -383,14 +382,9 @@ webhook_api_start(struct loop *loop, const struct webhook_config *cfg,
 	if (api == NULL)
 		return ERR_NOMEM;
 	api->cfg = *cfg;
-	api->hook = (struct hook_config){.base_url = cfg->base_url,
-	    .api_prefix = cfg->api_prefix,
-	    .is_open = cfg->is_open,
-	    .inline_output = cfg->inline_output,
-	    .cors_origins = cfg->cors_origins,
-	    .look = cfg->is_brief ? NULL : look,
-	    .format_metrics = format_metrics,
-	    .arg = api};
+	api->cfg.calls.look = cfg->is_brief ? NULL : look;
+	api->cfg.calls.format_metrics = format_metrics;
+	api->cfg.calls.arg = api;
 	api->loop = loop;
 	if (queue_init(&api->work) != OK || queue_init(&api->done) != OK) {
 		free(api);

@@ -14,6 +14,7 @@
 
 #include "auth/access.h"
 #include "base/err.h"
+#include "hook/call.h"
 #include "hook/keys.h"
 #include "io/loop.h"
 #include "store/db.h"
@@ -25,13 +26,11 @@ struct webhook_api;
 enum { WEBHOOK_WORKERS_MAX = 64 };
 
 struct webhook_config {
+	struct call_config calls; /* but for what it asks the api */
 	/* Borrowed for its life. */
-	const char *db_path, *base_url, *api_prefix;
-	const char *cors_origins;	   /* NULL: none */
+	const char *db_path;
 	const struct access_stats *access; /* for the metrics, as is */
 	const struct fcgi_stats *transport;
-	bool is_open; /* webhook_auth = none */
-	size_t inline_output;
 	size_t workers; /* threads for long bodies, 1..WEBHOOK_WORKERS_MAX */
 	int busy_ms;	/* how long a commit may wait for others */
 	/* For a process that gets a request at a time: no threads; the database

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "hook/call.h"
+#include "hook/routes.h"
 #include "micro.h"
 
 #define PUBLISH_KEY "a-publish-key-of-the-benchmark"
@@ -22,13 +22,13 @@ static const char progress[] =
     "{\"type\":\"progress\",\"data\":{\"progress\":40}}";
 
 static struct hook_keys keys;
-static const struct hook_config cfg = {.base_url = "https://jobs.example",
+static const struct call_config cfg = {.base_url = "https://jobs.example",
     .api_prefix = "/api/v1",
     .inline_output = 4096};
 static struct db *db;
 /* For the run that warms up, and the one that is counted. */
 static struct request requests[2 * CALLS];
-static struct hook_call *calls[CALLS];
+static struct call *calls[CALLS];
 static unsigned next;
 
 static void
@@ -105,12 +105,13 @@ serve(unsigned n)
 	for (unsigned i = 0; i < n; i++) {
 		calls[i] = call_new(&requests[next++], &cfg, &keys);
 		micro_must(
-		    calls[i] != NULL && call_prepare(calls[i], MICRO_NOW),
+		    calls[i] != NULL && call_prepare(calls[i],
+					    routes_find(calls[i]), MICRO_NOW),
 		    "a call can be prepared");
 	}
 	micro_must(db_begin(db) == OK, "a transaction begins");
 	for (unsigned i = 0; i < n; i++)
-		micro_must(calls[i]->route->write(calls[i], db) == OK,
+		micro_must(calls[i]->handler->write(calls[i], db) == OK,
 		    "a call can be written");
 	micro_must(db_commit(db) == OK, "it is committed");
 	for (unsigned i = 0; i < n; i++) {

@@ -48,7 +48,7 @@ assert_utf8(const struct buf *text)
 }
 
 static void
-assert_event(const struct hook_event *e, struct span body)
+assert_event(const struct provider_event *e, struct span body)
 {
 	struct span value;
 
@@ -74,15 +74,16 @@ static void
 try_provider(const char *name, struct span body)
 {
 	const struct request r = {.body = body};
-	struct hook_event e = {0};
+	struct provider_event e = {0};
 	const char *why = NULL;
 	enum err err;
 
-	err = provider_find(name)->normalise(&r, body, INLINE, &e, &why);
+	err =
+	    provider_find(span_of(name))->normalise(&r, body, INLINE, &e, &why);
 	assert(err == OK || (err == ERR_PROTO && why != NULL));
 	if (err == OK && e.type != NULL)
 		assert_event(&e, body);
-	hook_event_done(&e);
+	provider_event_done(&e);
 }
 
 int

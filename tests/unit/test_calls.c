@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* hook/registration.c and hook/publication.c: prepared, written into a real
+/* hook/register_call.c and hook/publish_call.c: prepared, written into a real
  * database, concluded. */
-#include "hook/call.h"
+#include "hook/routes.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,10 +24,10 @@
 enum { NOW = 1764000000 };
 
 static struct hook_keys keys;
-static const struct hook_config cfg = {
+static const struct call_config cfg = {
     .base_url = "https://h", .api_prefix = "/api/v1", .inline_output = 64};
 static struct request request;
-static struct hook_call *call;
+static struct call *call;
 
 static int
 set_up(void **state)
@@ -62,7 +62,7 @@ prepare(const char *route, const char *body)
 	    .body = span_of(body)};
 	call = call_new(&request, &cfg, &keys);
 	assert_non_null(call);
-	return call_prepare(call, NOW);
+	return call_prepare(call, routes_find(call), NOW);
 }
 
 /* The key of the calls that follow; NULL: none. */
@@ -367,7 +367,7 @@ test_publish_any_size(void **state)
 static void
 test_delivery_written_twice(void **state)
 {
-	struct hook_config open = cfg;
+	struct call_config open = cfg;
 	struct site *s = *state;
 
 	open.is_open = true;
@@ -377,7 +377,7 @@ test_delivery_written_twice(void **state)
 	call_free(&call);
 	call = call_new(&request, &open, &keys);
 	assert_non_null(call);
-	assert_true(call_prepare(call, NOW));
+	assert_true(call_prepare(call, routes_find(call), NOW));
 	commit(s);
 	raw(s, "DELETE FROM jobs; INSERT INTO job_events (job_id, type) "
 	       "VALUES ('a', 'completed')");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * hook/provider.c, replicate.c, fal.c and standard.c, and what all of them do
- * with hook/payload.c. The bodies are those of tests/fixtures, from the root of
- * the source. What is RunPod's is in test_runpod.c.
+ * hook/provider.c, the files of the providers, and what all of them do with
+ * hook/payload.c. The bodies are those of tests/fixtures, from the root of the
+ * source. What is RunPod's is in test_provider_runpod.c.
  */
 #include "hook/provider.h"
 
@@ -39,7 +39,7 @@ request_with(const char *variables, size_t n)
 /* Of a call without header fields. */
 static enum err
 normalise(const char *provider, const struct buf *json, size_t inline_output,
-    struct hook_event *ret)
+    struct provider_event *ret)
 {
 	const struct request r = request_with("", 0);
 	const char *why = NULL;
@@ -47,16 +47,16 @@ normalise(const char *provider, const struct buf *json, size_t inline_output,
 	enum err e;
 
 	assert_int_equal(json_text_check(buf_span(json), &body), OK);
-	*ret = (struct hook_event){0};
-	e = provider_find(provider)->normalise(
-	    &r, body, inline_output, ret, &why);
+	*ret = (struct provider_event){0};
+	e = provider_find(span_of(provider))
+		->normalise(&r, body, inline_output, ret, &why);
 	assert_int_equal(e == ERR_PROTO, why != NULL);
 	return e;
 }
 
 /* Data is one valid object that tells nothing of the request. */
 static void
-assert_clean(const struct hook_event *e)
+assert_clean(const struct provider_event *e)
 {
 	static const char *const words[] = {"webhook",
 	    "\"prompt\":", "lighthouse", "Traceback", "hostname", "abc-6441",
@@ -76,7 +76,7 @@ static void
 assert_event(const char *provider, const struct buf *json, const char *type,
     const char *data)
 {
-	struct hook_event e;
+	struct provider_event e;
 
 	assert_int_equal(normalise(provider, json, INLINE, &e), OK);
 	if (type == NULL) {
@@ -87,7 +87,7 @@ assert_event(const char *provider, const struct buf *json, const char *type,
 		assert_string_equal(e.data.data, data);
 		assert_clean(&e);
 	}
-	hook_event_done(&e);
+	provider_event_done(&e);
 }
 
 /* The body with single quotes for double ones. */
@@ -144,18 +144,18 @@ test_find(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(all); i++) {
-		p = provider_find(all[i]);
+		p = provider_find(span_of(all[i]));
 		assert_non_null(p);
 		assert_string_equal(p->name, all[i]);
 		for (size_t k = 0; k < i; k++) {
-			other = provider_find(all[k]);
+			other = provider_find(span_of(all[k]));
 			assert_string_not_equal(p->source, other->source);
 		}
 	}
-	assert_null(provider_find(""));
-	assert_null(provider_find("runpod"));
-	assert_null(provider_find("Standard"));
-	assert_null(provider_find("standard/"));
+	assert_null(provider_find(span_of("")));
+	assert_null(provider_find(span_of("runpod")));
+	assert_null(provider_find(span_of("Standard")));
+	assert_null(provider_find(span_of("standard/")));
 }
 
 /* Who signs is asked for a key; only RunPod does not sign. */
@@ -166,10 +166,11 @@ test_verify_without_keys(void **state)
 	const struct request r = request_with("", 0);
 
 	(void)state;
-	assert_null(provider_find("runpod-completion")->verify);
+	assert_null(provider_find(span_of("runpod-completion"))->verify);
 	for (size_t i = 1; i < COUNT(all); i++)
 		assert_int_equal(
-		    provider_find(all[i])->verify(&r, &none, 0), ERR_NOENT);
+		    provider_find(span_of(all[i]))->verify(&r, &none, 0),
+		    ERR_NOENT);
 }
 
 /* --- statuses ------------------------------------------------------------- */
@@ -245,7 +246,7 @@ test_wrong_types(void **state)
 	    {"fal", "{'request_id':[],'status':'OK'}"},
 	    {"standard", "{'type':7}"},
 	};
-	struct hook_event e;
+	struct provider_event e;
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(bad); i++) {
@@ -253,7 +254,7 @@ test_wrong_types(void **state)
 
 		if (normalise(bad[i][0], &body, INLINE, &e) != ERR_PROTO)
 			fail_msg("accepted: %s", bad[i][1]);
-		hook_event_done(&e);
+		provider_event_done(&e);
 		buf_done(&body);
 	}
 }
@@ -265,7 +266,7 @@ test_wrong_types(void **state)
 static void
 test_replicate(void **state)
 {
-	struct hook_event e;
+	struct provider_event e;
 	struct buf body = fixture("replicate-starting");
 
 	(void)state;
@@ -286,7 +287,7 @@ test_replicate(void **state)
 	assert_int_equal(normalise("replicate", &body, INLINE, &e), OK);
 	assert_string_equal(e.external_id.data, "vcscvthbaxrm80cq9xqtcbaw4m");
 	assert_string_equal(e.input_job_id.data, "job-7");
-	hook_event_done(&e);
+	provider_event_done(&e);
 	buf_done(&body);
 }
 
@@ -312,7 +313,7 @@ static void
 test_replicate_many_metrics(void **state)
 {
 	struct buf body = BUF_INIT;
-	struct hook_event e;
+	struct provider_event e;
 
 	(void)state;
 	buf_add_str(&body, "{\"status\":\"succeeded\",\"metrics\":{");
@@ -321,7 +322,7 @@ test_replicate_many_metrics(void **state)
 	buf_add_str(&body, "}}");
 	assert_int_equal(normalise("replicate", &body, INLINE, &e), OK);
 	assert_in_range(e.data.len, 100, 4096);
-	hook_event_done(&e);
+	provider_event_done(&e);
 	buf_done(&body);
 }
 
@@ -433,7 +434,7 @@ test_output_limit(void **state)
 	    {"standard", "{'type':'ok','data':{'output':[1, 2.0]}}"},
 	};
 	const size_t size = strlen("[1, 2.0]");
-	struct hook_event e;
+	struct provider_event e;
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(bodies); i++) {
@@ -442,12 +443,12 @@ test_output_limit(void **state)
 		assert_int_equal(normalise(bodies[i][0], &body, size, &e), OK);
 		assert_string_equal(e.data.data, "{\"output\":[1,2.0]}");
 		assert_int_equal(e.output.n, 0);
-		hook_event_done(&e);
+		provider_event_done(&e);
 		assert_int_equal(
 		    normalise(bodies[i][0], &body, size - 1, &e), OK);
 		assert_string_equal(e.data.data, "{\"output_omitted\":true}");
 		assert_true(span_eq_str(e.output, "[1, 2.0]"));
-		hook_event_done(&e);
+		provider_event_done(&e);
 		buf_done(&body);
 	}
 }
@@ -465,14 +466,14 @@ test_whole_error(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(errors); i++) {
 		struct buf text = BUF_INIT, body;
-		struct hook_event e;
+		struct provider_event e;
 
 		buf_addf(&text, "{'status':'failed','error':%s}", errors[i][0]);
 		body = json(text.data);
 		assert_int_equal(
 		    normalise("runpod-completion", &body, INLINE, &e), OK);
 		assert_true(span_eq_str(e.error, errors[i][1]));
-		hook_event_done(&e);
+		provider_event_done(&e);
 		buf_done(&text);
 		buf_done(&body);
 	}
@@ -500,7 +501,7 @@ test_input_job_id(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(inputs); i++) {
 		struct buf text = BUF_INIT, body;
-		struct hook_event e;
+		struct provider_event e;
 
 		buf_addf(&text, "{'status':'ok','input':%s}", inputs[i][0]);
 		body = json(text.data);
@@ -510,7 +511,7 @@ test_input_job_id(void **state)
 			fail_msg("%s gives %s", text.data,
 			    buf_span(&e.input_job_id).p);
 		assert_string_equal(e.data.data, "{}");
-		hook_event_done(&e);
+		provider_event_done(&e);
 		buf_done(&text);
 		buf_done(&body);
 	}
@@ -523,15 +524,15 @@ identity(
 {
 	const struct request r = request_with(variables, n);
 	struct buf body = json(text), found = BUF_INIT;
-	struct hook_event e = {0};
+	struct provider_event e = {0};
 	const char *why;
 
-	assert_int_equal(provider_find(provider)->normalise(
-			     &r, buf_span(&body), INLINE, &e, &why),
+	assert_int_equal(provider_find(span_of(provider))
+			     ->normalise(&r, buf_span(&body), INLINE, &e, &why),
 	    OK);
-	for (size_t i = 0; i < HOOK_IDENTITY_MAX; i++)
+	for (size_t i = 0; i < PROVIDER_IDENTITY_MAX; i++)
 		buf_add_span(&found, e.identity[i]);
-	hook_event_done(&e);
+	provider_event_done(&e);
 	buf_done(&body);
 	return found;
 }
@@ -574,7 +575,7 @@ test_no_memory(void **state)
 	    {"replicate", "replicate-failed"}, {"fal", "fal-error"},
 	    {"standard", "standard-completed"},
 	    {"standard", "standard-failed"}};
-	struct hook_event whole, e;
+	struct provider_event whole, e;
 	bool is_more;
 	enum err err;
 
@@ -595,9 +596,9 @@ test_no_memory(void **state)
 			if (!is_more)
 				assert_true(span_eq(
 				    buf_span(&e.data), buf_span(&whole.data)));
-			hook_event_done(&e);
+			provider_event_done(&e);
 		}
-		hook_event_done(&whole);
+		provider_event_done(&whole);
 		buf_done(&body);
 	}
 }

@@ -3,31 +3,31 @@
  * is said of all others. */
 #include <stdio.h>
 
-#include "delivery_site.h"
+#include "webhook_site.h"
 
 /* Every path, its methods, and what it leads to (the first one's). */
 static const struct {
 	const char *path, *segment, *methods, *allow;
-	bool (*prepare)(struct hook_call *c);
+	const struct call_handler *handler;
 } places[] = {
-    {"/webhooks/healthz", "", "GET HEAD", "GET, HEAD", health_prepare},
-    {"/webhooks/metrics", "", "GET HEAD", "GET, HEAD", metrics_prepare},
+    {"/webhooks/healthz", "", "GET HEAD", "GET, HEAD", &health_call},
+    {"/webhooks/metrics", "", "GET HEAD", "GET, HEAD", &metrics_call},
     /* Read with GET; a POST is that of a provider, which nobody is so named. */
-    {"/webhooks/healthz", "healthz", "POST", NULL, delivery_prepare},
-    {"/webhooks/metrics", "metrics", "POST", NULL, delivery_prepare},
-    {"/webhooks/anybody", "anybody", "POST", "POST", delivery_prepare},
-    {"/webhooks/healthz.", "healthz.", "POST", "POST", delivery_prepare},
-    {"/jobs", "", "POST", "POST", registration_prepare},
-    {"/jobs/a/events", "a", "POST", "POST", publication_prepare},
-    {"/jobs/a%2Fb c/events", "a%2Fb c", "POST", "POST", publication_prepare},
-    {"/jobs/events/events", "events", "POST", "POST", publication_prepare},
-    {"/tickets", "", "POST OPTIONS", "POST, OPTIONS", ticket_call_prepare},
+    {"/webhooks/healthz", "healthz", "POST", NULL, &webhook_call},
+    {"/webhooks/metrics", "metrics", "POST", NULL, &webhook_call},
+    {"/webhooks/anybody", "anybody", "POST", "POST", &webhook_call},
+    {"/webhooks/healthz.", "healthz.", "POST", "POST", &webhook_call},
+    {"/jobs", "", "POST", "POST", &register_call},
+    {"/jobs/a/events", "a", "POST", "POST", &publish_call},
+    {"/jobs/a%2Fb c/events", "a%2Fb c", "POST", "POST", &publish_call},
+    {"/jobs/events/events", "events", "POST", "POST", &publish_call},
+    {"/tickets", "", "POST OPTIONS", "POST, OPTIONS", &ticket_call},
 };
 
 static const char *const methods[] = {"GET", "HEAD", "POST", "PUT", "PATCH",
     "DELETE", "OPTIONS", "TRACE", "CONNECT", "get", "GETS", "GE", ""};
 
-static const struct hook_route *
+static const struct call_handler *
 find(struct site *s, const char *method, const char *path)
 {
 	call_free(&s->d);
@@ -35,7 +35,7 @@ find(struct site *s, const char *method, const char *path)
 	s->request.route = path;
 	s->d = call_new(&s->request, &s->cfg, &s->keys);
 	assert_non_null(s->d);
-	return hook_find_route(s->d);
+	return routes_find(s->d);
 }
 
 /* Is the word in the list? */
@@ -68,7 +68,7 @@ static void
 test_each_method_of_each_path(void **state)
 {
 	struct site *s = *state;
-	const struct hook_route *route;
+	const struct call_handler *handler;
 	char allow[64];
 
 	for (size_t i = 0; i < COUNT(places) * COUNT(methods); i++) {
@@ -76,15 +76,15 @@ test_each_method_of_each_path(void **state)
 		const char *path = places[i / COUNT(methods)].path;
 		size_t at = place_of(path, method);
 
-		route = find(s, method, path);
+		handler = find(s, method, path);
 		if (at < COUNT(places)) {
-			assert_non_null(route);
-			assert_string_equal(
-			    buf_span(&s->d->segment).p, places[at].segment);
+			assert_non_null(handler);
+			assert_true(
+			    span_eq_str(s->d->segment, places[at].segment));
 			assert_int_equal(s->d->answer.body.len, 0);
 			continue;
 		}
-		assert_null(route);
+		assert_null(handler);
 		assert_answer(s, 405, "method_not_allowed");
 		assert_int_equal(s->d->outcome, CALL_REFUSED);
 		if (places[i / COUNT(methods)].allow == NULL)
@@ -99,22 +99,22 @@ static void
 test_each_path_has_its_own_steps(void **state)
 {
 	struct site *s = *state;
-	const struct hook_route *route;
+	const struct call_handler *handler;
 
 	for (size_t i = 0; i < COUNT(places); i++) {
 		char first[8] = "";
 
 		memcpy(
 		    first, places[i].methods, strcspn(places[i].methods, " "));
-		route = find(s, first, places[i].path);
-		assert_non_null(route);
-		assert_true(route->prepare == places[i].prepare);
+		handler = find(s, first, places[i].path);
+		assert_non_null(handler);
+		assert_true(handler == places[i].handler);
 		/* What may be pushed can be written and concluded. */
 		assert_true(
-		    (route->write == NULL) == (route->conclude == NULL));
+		    (handler->write == NULL) == (handler->conclude == NULL));
 	}
-	route = find(s, "OPTIONS", "/tickets");
-	assert_true(route->prepare == ticket_preflight_prepare);
+	handler = find(s, "OPTIONS", "/tickets");
+	assert_true(handler == &ticket_preflight);
 }
 
 /* A beginning of a path, more than a path, and what only looks like one. */

@@ -55,12 +55,12 @@ are_answered(void)
 static void
 start(const struct site *s, bool is_brief)
 {
-	const struct webhook_config cfg = {.db_path = s->path,
-	    .base_url = "http://h",
-	    .api_prefix = "/api/v1",
+	const struct webhook_config cfg = {.calls = {.base_url = "http://h",
+					       .api_prefix = "/api/v1",
+					       .is_open = true},
+	    .db_path = s->path,
 	    .access = &access_stats,
 	    .transport = &transport,
-	    .is_open = true,
 	    .workers = 2,
 	    .busy_ms = BUSY_MS,
 	    .is_brief = is_brief};

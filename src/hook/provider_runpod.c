@@ -22,23 +22,23 @@ enum { NUMBERS = sizeof(number_names) / sizeof(number_names[0]) };
  * none of them: there the whole body has to tell.
  */
 static void
-add_identity(struct hook_event *e, const struct payload *m,
+add_identity(struct provider_event *e, const struct payload *m,
     const struct span numbers[NUMBERS], struct span body)
 {
-	hook_event_identify(e, buf_span(&e->external_id));
-	hook_event_identify(e, SPAN_LIT("\n"));
-	hook_event_identify(e, m->status);
+	provider_event_identify(e, buf_span(&e->external_id));
+	provider_event_identify(e, SPAN_LIT("\n"));
+	provider_event_identify(e, m->status);
 	for (size_t i = 0; i < NUMBERS; i++) {
-		hook_event_identify(e, SPAN_LIT("\n"));
-		hook_event_identify(e, numbers[i]);
+		provider_event_identify(e, SPAN_LIT("\n"));
+		provider_event_identify(e, numbers[i]);
 	}
 	if (e->external_id.len == 0)
-		hook_event_identify(e, body);
+		provider_event_identify(e, body);
 }
 
 enum err
 runpod_normalise(const struct request *r, struct span body,
-    size_t inline_output, struct hook_event *ret, const char **why)
+    size_t inline_output, struct provider_event *ret, const char **why)
 {
 	struct payload m = {0};
 	struct span numbers[NUMBERS] = {{0}};

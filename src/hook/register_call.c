@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "hook/call.h"
+#include "hook/routes.h"
 #include "hook/provider.h"
 #include "hook/urls.h"
 #include "job/name.h"
@@ -17,7 +17,7 @@
 
 enum { RANDOM_BYTES = 16 };
 
-struct registration {
+struct register_call {
 	struct buf owner, external_id, restore_id; /* terminated */
 	const struct provider *provider;
 	struct buf urls; /* of the answer, made while the keys are there */
@@ -26,7 +26,7 @@ struct registration {
 
 /* An id that nobody guesses: in the mode job-id it is the permission. */
 static bool
-make_job_id(struct hook_call *c)
+make_job_id(struct call *c)
 {
 	unsigned char bytes[RANDOM_BYTES];
 	char text[2 * RANDOM_BYTES + 1];
@@ -40,7 +40,7 @@ make_job_id(struct hook_call *c)
 }
 
 static bool
-take_job_id(struct hook_call *c, struct span body)
+take_job_id(struct call *c, struct span body)
 {
 	if (!call_take_string(c, body, "job_id", JOB_ID_MAX, &c->job_id))
 		return false;
@@ -52,14 +52,15 @@ take_job_id(struct hook_call *c, struct span body)
 }
 
 static bool
-take_provider(struct hook_call *c, struct span body, struct registration *r)
+take_provider(struct call *c, struct span body, struct register_call *r)
 {
 	struct buf name = BUF_INIT;
 	bool ok = call_take_string(c, body, "provider", JOB_LABEL_MAX, &name);
 
 	if (ok) {
-		r->provider = provider_find(
-		    name.len > 0 ? name.data : "runpod-completion");
+		r->provider =
+		    provider_find(name.len > 0 ? buf_span(&name)
+					       : SPAN_LIT("runpod-completion"));
 		ok = r->provider != NULL ||
 		     call_refuse(c, 400, "bad_payload",
 			 "There is no provider of this name.");
@@ -69,7 +70,7 @@ take_provider(struct hook_call *c, struct span body, struct registration *r)
 }
 
 static bool
-make_urls(struct hook_call *c, struct registration *r)
+make_urls(struct call *c, struct register_call *r)
 {
 	struct buf *b = &r->urls, url = BUF_INIT;
 	const struct sign_claim claim = {r->provider->name,
@@ -93,21 +94,17 @@ make_urls(struct hook_call *c, struct registration *r)
 	return buf_ok(b) ? true : call_refuse_memory(c);
 }
 
-bool
-registration_prepare(struct hook_call *c)
+static bool
+prepare(struct call *c)
 {
-	struct registration *r = calloc(1, sizeof(*r));
+	struct register_call *r = calloc(1, sizeof(*r));
 	struct span body;
 
 	if (r == NULL)
 		return call_refuse_memory(c);
 	c->state = r;
-	if (!call_take_publisher(c) || !call_take_json(c, NULL, &body))
-		return false;
-	if (json_text_kind(body) != JSON_TEXT_OBJECT)
-		return call_refuse(
-		    c, 400, "bad_payload", "The body must be a JSON object.");
-	return take_job_id(c, body) && take_provider(c, body, r) &&
+	return call_take_publisher(c) && call_take_object(c, NULL, &body) &&
+	       take_job_id(c, body) && take_provider(c, body, r) &&
 	       call_take_string(c, body, "owner", JOB_LABEL_MAX, &r->owner) &&
 	       call_take_string(
 		   c, body, "external_id", JOB_LABEL_MAX, &r->external_id) &&
@@ -116,10 +113,10 @@ registration_prepare(struct hook_call *c)
 	       make_urls(c, r);
 }
 
-enum err
-registration_write(struct hook_call *c, struct db *db)
+static enum err
+write_rows(struct call *c, struct db *db)
 {
-	struct registration *r = c->state;
+	struct register_call *r = c->state;
 	const struct job_new job = {
 	    .job_id = c->job_id.data,
 	    .owner = call_text(&r->owner),
@@ -130,10 +127,10 @@ registration_write(struct hook_call *c, struct db *db)
 	return jobs_register(db, &job, &r->is_new);
 }
 
-void
-registration_conclude(struct hook_call *c)
+static void
+conclude(struct call *c)
 {
-	const struct registration *r = c->state;
+	const struct register_call *r = c->state;
 
 	if (c->commit.result == ERR_EXISTS) {
 		(void)call_refuse(
@@ -152,10 +149,10 @@ registration_conclude(struct hook_call *c)
 	buf_add_str(&c->answer.body, "}\n");
 }
 
-void
-registration_done(struct hook_call *c)
+static void
+done(struct call *c)
 {
-	struct registration *r = c->state;
+	struct register_call *r = c->state;
 
 	buf_done(&r->owner);
 	buf_done(&r->external_id);
@@ -163,3 +160,5 @@ registration_done(struct hook_call *c)
 	buf_done(&r->urls);
 	free(r);
 }
+
+const struct call_handler register_call = {prepare, write_rows, conclude, done};

@@ -2,28 +2,17 @@
 /*
  * For those who watch the responder: can it write, and what has it done.
  */
-#include "hook/call.h"
+#include "hook/routes.h"
 
-/* At once, as far as it is known. */
-bool
-health_prepare(struct hook_call *c)
-{
-	if (c->cfg->look == NULL)
-		return true;
-	c->commit.result = c->cfg->look(c->cfg->arg);
-	health_conclude(c);
-	return false;
-}
-
-enum err
-health_write(struct hook_call *c, struct db *db)
+static enum err
+write_rows(struct call *c, struct db *db)
 {
 	(void)c;
 	return db_probe(db);
 }
 
-void
-health_conclude(struct hook_call *c)
+static void
+conclude(struct call *c)
 {
 	enum err e = c->commit.result;
 
@@ -33,8 +22,19 @@ health_conclude(struct hook_call *c)
 	    e == OK ? "ok" : "failing", e == OK ? "ok" : err_text(e));
 }
 
-bool
-metrics_prepare(struct hook_call *c)
+/* At once, as far as it is known. */
+static bool
+prepare(struct call *c)
+{
+	if (c->cfg->look == NULL)
+		return true;
+	c->commit.result = c->cfg->look(c->cfg->arg);
+	conclude(c);
+	return false;
+}
+
+static bool
+prepare_metrics(struct call *c)
 {
 	c->outcome = CALL_LOOKED;
 	answer_header(&c->answer, "Content-Type",
@@ -43,3 +43,7 @@ metrics_prepare(struct hook_call *c)
 	c->cfg->format_metrics(c->cfg->arg, &c->answer.body);
 	return false;
 }
+
+const struct call_handler health_call = {prepare, write_rows, conclude, NULL};
+
+const struct call_handler metrics_call = {.prepare = prepare_metrics};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* What the tests of hook/delivery.c share: a site with keys, and one delivery
- * of a request that no transport made. */
-#ifndef JOBWIRE_DELIVERY_SITE_H
-#define JOBWIRE_DELIVERY_SITE_H
+/* What the tests of hook/webhook_call.c share: a site with keys, and one call
+ * that no transport brought. */
+#ifndef JOBWIRE_WEBHOOK_SITE_H
+#define JOBWIRE_WEBHOOK_SITE_H
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,8 +13,8 @@
 
 #include <cmocka.h>
 
-#include "hook/call.h"
-#include "hook/delivery.h"
+#include "hook/routes.h"
+#include "hook/webhook_call.h"
 #include "text/json_text.h"
 #include "web/query.h"
 
@@ -28,17 +28,17 @@
 
 enum { NOW = 1764000000 };
 
-/* What every test has: keys, and one delivery of one request. */
+/* What every test has: keys, and one call with one request. */
 struct site {
 	struct hook_keys keys;
-	struct hook_config cfg;
+	struct call_config cfg;
 	struct request request;
 	struct buf query;
-	struct hook_call *d;
+	struct call *d;
 };
 
-static inline struct delivery *
-delivery(const struct site *s)
+static inline struct webhook_call *
+webhook(const struct site *s)
 {
 	return s->d->state;
 }
@@ -54,7 +54,7 @@ set_up(void **state)
 	    sign_keys_load("the-first-secret-of-two,the-other-secret-of-two",
 		&s->keys.url, &message),
 	    OK);
-	s->cfg = (struct hook_config){.inline_output = 64};
+	s->cfg = (struct call_config){.inline_output = 64};
 	s->request = (struct request){.method = "POST",
 	    .route = ROUTE,
 	    .query = "",
@@ -103,7 +103,7 @@ prepare(struct site *s)
 	call_free(&s->d);
 	s->d = call_new(&s->request, &s->cfg, &s->keys);
 	assert_non_null(s->d);
-	return call_prepare(s->d, NOW);
+	return call_prepare(s->d, routes_find(s->d), NOW);
 }
 
 /* Nothing a sender or a reader of the answer should not see. */
@@ -122,7 +122,7 @@ assert_discreet(const struct site *s)
 	buf_done(&all);
 }
 
-/* The delivery's answer is that refusal, and well-formed. */
+/* The call's answer is that refusal, and well-formed. */
 static inline void
 assert_answer(const struct site *s, int status, const char *code)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* hook/delivery.c: signatures, and the ids that they cover. */
-#include "hook/delivery.h"
+/* hook/webhook_call.c: signatures, and the ids that they cover. */
+#include "hook/webhook_call.h"
 
-#include "delivery_site.h"
+#include "webhook_site.h"
 
 /* --- signatures ----------------------------------------------------------- */
 
@@ -214,7 +214,7 @@ test_restore_id(void **state)
 	}
 	s->request.query = "job_id=a&restore_id=a+b%2F%22%C3%A4";
 	assert_accepted(s);
-	assert_string_equal(delivery(s)->row.restore_id, "a b/\"\xc3\xa4");
+	assert_string_equal(webhook(s)->row.restore_id, "a b/\"\xc3\xa4");
 	buf_add_str(&query, "job_id=a&restore_id=");
 	for (int i = 0; i < 256; i++)
 		buf_add_char(&query, 'r');

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * What a webhook's call keeps between its steps. Layer: hook, internal to
- * delivery.c and its tests.
+ * webhook_call.c and its tests.
  */
-#ifndef JOBWIRE_DELIVERY_H
-#define JOBWIRE_DELIVERY_H
+#ifndef JOBWIRE_WEBHOOK_CALL_H
+#define JOBWIRE_WEBHOOK_CALL_H
 
 #include <stdint.h>
 
@@ -13,9 +13,9 @@
 #include "hook/provider.h"
 #include "store/events.h"
 
-struct delivery {
+struct webhook_call {
 	const struct provider *provider;
-	struct hook_event event;
+	struct provider_event event;
 	struct buf finite;     /* the body without NaN, where it had one */
 	struct buf restore_id; /* terminated */
 	struct buf found_id;   /* of the job that it was found to be about */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * hook/runpod.c. The bodies are those of RunPod's documentation, of
+ * hook/provider_runpod.c. The bodies are those of RunPod's documentation, of
  * runpod-python issue 409 and of what rp_job.py and rp_fastapi.py of
  * runpod-python send.
  */
@@ -52,14 +52,14 @@ enum { INLINE = 4096 };
 
 /* The caller checks the body first, as it must. */
 static enum err
-normalise(const char *json, size_t inline_output, struct hook_event *ret,
+normalise(const char *json, size_t inline_output, struct provider_event *ret,
     const char **ret_why)
 {
 	struct span body = {0};
 
 	assert_int_equal(json_text_check(span_of(json), &body), OK);
 	assert_int_equal(json_text_kind(body), JSON_TEXT_OBJECT);
-	*ret = (struct hook_event){0};
+	*ret = (struct provider_event){0};
 	*ret_why = NULL;
 	return runpod_normalise(
 	    &(struct request){0}, body, inline_output, ret, ret_why);
@@ -74,7 +74,7 @@ assert_holds_not(const struct buf *b, const char *word)
 
 /* Whatever came: data is one valid object that tells no secret. */
 static void
-assert_clean(const struct hook_event *e)
+assert_clean(const struct provider_event *e)
 {
 	static const char *const words[] = {"SECRET", "webhook", "input\"",
 	    "Traceback", "traceback", "hostname", "abc-6441", "worker_id",
@@ -91,26 +91,26 @@ assert_clean(const struct hook_event *e)
 static void
 assert_event(const char *json, const char *type, const char *data)
 {
-	struct hook_event e;
+	struct provider_event e;
 	const char *why;
 
 	assert_int_equal(normalise(json, INLINE, &e, &why), OK);
 	assert_string_equal(e.type, type);
 	assert_string_equal(buf_span(&e.data).p, data);
 	assert_clean(&e);
-	hook_event_done(&e);
+	provider_event_done(&e);
 }
 
 static void
 assert_refused(const char *json)
 {
-	struct hook_event e;
+	struct provider_event e;
 	const char *why;
 
 	assert_int_equal(normalise(json, INLINE, &e, &why), ERR_PROTO);
 	assert_non_null(why);
 	assert_int_equal(why[strlen(why) - 1], '.');
-	hook_event_done(&e);
+	provider_event_done(&e);
 }
 
 /* Are these two calls one and the same? */
@@ -118,16 +118,16 @@ static bool
 is_same_call(const char *one, const char *other)
 {
 	char digests[2][SIGN_DIGEST_SIZE];
-	struct hook_event e;
+	struct provider_event e;
 	const char *why;
 
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(
 		    normalise(i == 0 ? one : other, INLINE, &e, &why), OK);
-		assert_int_equal(
-		    sign_digest_of(e.identity, HOOK_IDENTITY_MAX, digests[i]),
+		assert_int_equal(sign_digest_of(e.identity,
+				     PROVIDER_IDENTITY_MAX, digests[i]),
 		    OK);
-		hook_event_done(&e);
+		provider_event_done(&e);
 	}
 	return strcmp(digests[0], digests[1]) == 0;
 }
@@ -137,7 +137,7 @@ is_same_call(const char *one, const char *other)
 static void
 test_completed(void **state)
 {
-	struct hook_event e;
+	struct provider_event e;
 	const char *why;
 
 	(void)state;
@@ -170,7 +170,7 @@ test_completed(void **state)
 	assert_int_equal(e.output.n, 0); /* data holds it */
 	assert_int_equal(e.error.n, 0);
 	assert_int_equal(e.input_job_id.len, 0);
-	hook_event_done(&e);
+	provider_event_done(&e);
 }
 
 static void
@@ -267,7 +267,7 @@ test_unknown_status(void **state)
 	static const char *const statuses[] = {"PAUSED", "", ".", "COMPLETED.",
 	    "COMPLETED ", "COMPLETED\\u0000", "COMPLETE"};
 	struct buf body = BUF_INIT;
-	struct hook_event e;
+	struct provider_event e;
 	const char *why;
 
 	(void)state;
@@ -279,7 +279,7 @@ test_unknown_status(void **state)
 		    statuses[i]);
 		assert_int_equal(normalise(body.data, INLINE, &e, &why), OK);
 		assert_null(e.type);
-		hook_event_done(&e);
+		provider_event_done(&e);
 	}
 	buf_done(&body);
 }
@@ -302,7 +302,7 @@ static void
 test_id_limit(void **state)
 {
 	struct buf body = BUF_INIT;
-	struct hook_event e;
+	struct provider_event e;
 	const char *why;
 
 	(void)state;
@@ -315,7 +315,7 @@ test_id_limit(void **state)
 		assert_int_equal(normalise(body.data, INLINE, &e, &why),
 		    n <= 256 ? OK : ERR_PROTO);
 		assert_int_equal(e.external_id.len, n);
-		hook_event_done(&e);
+		provider_event_done(&e);
 	}
 	buf_done(&body);
 }
@@ -394,7 +394,7 @@ test_error_text_is_reduced(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(errors); i++) {
 		struct buf body = BUF_INIT;
-		struct hook_event e;
+		struct provider_event e;
 		const char *why;
 
 		buf_addf(
@@ -402,7 +402,7 @@ test_error_text_is_reduced(void **state)
 		assert_int_equal(normalise(body.data, INLINE, &e, &why), OK);
 		if (strcmp(e.data.data, "{\"error\":\"CUDA\"}") != 0)
 			fail_msg("error %zu gives %s", i, e.data.data);
-		hook_event_done(&e);
+		provider_event_done(&e);
 		buf_done(&body);
 	}
 }
@@ -426,7 +426,7 @@ test_error_text_without_message(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(errors); i++) {
 		struct buf body = BUF_INIT;
-		struct hook_event e;
+		struct provider_event e;
 		const char *why;
 
 		buf_addf(
@@ -437,7 +437,7 @@ test_error_text_without_message(void **state)
 		    strstr(e.data.data, "Traceback") != NULL ||
 		    strstr(e.data.data, "worker_id") != NULL)
 			buf_addf(&leaks, "\nerror %zu: %s", i, e.data.data);
-		hook_event_done(&e);
+		provider_event_done(&e);
 		buf_done(&body);
 	}
 	if (leaks.len > 0)
@@ -449,7 +449,7 @@ static void
 test_error_is_cut(void **state)
 {
 	struct buf body = BUF_INIT;
-	struct hook_event e;
+	struct provider_event e;
 	struct span value;
 	const char *why;
 
@@ -462,7 +462,7 @@ test_error_is_cut(void **state)
 	assert_true(json_text_get(buf_span(&e.data), "error", &value));
 	assert_in_range(value.n, 4096, 4096 + 2 + 3);
 	assert_clean(&e);
-	hook_event_done(&e);
+	provider_event_done(&e);
 
 	buf_reset(&body);
 	buf_add_str(&body, "{\"error\":\"{\\\"error_message\\\":\\\"");
@@ -472,7 +472,7 @@ test_error_is_cut(void **state)
 	assert_int_equal(normalise(body.data, INLINE, &e, &why), OK);
 	assert_true(json_text_get(buf_span(&e.data), "error", &value));
 	assert_int_equal(value.n, 4096 + 2);
-	hook_event_done(&e);
+	provider_event_done(&e);
 	buf_done(&body);
 }
 
@@ -484,7 +484,7 @@ test_output_limit(void **state)
 	static const char body[] =
 	    "{\"id\":\"j\",\"status\":\"COMPLETED\",\"output\":\"0123456789\"}";
 	const size_t size = 12; /* with its quotes */
-	struct hook_event e;
+	struct provider_event e;
 	const char *why;
 
 	(void)state;
@@ -492,18 +492,18 @@ test_output_limit(void **state)
 	assert_string_equal(
 	    e.data.data, "{\"external_id\":\"j\",\"output\":\"0123456789\"}");
 	assert_int_equal(e.output.n, 0);
-	hook_event_done(&e);
+	provider_event_done(&e);
 
 	assert_int_equal(normalise(body, size - 1, &e, &why), OK);
 	assert_string_equal(
 	    e.data.data, "{\"external_id\":\"j\",\"output_omitted\":true}");
 	assert_true(span_eq_str(e.output, "\"0123456789\""));
-	hook_event_done(&e);
+	provider_event_done(&e);
 
 	assert_int_equal(normalise("{\"output\":0}", 0, &e, &why), OK);
 	assert_string_equal(e.data.data, "{\"output_omitted\":true}");
 	assert_true(span_eq_str(e.output, "0"));
-	hook_event_done(&e);
+	provider_event_done(&e);
 }
 
 /* However long a member is that is passed on, the data stays within what a
@@ -512,7 +512,7 @@ static void
 test_data_stays_sendable(void **state)
 {
 	struct buf body = BUF_INIT;
-	struct hook_event e;
+	struct provider_event e;
 	const char *why;
 
 	(void)state;
@@ -522,7 +522,7 @@ test_data_stays_sendable(void **state)
 	buf_add_char(&body, '}');
 	assert_int_equal(normalise(body.data, INLINE, &e, &why), OK);
 	assert_in_range(e.data.len, 2, 1 << 20);
-	hook_event_done(&e);
+	provider_event_done(&e);
 	buf_done(&body);
 }
 
@@ -581,7 +581,7 @@ test_no_memory(void **state)
 	    "{\"output\":{\"a\":1}}",
 	    ("{\"id\":\"j\",\"status\":\"IN_PROGRESS\",\"output\":[1],"
 	     "\"input\":{\"job_id\":\"job-7\"}}")};
-	struct hook_event whole, e;
+	struct provider_event whole, e;
 	const char *why;
 	bool is_more;
 	enum err err;
@@ -602,9 +602,9 @@ test_no_memory(void **state)
 			if (!is_more)
 				assert_true(span_eq(
 				    buf_span(&e.data), buf_span(&whole.data)));
-			hook_event_done(&e);
+			provider_event_done(&e);
 		}
-		hook_event_done(&whole);
+		provider_event_done(&whole);
 	}
 }
 

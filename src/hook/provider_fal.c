@@ -10,7 +10,7 @@
 
 enum err
 fal_normalise(const struct request *r, struct span body, size_t inline_output,
-    struct hook_event *ret, const char **why)
+    struct provider_event *ret, const char **why)
 {
 	struct payload m = {0};
 	struct span payload_error = {0};
@@ -32,10 +32,10 @@ fal_normalise(const struct request *r, struct span body, size_t inline_output,
 		return e;
 	/* A request ends once, however often the call is repeated. Without its
 	 * id the whole body has to tell. */
-	hook_event_identify(ret, buf_span(&ret->external_id));
-	hook_event_identify(ret, SPAN_LIT("\n"));
-	hook_event_identify(ret, m.status);
+	provider_event_identify(ret, buf_span(&ret->external_id));
+	provider_event_identify(ret, SPAN_LIT("\n"));
+	provider_event_identify(ret, m.status);
 	if (ret->external_id.len == 0)
-		hook_event_identify(ret, body);
+		provider_event_identify(ret, body);
 	return payload_end(&m, inline_output, ret);
 }

@@ -4,13 +4,13 @@
  * which event it makes. What a body means is the provider's file's business.
  * The writing blocks on the disk, nothing else does.
  */
-#include "hook/delivery.h"
+#include "hook/webhook_call.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "hook/call.h"
+#include "hook/routes.h"
 #include "job/name.h"
 #include "job/state.h"
 #include "store/jobs.h"
@@ -20,7 +20,7 @@
 #include "web/sse.h"
 
 static bool
-refuse_signature(struct hook_call *c, enum err e)
+refuse_signature(struct call *c, enum err e)
 {
 	if (e == ERR_NOMEM)
 		return call_refuse_memory(c);
@@ -33,7 +33,7 @@ refuse_signature(struct hook_call *c, enum err e)
 
 /* A time that is over does not make it another one's signature. */
 static bool
-take_verdict(struct hook_call *c, enum err e)
+take_verdict(struct call *c, enum err e)
 {
 	c->is_signed = c->is_signed || e == OK || e == ERR_EXPIRED;
 	return e == OK || refuse_signature(c, e);
@@ -41,7 +41,7 @@ take_verdict(struct hook_call *c, enum err e)
 
 /* The URL's own signature, over the job and the time in it. */
 static bool
-take_signature(struct hook_call *c, const struct delivery *d,
+take_signature(struct call *c, const struct webhook_call *d,
     const struct buf *exp, struct span sig)
 {
 	struct sign_claim claim = {d->provider->name, buf_span(&c->job_id),
@@ -68,7 +68,7 @@ take_signature(struct hook_call *c, const struct delivery *d,
 
 /* The provider's signature over the body. */
 static bool
-take_provider_signature(struct hook_call *c, const struct delivery *d)
+take_provider_signature(struct call *c, const struct webhook_call *d)
 {
 	enum err e = d->provider->verify(c->request, c->keys, c->now_s);
 
@@ -85,7 +85,7 @@ take_provider_signature(struct hook_call *c, const struct delivery *d)
  * signature that is there is never passed over.
  */
 static bool
-take_proof(struct hook_call *c, const struct delivery *d, const struct buf *exp,
+take_proof(struct call *c, const struct webhook_call *d, const struct buf *exp,
     struct span sig)
 {
 	bool signs_itself = d->provider->verify != NULL;
@@ -99,8 +99,7 @@ take_proof(struct hook_call *c, const struct delivery *d, const struct buf *exp,
 }
 
 static bool
-check_names(
-    struct hook_call *c, const struct delivery *d, bool is_job_id_needed)
+check_names(struct call *c, const struct webhook_call *d, bool is_job_id_needed)
 {
 	if ((c->job_id.len > 0 || is_job_id_needed) &&
 	    !job_id_ok(buf_span(&c->job_id)))
@@ -115,7 +114,7 @@ check_names(
 /* The job the call is about, if its URL names one, and the right to speak of
  * it. An empty name is none, but in a URL that we must have made a mistake. */
 static bool
-take_claim(struct hook_call *c, struct delivery *d)
+take_claim(struct call *c, struct webhook_call *d)
 {
 	struct span query = span_of(c->request->query);
 	struct buf exp = BUF_INIT, sig = BUF_INIT;
@@ -142,17 +141,14 @@ take_claim(struct hook_call *c, struct delivery *d)
 }
 
 static bool
-take_body(struct hook_call *c, struct delivery *d)
+take_body(struct call *c, struct webhook_call *d)
 {
 	const char *why = "";
 	struct span body;
 	enum err e;
 
-	if (!call_take_json(c, &d->finite, &body))
+	if (!call_take_object(c, &d->finite, &body))
 		return false;
-	if (json_text_kind(body) != JSON_TEXT_OBJECT)
-		return call_refuse(
-		    c, 400, "bad_payload", "The body must be a JSON object.");
 	e = d->provider->normalise(
 	    c->request, body, c->cfg->inline_output, &d->event, &why);
 	if (e == ERR_PROTO)
@@ -173,18 +169,18 @@ take_body(struct hook_call *c, struct delivery *d)
  * call that is sent again after its job was registered would count twice.
  */
 static bool
-make_key(struct hook_call *c, struct delivery *d)
+make_key(struct call *c, struct webhook_call *d)
 {
-	struct span parts[2 + HOOK_IDENTITY_MAX] = {
+	struct span parts[2 + PROVIDER_IDENTITY_MAX] = {
 	    buf_span(&c->job_id), SPAN_LIT("\n")};
 
 	memcpy(&parts[2], d->event.identity, sizeof(d->event.identity));
-	return sign_digest_of(parts, 2 + HOOK_IDENTITY_MAX, d->key) == OK ||
+	return sign_digest_of(parts, 2 + PROVIDER_IDENTITY_MAX, d->key) == OK ||
 	       call_refuse_memory(c);
 }
 
 static void
-answer_taken(struct hook_call *c, const char *event_id)
+answer_taken(struct call *c, const char *event_id)
 {
 	struct buf *b = &c->answer.body;
 
@@ -203,15 +199,15 @@ answer_taken(struct hook_call *c, const char *event_id)
 	    c->outcome == CALL_DUPLICATE ? "true" : "false");
 }
 
-bool
-delivery_prepare(struct hook_call *c)
+static bool
+prepare(struct call *c)
 {
-	struct delivery *d = calloc(1, sizeof(*d));
+	struct webhook_call *d = calloc(1, sizeof(*d));
 
 	if (d == NULL)
 		return call_refuse_memory(c);
 	c->state = d;
-	d->provider = provider_find(c->segment.data);
+	d->provider = provider_find(c->segment);
 	if (d->provider == NULL)
 		return call_refuse(
 		    c, 404, "not_found", "There is nothing at this path.");
@@ -241,7 +237,7 @@ delivery_prepare(struct hook_call *c)
 /* The URL's job, else the one registered with the external id, else the one
  * that the job's input names. ERR_NOENT: none of them. */
 static enum err
-find_job(struct hook_call *c, const struct delivery *d, struct db *db,
+find_job(struct call *c, const struct webhook_call *d, struct db *db,
     struct buf *ret)
 {
 	enum err e = ERR_NOENT;
@@ -260,7 +256,7 @@ find_job(struct hook_call *c, const struct delivery *d, struct db *db,
 
 /* Nobody has said yet whose this is. */
 static enum err
-keep(struct hook_call *c, struct delivery *d, struct db *db)
+keep(struct call *c, struct webhook_call *d, struct db *db)
 {
 	bool is_duplicate = false;
 	enum err e = unclaimed_keep(
@@ -271,7 +267,7 @@ keep(struct hook_call *c, struct delivery *d, struct db *db)
 }
 
 static enum err
-store(struct hook_call *c, struct delivery *d, struct db *db)
+store(struct call *c, struct webhook_call *d, struct db *db)
 {
 	enum job_state state;
 	bool is_duplicate = false;
@@ -289,10 +285,10 @@ store(struct hook_call *c, struct delivery *d, struct db *db)
 	return e == ERR_NOENT ? OK : e;
 }
 
-enum err
-delivery_write(struct hook_call *c, struct db *db)
+static enum err
+write_rows(struct call *c, struct db *db)
 {
-	struct delivery *d = c->state;
+	struct webhook_call *d = c->state;
 	enum err e;
 
 	/* It may be the second attempt, in another database. */
@@ -307,10 +303,10 @@ delivery_write(struct hook_call *c, struct db *db)
 	return store(c, d, db);
 }
 
-void
-delivery_conclude(struct hook_call *c)
+static void
+conclude(struct call *c)
 {
-	const struct delivery *d = c->state;
+	const struct webhook_call *d = c->state;
 	char id[SSE_ID_SIZE];
 
 	if (c->commit.result != OK) {
@@ -324,14 +320,16 @@ delivery_conclude(struct hook_call *c)
 	answer_taken(c, d->id > 0 ? id : NULL);
 }
 
-void
-delivery_done(struct hook_call *c)
+static void
+done(struct call *c)
 {
-	struct delivery *d = c->state;
+	struct webhook_call *d = c->state;
 
-	hook_event_done(&d->event);
+	provider_event_done(&d->event);
 	buf_done(&d->finite);
 	buf_done(&d->restore_id);
 	buf_done(&d->found_id);
 	free(d);
 }
+
+const struct call_handler webhook_call = {prepare, write_rows, conclude, done};

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
-/* hook/delivery.c and hook/provider.c: routes, bodies and answers. */
-#include "hook/delivery.h"
+/* hook/webhook_call.c and hook/provider.c: routes, bodies and answers. */
+#include "hook/webhook_call.h"
 
 #include "alloc_fail.h"
-#include "delivery_site.h"
+#include "webhook_site.h"
 
 /* --- routes --------------------------------------------------------------- */
 
@@ -23,9 +23,9 @@ test_routes(void **state)
 		s->request.route = nowhere[i];
 		assert_refused(s, 404, "not_found");
 	}
-	assert_null(provider_find(""));
+	assert_null(provider_find(span_of("")));
 	assert_string_equal(
-	    provider_find("runpod-completion")->source, "runpod");
+	    provider_find(span_of("runpod-completion"))->source, "runpod");
 }
 
 static void
@@ -56,7 +56,7 @@ test_accepted(void **state)
 
 	sign_well(s);
 	assert_accepted(s);
-	e = &delivery(s)->row;
+	e = &webhook(s)->row;
 	assert_string_equal(s->d->job_id.data, "job-1");
 	assert_string_equal(e->type, "completed");
 	assert_true(
@@ -67,7 +67,7 @@ test_accepted(void **state)
 	assert_int_equal(strspn(e->delivery_key, "0123456789abcdef"), 64);
 	assert_int_equal(e->output.n, 0);
 	assert_string_equal(e->restore_id, "R/1");
-	assert_string_equal(delivery(s)->event.external_id.data, "ext-1");
+	assert_string_equal(webhook(s)->event.external_id.data, "ext-1");
 }
 
 static void
@@ -78,8 +78,8 @@ test_accepted_without_ids(void **state)
 	sign(s, "runpod-completion", "job-1", "", NOW);
 	s->request.body = SPAN_LIT("{\"output\":[1]}");
 	assert_accepted(s);
-	assert_null(delivery(s)->row.restore_id);
-	assert_int_equal(delivery(s)->event.external_id.len, 0);
+	assert_null(webhook(s)->row.restore_id);
+	assert_int_equal(webhook(s)->event.external_id.len, 0);
 }
 
 static void
@@ -95,8 +95,8 @@ test_large_output(void **state)
 	s->request.body = SPAN_LIT(body);
 	assert_accepted(s);
 	assert_true(
-	    span_eq_str(delivery(s)->row.data, "{\"output_omitted\":true}"));
-	assert_int_equal(delivery(s)->row.output.n, 66);
+	    span_eq_str(webhook(s)->row.data, "{\"output_omitted\":true}"));
+	assert_int_equal(webhook(s)->row.output.n, 66);
 }
 
 /* Two calls are one when they are about the same attempt of the same job. */
@@ -108,20 +108,20 @@ test_delivery_key(void **state)
 
 	sign_well(s);
 	assert_accepted(s);
-	memcpy(first, delivery(s)->key, sizeof(first));
+	memcpy(first, webhook(s)->key, sizeof(first));
 	assert_accepted(s);
-	assert_string_equal(delivery(s)->key, first);
+	assert_string_equal(webhook(s)->key, first);
 	sign(s, "runpod-completion", "job-1", "other", NOW + 99);
 	assert_accepted(s);
-	assert_string_equal(delivery(s)->key, first);
+	assert_string_equal(webhook(s)->key, first);
 	sign(s, "runpod-completion", "job-2", "R/1", NOW + 60);
 	assert_accepted(s);
-	assert_string_not_equal(delivery(s)->key, first);
+	assert_string_not_equal(webhook(s)->key, first);
 	sign_well(s);
 	s->request.body =
 	    SPAN_LIT("{\"id\":\"ext-1\",\"status\":\"COMPLETED\"}");
 	assert_accepted(s);
-	assert_string_not_equal(delivery(s)->key, first);
+	assert_string_not_equal(webhook(s)->key, first);
 }
 
 /* Understood, stored nowhere, and answered 200. */
@@ -137,7 +137,7 @@ test_ignored(void **state)
 	assert_string_equal(s->d->answer.body.data,
 	    "{\"ok\":true,\"job_id\":\"job-1\",\"event_id\":null,"
 	    "\"duplicate\":false}\n");
-	assert_null(delivery(s)->event.type);
+	assert_null(webhook(s)->event.type);
 	assert_discreet(s);
 }
 
@@ -218,7 +218,7 @@ test_lenient_json(void **state)
 		     "\"executionTime\":NaN,\"output\":[-Infinity,"
 		     "\"NaN \\\" Infinity\",Infinity,1e400]}");
 	assert_accepted(s);
-	assert_true(span_eq_str(delivery(s)->row.data,
+	assert_true(span_eq_str(webhook(s)->row.data,
 	    "{\"external_id\":\"x\",\"output\":[null,"
 	    "\"NaN \\\" Infinity\",null,1e400]}"));
 }
@@ -301,7 +301,7 @@ test_conclude(void **state)
 		sign_well(s);
 		assert_accepted(s);
 		s->d->commit.result = OK;
-		delivery(s)->id = 42;
+		webhook(s)->id = 42;
 		s->d->outcome = i == 1 ? CALL_DUPLICATE : CALL_STORED;
 		memcpy(s->d->commit.epoch, "7f3a09c1", DB_EPOCH_SIZE);
 		call_conclude(s->d);
@@ -374,14 +374,14 @@ test_no_memory(void **state)
 
 	sign_well(s);
 	assert_accepted(s);
-	buf_add_span(&data, delivery(s)->row.data);
+	buf_add_span(&data, webhook(s)->row.data);
 	for (unsigned n = 2; is_more; n++) { /* 1 is prepare()'s own */
 		alloc_fail_start(n);
 		is_ready = prepare(s);
 		is_more = alloc_fail_stop();
 		if (is_ready)
 			assert_true(
-			    span_eq(delivery(s)->row.data, buf_span(&data)));
+			    span_eq(webhook(s)->row.data, buf_span(&data)));
 		else if (!s->d->answer.body.failed &&
 			 s->d->answer.status != 503)
 			fail_msg("allocation %u: %s", n,

@@ -46,7 +46,7 @@ add_metrics(struct buf *data, struct span metrics)
 
 enum err
 replicate_normalise(const struct request *r, struct span body,
-    size_t inline_output, struct hook_event *ret, const char **why)
+    size_t inline_output, struct provider_event *ret, const char **why)
 {
 	struct payload m = {0};
 	struct span metrics = {0};

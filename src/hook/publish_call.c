@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "auth/sign.h"
-#include "hook/call.h"
+#include "hook/routes.h"
 #include "job/name.h"
 #include "job/state.h"
 #include "store/events.h"
@@ -26,7 +26,7 @@ struct entry {
 	size_t type, data, data_len; /* data_len 0: none */
 };
 
-struct publication {
+struct publish_call {
 	struct buf text; /* all types, terminated, and data on one line */
 	struct entry entries[EVENTS_MAX];
 	size_t n;
@@ -37,7 +37,7 @@ struct publication {
 };
 
 static bool
-take_type(struct hook_call *c, struct publication *p, struct span event)
+take_type(struct call *c, struct publish_call *p, struct span event)
 {
 	struct span value;
 	size_t start = p->text.len, len;
@@ -58,7 +58,7 @@ take_type(struct hook_call *c, struct publication *p, struct span event)
 }
 
 static bool
-take_data(struct hook_call *c, struct publication *p, struct span event)
+take_data(struct call *c, struct publish_call *p, struct span event)
 {
 	struct span value;
 	size_t start = p->text.len;
@@ -79,7 +79,7 @@ take_data(struct hook_call *c, struct publication *p, struct span event)
 }
 
 static bool
-take_event(struct hook_call *c, struct publication *p, struct span event)
+take_event(struct call *c, struct publish_call *p, struct span event)
 {
 	if (json_text_kind(event) != JSON_TEXT_OBJECT)
 		return call_refuse(
@@ -95,7 +95,7 @@ take_event(struct hook_call *c, struct publication *p, struct span event)
 }
 
 static bool
-take_events(struct hook_call *c, struct publication *p)
+take_events(struct call *c, struct publish_call *p)
 {
 	struct json_text_iter it = {0};
 	struct span body, key, value;
@@ -120,7 +120,7 @@ take_events(struct hook_call *c, struct publication *p)
 /* The key as stored: a digest, with the job in it, so that two jobs do not
  * share keys and no client's secret lies in the table. */
 static bool
-take_key(struct hook_call *c, struct publication *p)
+take_key(struct call *c, struct publish_call *p)
 {
 	struct span key =
 	    span_of(request_header(c->request, "idempotency-key"));
@@ -138,10 +138,10 @@ take_key(struct hook_call *c, struct publication *p)
 	return e == OK || call_refuse_memory(c);
 }
 
-bool
-publication_prepare(struct hook_call *c)
+static bool
+prepare(struct call *c)
 {
-	struct publication *p = calloc(1, sizeof(*p));
+	struct publish_call *p = calloc(1, sizeof(*p));
 
 	if (p == NULL)
 		return call_refuse_memory(c);
@@ -157,7 +157,7 @@ publication_prepare(struct hook_call *c)
 
 /* Has the key been used? ERR_EXISTS: for something else. */
 static enum err
-find_key(struct publication *p, struct db *db)
+find_key(struct publish_call *p, struct db *db)
 {
 	struct idempotency_record found;
 	enum err e = idempotency_find(db, p->key, &found);
@@ -172,7 +172,7 @@ find_key(struct publication *p, struct db *db)
 }
 
 static enum err
-append_all(struct hook_call *c, struct publication *p, struct db *db)
+append_all(struct call *c, struct publish_call *p, struct db *db)
 {
 	const char *text = p->text.data;
 	bool is_duplicate;
@@ -194,10 +194,10 @@ append_all(struct hook_call *c, struct publication *p, struct db *db)
 	return e;
 }
 
-enum err
-publication_write(struct hook_call *c, struct db *db)
+static enum err
+write_rows(struct call *c, struct db *db)
 {
-	struct publication *p = c->state;
+	struct publish_call *p = c->state;
 	enum err e = OK;
 
 	p->is_repeated = false;
@@ -214,10 +214,10 @@ publication_write(struct hook_call *c, struct db *db)
 		   : e;
 }
 
-void
-publication_conclude(struct hook_call *c)
+static void
+conclude(struct call *c)
 {
-	const struct publication *p = c->state;
+	const struct publish_call *p = c->state;
 	struct buf *b = &c->answer.body;
 	char id[SSE_ID_SIZE];
 
@@ -245,11 +245,13 @@ publication_conclude(struct hook_call *c)
 	buf_add_str(b, "}\n");
 }
 
-void
-publication_done(struct hook_call *c)
+static void
+done(struct call *c)
 {
-	struct publication *p = c->state;
+	struct publish_call *p = c->state;
 
 	buf_done(&p->text);
 	free(p);
 }
+
+const struct call_handler publish_call = {prepare, write_rows, conclude, done};

@@ -15,7 +15,7 @@
 
 enum err
 standard_normalise(const struct request *r, struct span body,
-    size_t inline_output, struct hook_event *ret, const char **why)
+    size_t inline_output, struct provider_event *ret, const char **why)
 {
 	struct payload m = {0};
 	struct span type = {0}, data = {0}, job_id = {0}, progress = {0};
