@@ -238,7 +238,7 @@ static enum err
 read_identity(struct db *db, enum db_mode mode)
 {
 	const char *epoch = NULL;
-	sqlite3_stmt *st = NULL;
+	sqlite3_stmt *st;
 	struct stat file;
 	bool has_row = false;
 	enum err e;
@@ -247,8 +247,7 @@ read_identity(struct db *db, enum db_mode mode)
 		return no_path(db, mode);
 	db->dev = file.st_dev;
 	db->ino = file.st_ino;
-	if ((e = stmt_open(db, STMT_META, &st)) != OK)
-		return e;
+	st = stmt_open(db, STMT_META);
 	stmt_bind_text(db, st, 1, "epoch");
 	e = stmt_step(db, st, &has_row);
 	if (e == OK && has_row)
@@ -321,7 +320,6 @@ db_open(const char *path, enum db_mode mode, int busy_ms, struct db **ret,
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct db *db = calloc(1, sizeof(*db));
-	sqlite3_stmt *rollback;
 	enum err e = ERR_NOMEM;
 
 	(void)pthread_once(&once, stop_counting);
@@ -332,7 +330,7 @@ db_open(const char *path, enum db_mode mode, int busy_ms, struct db **ret,
 	    (e = schema_check(db, mode)) != OK ||
 	    (e = read_identity(db, mode)) != OK ||
 	    /* Now, for later it must not fail for want of memory. */
-	    (e = stmt_open(db, STMT_ROLLBACK, &rollback)) != OK)
+	    (e = stmt_prepare(db, STMT_ROLLBACK)) != OK)
 		goto out;
 	*ret = db;
 	return OK;
@@ -402,12 +400,11 @@ db_path(const struct db *db)
 bool
 db_changed(struct db *db)
 {
-	sqlite3_stmt *st = NULL;
 	int64_t version = 0;
 	bool is_changed;
 
-	if (stmt_open(db, STMT_DATA_VERSION, &st) != OK ||
-	    stmt_run_int(db, st, 0, &version) != OK) {
+	if (stmt_run_int(db, stmt_open(db, STMT_DATA_VERSION), 0, &version) !=
+	    OK) {
 		db->has_version = false;
 		return true;
 	}

@@ -31,10 +31,7 @@ static enum err
 cursor_start(struct db *db, struct cursor *c, unsigned id, const char *name,
     int64_t after, int limit)
 {
-	enum err e = stmt_open(db, id, &c->st);
-
-	if (e != OK)
-		return e;
+	c->st = stmt_open(db, id);
 	stmt_bind_int(db, c->st, 1, after);
 	stmt_bind_int(db, c->st, 2, limit);
 	if (name != NULL)
@@ -169,21 +166,16 @@ events_read_jobs(struct db *db, const char *const *job_ids, size_t n,
 enum err
 events_last_id(struct db *db, int64_t *ret)
 {
-	sqlite3_stmt *st = NULL;
-	enum err e = stmt_open(db, STMT_LAST_ID, &st);
-
-	return e == OK ? stmt_run_int(db, st, 0, ret) : e;
+	return stmt_run_int(db, stmt_open(db, STMT_LAST_ID), 0, ret);
 }
 
 enum err
 events_before_last(struct db *db, const char *job_id, int n, int64_t *ret)
 {
-	sqlite3_stmt *st = NULL;
+	sqlite3_stmt *st = stmt_open(db, STMT_NTH_LAST);
 	int64_t id = 0;
-	enum err e = stmt_open(db, STMT_NTH_LAST, &st);
+	enum err e;
 
-	if (e != OK)
-		return e;
 	stmt_bind_text(db, st, 1, job_id);
 	stmt_bind_int(db, st, 2, n);
 	e = stmt_run_int(db, st, 1, &id);
@@ -195,11 +187,8 @@ events_before_last(struct db *db, const char *job_id, int n, int64_t *ret)
 static enum err
 insert(struct db *db, const struct event_new *e)
 {
-	sqlite3_stmt *st = NULL;
-	enum err err = stmt_open(db, STMT_APPEND, &st);
+	sqlite3_stmt *st = stmt_open(db, STMT_APPEND);
 
-	if (err != OK)
-		return err;
 	stmt_bind_text(db, st, 1, e->job_id);
 	stmt_bind_text(db, st, 2, e->type);
 	stmt_bind_span(db, st, 3, e->data);
@@ -212,12 +201,10 @@ enum err
 events_find(struct db *db, const char *source, const char *delivery_key,
     int64_t *ret_id)
 {
-	sqlite3_stmt *st = NULL;
-	enum err e = stmt_open(db, STMT_DELIVERED, &st);
+	sqlite3_stmt *st = stmt_open(db, STMT_DELIVERED);
+	enum err e;
 	int64_t id = 0;
 
-	if (e != OK)
-		return e;
 	stmt_bind_text(db, st, 1, source);
 	stmt_bind_text(db, st, 2, delivery_key);
 	e = stmt_run_int(db, st, 0, &id);
@@ -231,13 +218,11 @@ events_find(struct db *db, const char *source, const char *delivery_key,
 static enum err
 amend_job(struct db *db, const struct event_new *e)
 {
-	sqlite3_stmt *st = NULL;
-	enum err err;
+	sqlite3_stmt *st;
 
 	if (e->output.n == 0 && e->error.n == 0 && e->restore_id == NULL)
 		return OK;
-	if ((err = stmt_open(db, STMT_AMEND_JOB, &st)) != OK)
-		return err;
+	st = stmt_open(db, STMT_AMEND_JOB);
 	stmt_bind_text(db, st, 1, e->job_id);
 	stmt_bind_span(db, st, 2, e->output);
 	stmt_bind_text(db, st, 3, e->restore_id);

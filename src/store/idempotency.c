@@ -12,13 +12,11 @@
 enum err
 idempotency_find(struct db *db, const char *key, struct idempotency_record *ret)
 {
-	sqlite3_stmt *st = NULL;
+	sqlite3_stmt *st = stmt_open(db, STMT_KEY);
 	const char *request;
 	bool has_row = false;
 	enum err e;
 
-	if ((e = stmt_open(db, STMT_KEY, &st)) != OK)
-		return e;
 	stmt_bind_text(db, st, 1, key);
 	e = stmt_step(db, st, &has_row);
 	if (e == OK && !has_row)
@@ -39,11 +37,8 @@ enum err
 idempotency_add(
     struct db *db, const char *key, const struct idempotency_record *r)
 {
-	sqlite3_stmt *st = NULL;
-	enum err e = stmt_open(db, STMT_ADD_KEY, &st);
+	sqlite3_stmt *st = stmt_open(db, STMT_ADD_KEY);
 
-	if (e != OK)
-		return e;
 	stmt_bind_text(db, st, 1, key);
 	stmt_bind_text(db, st, 2, r->request);
 	stmt_bind_int(db, st, 3, r->first_id);

@@ -32,13 +32,11 @@ enum err
 inspect_count(struct db *db, struct inspect_counts *ret)
 {
 	struct inspect_counts s = {0};
-	sqlite3_stmt *st = NULL;
+	sqlite3_stmt *st = stmt_open(db, STMT_COUNT);
 	bool has_row = false;
-	enum err e = stmt_open(db, STMT_COUNT, &st);
+	enum err e;
 	int i = 0;
 
-	if (e != OK)
-		return e;
 	e = stmt_step(db, st, &has_row);
 	if (e == OK && has_row) {
 		for (enum job_state k = JOB_QUEUED; k < JOB_STATES; k++)
@@ -60,12 +58,10 @@ inspect_prunable(
     struct db *db, const struct retention *keep, struct retention_done *ret)
 {
 	char cutoff[CLOCK_RFC3339_SIZE];
-	sqlite3_stmt *st = NULL;
+	sqlite3_stmt *st = stmt_open(db, STMT_PRUNABLE);
 	bool has_row = false;
-	enum err e = stmt_open(db, STMT_PRUNABLE, &st);
+	enum err e;
 
-	if (e != OK)
-		return e;
 	retention_cutoff(keep->days, cutoff);
 	stmt_bind_text(db, st, 1, cutoff);
 	stmt_bind_int(db, st, 2, keep->progress);
@@ -155,12 +151,10 @@ enum err
 inspect_check(struct db *db, int64_t budget_ms, bool *ret_whole)
 {
 	struct alarm alarm;
-	sqlite3_stmt *st = NULL;
+	sqlite3_stmt *st = stmt_open(db, STMT_QUICK_CHECK);
 	bool is_cut = false;
-	enum err e = stmt_open(db, STMT_QUICK_CHECK, &st);
+	enum err e = alarm_start(&alarm, db->h, budget_ms);
 
-	if (e == OK)
-		e = alarm_start(&alarm, db->h, budget_ms);
 	if (e != OK)
 		return e;
 	e = take_finding(db, st);
@@ -178,13 +172,11 @@ inspect_check(struct db *db, int64_t budget_ms, bool *ret_whole)
 enum err
 inspect_is_wal(struct db *db, bool *ret)
 {
-	sqlite3_stmt *st = NULL;
+	sqlite3_stmt *st = stmt_open(db, STMT_JOURNAL);
 	const char *mode = NULL;
 	bool has_row = false;
-	enum err e = stmt_open(db, STMT_JOURNAL, &st);
+	enum err e;
 
-	if (e != OK)
-		return e;
 	e = stmt_step(db, st, &has_row);
 	if (e == OK && has_row)
 		e = stmt_column_text(db, st, 0, &mode);

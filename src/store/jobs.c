@@ -27,11 +27,9 @@ jobs_place(struct db *db, const char *job_id, struct job_place *ret)
 {
 	struct job_place place = {0};
 	enum job_state state = JOB_NO_STATE;
-	sqlite3_stmt *st = NULL;
+	sqlite3_stmt *st = stmt_open(db, STMT_JOB_PLACE);
 	enum err e;
 
-	if ((e = stmt_open(db, STMT_JOB_PLACE, &st)) != OK)
-		return e;
 	stmt_bind_text(db, st, 1, job_id);
 	e = stmt_step(db, st, &place.is_known);
 	if (e == OK && place.is_known)
@@ -50,11 +48,8 @@ jobs_place(struct db *db, const char *job_id, struct job_place *ret)
 enum err
 jobs_gone_floor(struct db *db, int64_t *ret)
 {
-	sqlite3_stmt *st = NULL;
-	enum err e = stmt_open(db, STMT_META, &st);
+	sqlite3_stmt *st = stmt_open(db, STMT_META);
 
-	if (e != OK)
-		return e;
 	stmt_bind_text(db, st, 1, "gone_floor");
 	return stmt_run_int(db, st, 0, ret);
 }
@@ -62,11 +57,8 @@ jobs_gone_floor(struct db *db, int64_t *ret)
 enum err
 jobs_owner_floor(struct db *db, const char *owner, int64_t *ret)
 {
-	sqlite3_stmt *st = NULL;
-	enum err e = stmt_open(db, STMT_OWNER_FLOOR, &st);
+	sqlite3_stmt *st = stmt_open(db, STMT_OWNER_FLOOR);
 
-	if (e != OK)
-		return e;
 	stmt_bind_text(db, st, 1, owner);
 	return stmt_run_int(db, st, 0, ret);
 }
@@ -74,12 +66,10 @@ jobs_owner_floor(struct db *db, const char *owner, int64_t *ret)
 enum err
 jobs_owns(struct db *db, const char *job_id, const char *owner, bool *ret)
 {
-	sqlite3_stmt *st = NULL;
+	sqlite3_stmt *st = stmt_open(db, STMT_OWNS_JOB);
 	int64_t n = 0;
-	enum err e = stmt_open(db, STMT_OWNS_JOB, &st);
+	enum err e;
 
-	if (e != OK)
-		return e;
 	stmt_bind_text(db, st, 1, job_id);
 	stmt_bind_text(db, st, 2, owner);
 	e = stmt_run_int(db, st, 0, &n);
@@ -106,11 +96,8 @@ take_state(struct db *db, sqlite3_stmt *st, enum job_state *ret)
 enum err
 jobs_state(struct db *db, const char *job_id, enum job_state *ret)
 {
-	sqlite3_stmt *st = NULL;
-	enum err e = stmt_open(db, STMT_JOB_STATE, &st);
+	sqlite3_stmt *st = stmt_open(db, STMT_JOB_STATE);
 
-	if (e != OK)
-		return e;
 	stmt_bind_text(db, st, 1, job_id);
 	return take_state(db, st, ret);
 }
@@ -118,11 +105,8 @@ jobs_state(struct db *db, const char *job_id, enum job_state *ret)
 enum err
 jobs_state_after(struct db *db, int64_t event_id, enum job_state *ret)
 {
-	sqlite3_stmt *st = NULL;
-	enum err e = stmt_open(db, STMT_STATE_AFTER, &st);
+	sqlite3_stmt *st = stmt_open(db, STMT_STATE_AFTER);
 
-	if (e != OK)
-		return e;
 	stmt_bind_int(db, st, 1, event_id);
 	return take_state(db, st, ret);
 }
@@ -130,13 +114,11 @@ jobs_state_after(struct db *db, int64_t event_id, enum job_state *ret)
 enum err
 jobs_find_external(struct db *db, const char *external_id, struct buf *ret)
 {
-	sqlite3_stmt *st = NULL;
+	sqlite3_stmt *st = stmt_open(db, STMT_JOB_NAMED);
 	const char *job_id = NULL;
 	bool has_row = false;
 	enum err e;
 
-	if ((e = stmt_open(db, STMT_JOB_NAMED, &st)) != OK)
-		return e;
 	stmt_bind_text(db, st, 1, external_id);
 	e = stmt_step(db, st, &has_row);
 	if (e == OK && !has_row)
@@ -153,12 +135,12 @@ enum err
 jobs_register(struct db *db, const struct job_new *j, bool *ret_new)
 {
 	enum job_state state;
-	sqlite3_stmt *st = NULL;
+	sqlite3_stmt *st;
 	enum err e;
 
-	if ((e = jobs_state(db, j->job_id, &state)) != OK ||
-	    (e = stmt_open(db, STMT_REGISTER_JOB, &st)) != OK)
+	if ((e = jobs_state(db, j->job_id, &state)) != OK)
 		return e;
+	st = stmt_open(db, STMT_REGISTER_JOB);
 	stmt_bind_text(db, st, 1, j->job_id);
 	stmt_bind_text(db, st, 2, j->owner);
 	stmt_bind_text(db, st, 3, j->external_id);
@@ -211,12 +193,10 @@ jobs_load(struct db *db, sqlite3_stmt *st, struct job *ret)
 static enum err
 get(struct db *db, unsigned id, const char *job_id, struct job *ret)
 {
-	sqlite3_stmt *st = NULL;
+	sqlite3_stmt *st = stmt_open(db, id);
 	bool has_row = false;
 	enum err e;
 
-	if ((e = stmt_open(db, id, &st)) != OK)
-		return e;
 	stmt_bind_text(db, st, 1, job_id);
 	e = stmt_step(db, st, &has_row);
 	if (e == OK)
@@ -240,11 +220,8 @@ jobs_get_whole(struct db *db, const char *job_id, struct job *ret)
 enum err
 jobs_count_events(struct db *db, const char *job_id, int64_t *ret)
 {
-	sqlite3_stmt *st = NULL;
-	enum err e = stmt_open(db, STMT_JOB_EVENTS, &st);
+	sqlite3_stmt *st = stmt_open(db, STMT_JOB_EVENTS);
 
-	if (e != OK)
-		return e;
 	stmt_bind_text(db, st, 1, job_id);
 	return stmt_run_int(db, st, 0, ret);
 }
@@ -252,11 +229,9 @@ jobs_count_events(struct db *db, const char *job_id, int64_t *ret)
 enum err
 jobs_delete(struct db *db, const char *job_id)
 {
-	sqlite3_stmt *st = NULL;
-	enum err e = stmt_open(db, STMT_REMOVE_JOB, &st);
+	sqlite3_stmt *st = stmt_open(db, STMT_REMOVE_JOB);
+	enum err e;
 
-	if (e != OK)
-		return e;
 	stmt_bind_text(db, st, 1, job_id);
 	if ((e = stmt_run(db, st)) != OK)
 		return e;
@@ -282,15 +257,12 @@ enum err
 jobs_list(struct db *db, enum job_state state, int limit,
     void (*on_job)(void *arg, const struct job *j), void *arg)
 {
-	sqlite3_stmt *st = NULL;
+	sqlite3_stmt *st = stmt_open(
+	    db, state != JOB_NO_STATE ? STMT_JOBS_IN_STATE : STMT_JOBS);
 	struct job j;
 	bool has_row = false;
 	enum err e;
 
-	e = stmt_open(
-	    db, state != JOB_NO_STATE ? STMT_JOBS_IN_STATE : STMT_JOBS, &st);
-	if (e != OK)
-		return e;
 	stmt_bind_int(db, st, 1, limit);
 	if (state != JOB_NO_STATE)
 		stmt_bind_text(db, st, 2, job_state_name(state));

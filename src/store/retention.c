@@ -18,11 +18,8 @@ enum { DAY_MS = 86400000 };
 static enum err
 run_with(struct db *db, unsigned id, int64_t row, int64_t limit)
 {
-	sqlite3_stmt *st = NULL;
-	enum err e = stmt_open(db, id, &st);
+	sqlite3_stmt *st = stmt_open(db, id);
 
-	if (e != OK)
-		return e;
 	stmt_bind_int(db, st, 1, row);
 	if (limit > 0)
 		stmt_bind_int(db, st, 2, limit);
@@ -33,11 +30,8 @@ run_with(struct db *db, unsigned id, int64_t row, int64_t limit)
 static enum err
 find_old_job(struct db *db, const char *cutoff, int64_t *ret)
 {
-	sqlite3_stmt *st = NULL;
-	enum err e = stmt_open(db, STMT_OLD_JOB, &st);
+	sqlite3_stmt *st = stmt_open(db, STMT_OLD_JOB);
 
-	if (e != OK)
-		return e;
 	stmt_bind_text(db, st, 1, cutoff);
 	return stmt_run_int(db, st, 0, ret);
 }
@@ -109,13 +103,11 @@ static enum err
 find_surplus(struct db *db, int64_t after, int64_t last, bool is_progress,
     int64_t keep, int64_t ids[STMT_BATCH_ROWS], size_t *ret_n)
 {
-	sqlite3_stmt *st = NULL;
+	sqlite3_stmt *st = stmt_open(db, STMT_SURPLUS);
 	bool has_row = false;
 	size_t n = 0;
 	enum err e;
 
-	if ((e = stmt_open(db, STMT_SURPLUS, &st)) != OK)
-		return e;
 	stmt_bind_int(db, st, 1, after);
 	stmt_bind_int(db, st, 2, last);
 	stmt_bind_int(db, st, 3, is_progress);
@@ -158,13 +150,11 @@ prune_events(struct db *db, const struct retention *keep,
     struct retention_done *done, bool *ret_more)
 {
 	int64_t ids[STMT_BATCH_ROWS], last = 0;
-	sqlite3_stmt *st = NULL;
+	sqlite3_stmt *st = stmt_open(db, STMT_SLICE);
 	size_t n = 0;
 	int is_progress;
 	enum err e;
 
-	if ((e = stmt_open(db, STMT_SLICE, &st)) != OK)
-		return e;
 	stmt_bind_int(db, st, 1, done->seen_id);
 	if ((e = stmt_run_int(db, st, 0, &last)) != OK)
 		return e;
@@ -196,16 +186,15 @@ static const struct {
 static enum err
 delete_aged(struct db *db, unsigned id, const char *cutoff, bool *ret_more)
 {
-	sqlite3_stmt *st = NULL;
+	sqlite3_stmt *st;
 	enum err e;
 
 	if ((e = db_begin(db)) != OK)
 		return e;
-	if ((e = stmt_open(db, id, &st)) == OK) {
-		stmt_bind_text(db, st, 1, cutoff);
-		stmt_bind_int(db, st, 2, STMT_BATCH_ROWS);
-		e = stmt_run(db, st);
-	}
+	st = stmt_open(db, id);
+	stmt_bind_text(db, st, 1, cutoff);
+	stmt_bind_int(db, st, 2, STMT_BATCH_ROWS);
+	e = stmt_run(db, st);
 	if (e != OK) {
 		db_rollback(db);
 		return e;
@@ -218,7 +207,7 @@ static enum err
 prune_aged(struct db *db, int64_t keep_days, bool *ret_more)
 {
 	char cutoff[CLOCK_RFC3339_SIZE];
-	sqlite3_stmt *st = NULL;
+	sqlite3_stmt *st;
 	int64_t is_there = 0;
 	enum err e = OK;
 
@@ -229,8 +218,7 @@ prune_aged(struct db *db, int64_t keep_days, bool *ret_more)
 							: keep_days * DAY_MS),
 		    cutoff);
 		/* Looked for first: a DELETE locks out writers. */
-		if ((e = stmt_open(db, aged[i].find, &st)) != OK)
-			return e;
+		st = stmt_open(db, aged[i].find);
 		stmt_bind_text(db, st, 1, cutoff);
 		if ((e = stmt_run_int(db, st, 0, &is_there)) != OK)
 			return e;

@@ -30,12 +30,11 @@ static enum err
 read_version(struct db *db, int64_t *ret_version)
 {
 	int64_t application, version, n_objects;
-	sqlite3_stmt *st = NULL;
+	sqlite3_stmt *st = stmt_open(db, STMT_IDENTITY);
 	bool has_row = false;
 	enum err e;
 
-	if ((e = stmt_open(db, STMT_IDENTITY, &st)) != OK ||
-	    (e = stmt_step(db, st, &has_row)) != OK)
+	if ((e = stmt_step(db, st, &has_row)) != OK)
 		goto out;
 	application = sqlite3_column_int64(st, 0);
 	version = sqlite3_column_int64(st, 1);
@@ -99,13 +98,11 @@ wrong_version(struct db *db, int64_t version)
 static enum err
 try_wal(struct db *db)
 {
-	sqlite3_stmt *st = NULL;
+	sqlite3_stmt *st = stmt_open(db, STMT_JOURNAL_WAL);
 	const char *mode = NULL;
 	bool has_row = false;
 	enum err e;
 
-	if ((e = stmt_open(db, STMT_JOURNAL_WAL, &st)) != OK)
-		return e;
 	e = stmt_step(db, st, &has_row);
 	if (e == OK && has_row)
 		e = stmt_column_text(db, st, 0, &mode);

@@ -284,26 +284,29 @@ stmt_failed(struct db *db, int rc)
 }
 
 enum err
-stmt_open(struct db *db, unsigned id, sqlite3_stmt **ret)
+stmt_prepare(struct db *db, unsigned id)
 {
 	const char *text = sql[id < STMT_READ_JOB ? id : STMT_READ_JOB];
-	int rc;
+	int rc = SQLITE_OK;
 
-	if (db->stmts[id] == NULL) {
+	if (db->stmts[id] == NULL)
 		rc = sqlite3_prepare_v3(db->h, text, -1,
 		    SQLITE_PREPARE_PERSISTENT, &db->stmts[id], NULL);
-		if (rc != SQLITE_OK)
-			return stmt_failed(db, rc);
-	}
-	*ret = db->stmts[id];
-	return OK;
+	return rc == SQLITE_OK ? OK : stmt_failed(db, rc);
+}
+
+sqlite3_stmt *
+stmt_open(struct db *db, unsigned id)
+{
+	db->failure = stmt_prepare(db, id);
+	return db->stmts[id];
 }
 
 static void
 note_bind(struct db *db, int rc)
 {
-	if (db->bind_failure == SQLITE_OK)
-		db->bind_failure = rc;
+	if (rc != SQLITE_OK && db->failure == OK)
+		db->failure = stmt_failed(db, rc);
 }
 
 void
@@ -328,11 +331,11 @@ stmt_bind_span(struct db *db, sqlite3_stmt *st, int i, struct span s)
 enum err
 stmt_step(struct db *db, sqlite3_stmt *st, bool *ret_row)
 {
-	int rc = db->bind_failure;
+	int rc;
 
-	db->bind_failure = SQLITE_OK;
-	if (rc == SQLITE_OK)
-		rc = sqlite3_step(st);
+	if (db->failure != OK)
+		return db->failure;
+	rc = sqlite3_step(st);
 	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
 		return stmt_failed(db, rc);
 	*ret_row = rc == SQLITE_ROW;
@@ -398,10 +401,7 @@ stmt_column_text(struct db *db, sqlite3_stmt *st, int i, const char **ret)
 enum err
 stmt_do(struct db *db, unsigned id)
 {
-	sqlite3_stmt *st = NULL;
-	enum err e = stmt_open(db, id, &st);
-
-	return e == OK ? stmt_run(db, st) : e;
+	return stmt_run(db, stmt_open(db, id));
 }
 
 void

@@ -4,7 +4,8 @@
  * and private to it (and to its unit tests).
  *
  * Use of a statement: stmt_open(), stmt_bind_*(), stmt_step() until it has no
- * row, stmt_close() on every path.
+ * row, stmt_close() on every path. The first failure stays until the next
+ * stmt_open(), so only stepping has to be looked at.
  */
 #ifndef JOBWIRE_STMT_H
 #define JOBWIRE_STMT_H
@@ -102,7 +103,7 @@ struct db {
 	int64_t busy_until_us; /* end of the wait under way */
 	bool has_version;      /* is `version` known? */
 	int64_t version;       /* PRAGMA data_version at the last look */
-	int bind_failure;      /* result code of the first bind that failed */
+	enum err failure;      /* to open or bind the statement opened last */
 	char epoch[DB_EPOCH_SIZE];
 	struct db_fault fault;		 /* the last one */
 	sqlite3_stmt *stmts[STMT_SLOTS]; /* NULL until first used */
@@ -112,8 +113,13 @@ struct db {
  * connection's fault, and returns rc as our error. */
 CHECK_RESULT enum err stmt_failed(struct db *db, int rc);
 
-/* Prepares slot id where it is not yet. *ret is borrowed from db. */
-CHECK_RESULT enum err stmt_open(struct db *db, unsigned id, sqlite3_stmt **ret);
+/* Prepares slot id, for when there may be no memory for it later. */
+CHECK_RESULT enum err stmt_prepare(struct db *db, unsigned id);
+
+/* Begins slot id, prepared where it is not yet. Borrowed from db. A failure
+ * shows at stmt_step(); then it is NULL, which all that take a statement accept
+ * and do nothing with. Bind and step before the next one is opened. */
+sqlite3_stmt *stmt_open(struct db *db, unsigned id);
 
 /* Parameter i, from 1. A NULL text and a span without bytes are NULL. The
  * bytes are borrowed until stmt_close(). A failure shows at stmt_step(). */

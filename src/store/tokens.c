@@ -13,17 +13,16 @@ enum err
 tokens_revoke(
     struct db *db, const char *kind, const char *digest, int64_t now_s)
 {
-	sqlite3_stmt *st = NULL;
+	sqlite3_stmt *st;
 	enum err e;
 
 	if ((e = db_begin(db)) != OK)
 		return e;
-	if ((e = stmt_open(db, STMT_REVOKE, &st)) == OK) {
-		stmt_bind_text(db, st, 1, kind);
-		stmt_bind_text(db, st, 2, digest);
-		stmt_bind_int(db, st, 3, now_s);
-		e = stmt_run(db, st);
-	}
+	st = stmt_open(db, STMT_REVOKE);
+	stmt_bind_text(db, st, 1, kind);
+	stmt_bind_text(db, st, 2, digest);
+	stmt_bind_int(db, st, 3, now_s);
+	e = stmt_run(db, st);
 	if (e == OK)
 		return db_commit(db);
 	db_rollback(db);
@@ -34,12 +33,10 @@ enum err
 tokens_is_revoked(
     struct db *db, const char *jti, const char *sub, int64_t iat_s, bool *ret)
 {
-	sqlite3_stmt *st = NULL;
+	sqlite3_stmt *st = stmt_open(db, STMT_IS_REVOKED);
 	int64_t is_revoked = 0;
-	enum err e = stmt_open(db, STMT_IS_REVOKED, &st);
+	enum err e;
 
-	if (e != OK)
-		return e;
 	stmt_bind_text(db, st, 1, jti);
 	stmt_bind_text(db, st, 2, sub);
 	stmt_bind_int(db, st, 3, iat_s);
@@ -53,12 +50,10 @@ enum err
 tokens_add_ticket(
     struct db *db, const struct ticket_new *t, int64_t now_s, int64_t max)
 {
-	sqlite3_stmt *st = NULL;
+	sqlite3_stmt *st = stmt_open(db, STMT_ADD_TICKET);
 	int64_t is_added = 0;
-	enum err e = stmt_open(db, STMT_ADD_TICKET, &st);
+	enum err e;
 
-	if (e != OK)
-		return e;
 	stmt_bind_text(db, st, 1, t->digest);
 	stmt_bind_span(db, st, 2, t->claims);
 	stmt_bind_int(db, st, 3, t->expires_at);
@@ -74,13 +69,11 @@ static enum err
 ticket_claims(struct db *db, unsigned id, const char *digest, int64_t now_s,
     struct buf *claims)
 {
-	sqlite3_stmt *st = NULL;
+	sqlite3_stmt *st = stmt_open(db, id);
 	const char *text = NULL;
 	bool has_row = false;
-	enum err e = stmt_open(db, id, &st);
+	enum err e;
 
-	if (e != OK)
-		return e;
 	stmt_bind_text(db, st, 1, digest);
 	stmt_bind_int(db, st, 2, now_s);
 	e = stmt_step(db, st, &has_row);
@@ -137,11 +130,8 @@ out:
 static enum err
 delete_before(struct db *db, unsigned id, int64_t before_s)
 {
-	sqlite3_stmt *st = NULL;
-	enum err e = stmt_open(db, id, &st);
+	sqlite3_stmt *st = stmt_open(db, id);
 
-	if (e != OK)
-		return e;
 	stmt_bind_int(db, st, 1, before_s);
 	return stmt_run(db, st);
 }
@@ -149,12 +139,10 @@ delete_before(struct db *db, unsigned id, int64_t before_s)
 enum err
 tokens_prune(struct db *db, int64_t now_s)
 {
-	sqlite3_stmt *st = NULL;
+	sqlite3_stmt *st = stmt_open(db, STMT_OLD_TOKENS);
 	int64_t has_old = 0;
 	enum err e;
 
-	if ((e = stmt_open(db, STMT_OLD_TOKENS, &st)) != OK)
-		return e;
 	stmt_bind_int(db, st, 1, now_s);
 	stmt_bind_int(db, st, 2, now_s - TOKENS_REVOKED_KEEP_S);
 	if ((e = stmt_run_int(db, st, 0, &has_old)) != OK || has_old == 0)

@@ -12,11 +12,9 @@ enum err
 unclaimed_keep(struct db *db, const char *external_id,
     const struct event_new *e, bool *ret_duplicate)
 {
-	sqlite3_stmt *st = NULL;
-	enum err err = stmt_open(db, STMT_KEEP_UNCLAIMED, &st);
+	sqlite3_stmt *st = stmt_open(db, STMT_KEEP_UNCLAIMED);
+	enum err err;
 
-	if (err != OK)
-		return err;
 	stmt_bind_text(db, st, 1, external_id);
 	stmt_bind_text(db, st, 2, e->type);
 	stmt_bind_span(db, st, 3, e->data);

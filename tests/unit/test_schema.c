@@ -324,9 +324,9 @@ test_old_job_comes_from_the_index(void **state)
 {
 	struct buf sql = BUF_INIT;
 	struct site *s = *state;
-	sqlite3_stmt *st = NULL;
+	sqlite3_stmt *st = stmt_open(s->db, STMT_OLD_JOB);
 
-	assert_int_equal(stmt_open(s->db, STMT_OLD_JOB, &st), OK);
+	assert_non_null(st);
 	buf_addf(&sql, "EXPLAIN QUERY PLAN %s", sqlite3_sql(st));
 	assert_int_equal(
 	    sqlite3_prepare_v2(s->raw, sql.data, -1, &st, NULL), SQLITE_OK);

@@ -492,10 +492,8 @@ attempt(struct site *s, const struct op *op)
 static void
 begin_anew(struct site *s, const struct op *op)
 {
-	sqlite3_stmt *rollback;
-
 	stmt_done(s->db);
-	assert_int_equal(stmt_open(s->db, STMT_ROLLBACK, &rollback), OK);
+	assert_int_equal(stmt_prepare(s->db, STMT_ROLLBACK), OK);
 	if (op->sql != NULL)
 		raw(s, op->sql);
 }
