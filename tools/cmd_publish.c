@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "auth/sign.h"
+#include "auth/url_signature.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -86,10 +86,10 @@ int
 command_url(const struct command_line *c)
 {
 	struct buf text = BUF_INIT;
-	struct sign_keys keys = {0};
+	struct secrets keys = {0};
 	const struct urls_site site = {
 	    c->settings->base_url, c->settings->api_prefix};
-	struct sign_claim claim = {"runpod-completion",
+	struct url_claim claim = {"runpod-completion",
 	    span_of(c->n > 0 ? c->args[0] : NULL), span_of(c->restore_id), 0};
 	int64_t ttl_ms = INT64_C(1000) * URLS_TTL_S;
 	int status = EXIT_DONE;
@@ -105,7 +105,7 @@ command_url(const struct command_line *c)
 		return command_misuse(
 		    "url", "--expires takes a time such as 24h");
 	claim.exp = (clock_real_ms() + ttl_ms) / 1000;
-	if (sign_keys_load(c->settings->webhook_secret, &keys, &text) != OK)
+	if (secrets_load(c->settings->webhook_secret, &keys, &text) != OK)
 		status = command_fail("webhook_secret",
 		    text.len > 0 ? text.data : "cannot be used");
 	else if (keys.n == 0)
@@ -116,7 +116,7 @@ command_url(const struct command_line *c)
 		status = command_fail("url", "out of memory");
 	else
 		status = print_url(buf_span(&text), c->settings->json);
-	sign_keys_done(&keys);
+	secrets_done(&keys);
 	buf_done(&text);
 	return status;
 }

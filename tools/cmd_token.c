@@ -7,9 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "app/auth_settings.h"
 #include "auth/claims.h"
 #include "auth/jwt.h"
-#include "auth/sign.h"
+#include "auth/url_signature.h"
 #include "auth/ticket.h"
 #include "base/buf.h"
 #include "base/clock.h"
@@ -104,16 +105,16 @@ static enum err
 load_keys(const struct command_line *c, struct jws_keys *ret, struct buf *why)
 {
 	const struct settings *s = c->settings;
-	enum jwt_alg alg = (enum jwt_alg)s->jwt_alg;
+	enum jws_alg alg = auth_settings_jwt(s).alg;
 	struct jws_keys keys = {0};
 	enum err e = OK;
 
 	if (c->key != NULL)
 		e = jws_keys_load(c->key, alg, true, &keys, why);
-	else if (alg == JWT_ALG_HS256)
+	else if (alg == JWS_HS256)
 		e = jws_keys_load(s->jwt_key, alg, true, &keys, why);
 	if (e == OK && keys.n == 0) {
-		buf_add_str(why, alg == JWT_ALG_HS256
+		buf_add_str(why, alg == JWS_HS256
 				     ? "set jwt_key first"
 				     : "name the private key: --key @FILE");
 		e = ERR_AUTH;
@@ -127,9 +128,7 @@ enum err
 command_make_token(const struct command_line *c, const struct claims *claims,
     struct buf *out, struct buf *why)
 {
-	const struct settings *s = c->settings;
-	struct jwt_config cfg = {
-	    (enum jwt_alg)s->jwt_alg, NULL, s->jwt_issuer, s->jwt_audience};
+	const struct jwt_config cfg = auth_settings_jwt(c->settings);
 	struct jws_keys keys = {0};
 	enum err e = load_keys(c, &keys, why);
 
@@ -171,7 +170,7 @@ revoke(const struct command_line *c)
 {
 	const char *kind = c->jti != NULL ? "jti" : "sub";
 	const char *value = c->jti != NULL ? c->jti : c->sub;
-	char digest[SIGN_DIGEST_SIZE];
+	char digest[CRYPTO_SHA256_SIZE];
 	struct db *db;
 	enum err e;
 
@@ -183,7 +182,7 @@ revoke(const struct command_line *c)
 	db = command_open(c, DB_WRITE);
 	if (db == NULL)
 		return EXIT_FAILED;
-	e = sign_digest(span_of(value), digest);
+	e = crypto_sha256(span_of(value), digest);
 	if (e == OK)
 		e = tokens_revoke(db, kind, digest, clock_real_ms() / 1000);
 	if (e == OK)
@@ -251,9 +250,7 @@ say_refused(const struct command_line *c, enum token_rule rule)
 static int
 check(const struct command_line *c)
 {
-	const struct settings *s = c->settings;
-	struct jwt_config cfg = {(enum jwt_alg)s->jwt_alg, s->jwt_key,
-	    s->jwt_issuer, s->jwt_audience};
+	const struct jwt_config cfg = auth_settings_jwt(c->settings);
 	struct buf token = BUF_INIT, why = BUF_INIT;
 	struct claims claims = {0};
 	enum token_rule rule = RULE_FORM;

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "auth/access.h"
+#include "app/auth_settings.h"
 #include "base/buf.h"
 #include "base/file.h"
 #include "doctor.h"
@@ -47,15 +47,19 @@ load(struct doctor *d, enum program program, const char *name,
 static bool
 check_keys(struct doctor *d)
 {
-	struct access_stats stats = {0};
+	const struct authenticator_config reader =
+	    auth_settings_reader(&d->events);
+	const struct hook_keys_config hook = auth_settings_hook(&d->webhook);
+	struct authenticator_stats stats = {0};
 	struct hook_keys keys = {0};
-	struct guard guard = {0};
+	struct authenticator authenticator = {0};
 	struct buf message = BUF_INIT;
-	enum err e = hook_keys_load(&d->webhook, &stats, &keys, &message);
+	enum err e = hook_keys_load(&hook, &stats, &keys, &message);
 
 	if (e == OK)
-		e = guard_init(&guard, &d->events, &stats, &message);
-	guard_done(&guard);
+		e = authenticator_init(
+		    &authenticator, &reader, &stats, &message);
+	authenticator_done(&authenticator);
 	if (e != OK) {
 		doctor_say(d, FINDING_FAIL, "settings",
 		    "correct it, or let this user read the file", "%s",

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "auth/claims.h"
-#include "auth/sign.h"
+#include "auth/url_signature.h"
 #include "base/clock.h"
 #include "base/opt.h"
 #include "store/jobs.h"
@@ -232,9 +232,9 @@ check_authorization(struct web *w)
 	struct http_request r = {
 	    .method = "POST", .headers = headers, .body = SPAN_LIT("[]")};
 	struct http_answer a = HTTP_ANSWER_INIT;
-	struct sign_keys keys = {0};
+	struct secrets keys = {0};
 
-	if (sign_keys_load(w->d->webhook.publish_keys, &keys, &why) == OK &&
+	if (secrets_load(w->d->webhook.publish_keys, &keys, &why) == OK &&
 	    keys.n > 0) {
 		buf_add_str(&field, "Authorization: Bearer ");
 		buf_add_span(&field, keys.keys[0]);
@@ -243,7 +243,7 @@ check_authorization(struct web *w)
 	web_ask(w, &r, &a, "/jobs/%s/events", w->job);
 	judge_key(w, &a, keys.n > 0);
 	http_answer_done(&a);
-	sign_keys_done(&keys);
+	secrets_done(&keys);
 	buf_done(&field);
 	buf_done(&why);
 }

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/auth_settings.h"
 #include "app/service.h"
 #include "app/workers.h"
 #include "base/log.h"
@@ -43,7 +44,7 @@ struct start {
 /* One worker. */
 struct events {
 	struct service service;
-	struct guard guard;
+	struct authenticator authenticator;
 	struct events_api api;
 	struct places *places; /* NULL: max_streams is ours alone */
 };
@@ -68,22 +69,25 @@ static enum err
 on_reload(void *arg, struct buf *message)
 {
 	struct events *ev = arg;
-	struct guard made;
-	enum err e =
-	    guard_init(&made, ev->service.settings, ev->guard.stats, message);
+	const struct authenticator_config config =
+	    auth_settings_reader(ev->service.settings);
+	struct authenticator made;
+	enum err e = authenticator_init(
+	    &made, &config, ev->authenticator.stats, message);
 
-	guard_done(e == OK ? &ev->guard : &made);
+	authenticator_done(e == OK ? &ev->authenticator : &made);
 	if (e == OK)
-		ev->guard = made;
+		ev->authenticator = made;
 	return e;
 }
 
 static enum err
-load_guard(
-    struct guard *g, const struct settings *s, struct access_stats *stats)
+load_authenticator(struct authenticator *a, const struct settings *s,
+    struct authenticator_stats *stats)
 {
+	const struct authenticator_config config = auth_settings_reader(s);
 	struct buf message = BUF_INIT;
-	enum err e = guard_init(g, s, stats, &message);
+	enum err e = authenticator_init(a, &config, stats, &message);
 
 	if (e != OK)
 		log_error("bad_jwt_key", "detail",
@@ -96,11 +100,11 @@ load_guard(
 static enum err
 check_keys(const struct settings *s)
 {
-	struct access_stats stats = {0};
-	struct guard g;
-	enum err e = load_guard(&g, s, &stats);
+	struct authenticator_stats stats = {0};
+	struct authenticator a;
+	enum err e = load_authenticator(&a, s, &stats);
 
-	guard_done(&g);
+	authenticator_done(&a);
 	return e;
 }
 
@@ -108,11 +112,13 @@ static enum err
 try_keys(void *arg, struct buf *message)
 {
 	const struct start *p = arg;
-	struct access_stats stats = {0};
-	struct guard g;
-	enum err e = guard_init(&g, &p->settings, &stats, message);
+	const struct authenticator_config config =
+	    auth_settings_reader(&p->settings);
+	struct authenticator_stats stats = {0};
+	struct authenticator a;
+	enum err e = authenticator_init(&a, &config, &stats, message);
 
-	guard_done(&g);
+	authenticator_done(&a);
 	return e;
 }
 
@@ -207,19 +213,20 @@ work(void *arg, size_t index)
 		.on_reload = on_reload,
 		.on_request = on_request,
 		.arg = &ev},
-	    .api = {.guard = &ev.guard,
+	    .api = {.authenticator = &ev.authenticator,
 		.cors_origins = s->cors_origins,
 		.slots = p->slots,
 		.n_slots = (size_t)s->workers},
 	};
 	int status = EXIT_FAILURE;
 
-	if (load_guard(&ev.guard, s, &slot->access) == OK &&
+	if (load_authenticator(&ev.authenticator, s, &slot->authenticator) ==
+		OK &&
 	    service_start(&ev.service, p->listen_fd) == OK &&
 	    start_hub(&ev, p, slot) == OK)
 		status = service_run(&ev.service, "jobwire-events");
 	hub_free(&ev.api.hub);
-	guard_done(&ev.guard);
+	authenticator_done(&ev.authenticator);
 	places_close(&ev.places);
 	service_done(&ev.service);
 	return status;

@@ -27,7 +27,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "auth/sign.h"
+#include "auth/crypto.h"
 #include "base/log.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -428,7 +428,7 @@ harden_apply(const struct settings *s)
 		log_info("not_hardened", "reason", "built with sanitizers");
 		return;
 	}
-	sign_prepare();
+	crypto_prepare();
 	empty_cores();
 	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	no_fence = fence_files(s);

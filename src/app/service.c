@@ -221,7 +221,7 @@ enum err
 service_start(struct service *sv, int listen_fd)
 {
 	const struct settings *s = sv->settings;
-	struct fcgi_config cfg = {
+	struct transport_config cfg = {
 	    .prefix = s->api_prefix,
 	    .body = {sv->max_body, (uint64_t)s->max_bodies, s->spool,
 		&sv->stats->body_bytes},

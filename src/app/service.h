@@ -21,7 +21,7 @@ struct service {
 	struct settings *settings;
 	int argc; /* with argv, as main() got them: for SIGHUP */
 	char **argv;
-	struct fcgi_stats *stats;
+	struct transport_stats *stats;
 	size_t max_body; /* bytes of a request body */
 	struct loop *loop;
 	struct fcgi_server *server; /* one of these two */

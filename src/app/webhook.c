@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 
+#include "app/auth_settings.h"
 #include "app/service.h"
 #include "base/log.h"
 #include "hook/webhook_api.h"
@@ -16,11 +17,11 @@ enum { COMMIT_BUSY_MS = 5000 }; /* below what senders wait for an answer */
 
 struct webhook {
 	struct service service;
-	struct fcgi_stats stats;
+	struct transport_stats stats;
 	struct webhook_config cfg;
 	struct webhook_api *api;
 	struct hook_keys keys; /* until the api has them */
-	struct access_stats access_stats;
+	struct authenticator_stats authenticator_stats;
 };
 
 static void
@@ -35,7 +36,9 @@ static enum err
 load_keys(struct webhook *w, const struct settings *s)
 {
 	struct buf message = BUF_INIT;
-	enum err e = hook_keys_load(s, &w->access_stats, &w->keys, &message);
+	const struct hook_keys_config config = auth_settings_hook(s);
+	enum err e = hook_keys_load(
+	    &config, &w->authenticator_stats, &w->keys, &message);
 
 	if (e != OK)
 		log_error("bad_secret", "detail",
@@ -53,9 +56,11 @@ static enum err
 on_reload(void *arg, struct buf *message)
 {
 	struct webhook *w = arg;
+	const struct hook_keys_config config =
+	    auth_settings_hook(w->service.settings);
 	struct hook_keys keys = {0};
-	enum err e = hook_keys_load(
-	    w->service.settings, &w->access_stats, &keys, message);
+	enum err e =
+	    hook_keys_load(&config, &w->authenticator_stats, &keys, message);
 
 	if (e == OK)
 		e = webhook_api_set_keys(w->api, &keys);
@@ -84,7 +89,7 @@ configure(struct webhook *w, enum program program, struct settings *s, int argc,
 		.inline_output = (size_t)s->inline_output},
 	    .db_path = s->db,
 	    .transport = &w->stats,
-	    .access = &w->access_stats,
+	    .authenticator = &w->authenticator_stats,
 	    .workers = (size_t)s->workers,
 	    .busy_ms = COMMIT_BUSY_MS,
 	    .is_brief = (program & PROGRAMS_CGI) != 0,

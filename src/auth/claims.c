@@ -182,7 +182,7 @@ claims_read(struct span text, struct claims *ret, enum token_rule *ret_rule)
 		*ret = c;
 	else
 		claims_done(&c);
-	return e == ERR_AUTH ? token_break(rule, ret_rule) : e;
+	return e == ERR_AUTH ? token_rule_break(rule, ret_rule) : e;
 }
 
 void

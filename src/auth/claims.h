@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "auth/rule.h"
+#include "auth/token_rule.h"
 #include "base/buf.h"
 #include "base/err.h"
 

@@ -8,9 +8,12 @@
 #include <stdbool.h>
 
 #include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
+
+#include "text/hex.h"
 
 static const unsigned char *
 bytes_of(struct span s)
@@ -57,4 +60,35 @@ crypto_verify(EVP_PKEY *key, const EVP_MD *digest, struct span message,
 	EVP_MD_CTX_free(ctx);
 	ERR_clear_error();
 	return e;
+}
+
+enum err
+crypto_sha256(struct span bytes, char ret[CRYPTO_SHA256_SIZE])
+{
+	return crypto_sha256_of(&bytes, 1, ret);
+}
+
+enum err
+crypto_sha256_of(
+    const struct span *parts, size_t n, char ret[CRYPTO_SHA256_SIZE])
+{
+	unsigned char md[EVP_MAX_MD_SIZE];
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	bool ok =
+	    ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1;
+
+	for (size_t i = 0; i < n && ok; i++)
+		ok = EVP_DigestUpdate(ctx, parts[i].p, parts[i].n) == 1;
+	ok = ok && EVP_DigestFinal_ex(ctx, md, NULL) == 1;
+	EVP_MD_CTX_free(ctx);
+	if (!ok)
+		return ERR_NOMEM;
+	hex_write(ret, md, (CRYPTO_SHA256_SIZE - 1) / 2);
+	return OK;
+}
+
+void
+crypto_prepare(void)
+{
+	(void)OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL);
 }

@@ -25,4 +25,18 @@ struct evp_md_st;
 CHECK_RESULT enum err crypto_verify(struct evp_pkey_st *key,
     const struct evp_md_st *digest, struct span message, struct span signature);
 
+/* Lower-case hex SHA-256 of the bytes, terminated. ERR_NOMEM when libcrypto
+ * cannot; to go on with no digest would make two deliveries one. */
+enum { CRYPTO_SHA256_SIZE = 65 };
+CHECK_RESULT enum err crypto_sha256(
+    struct span bytes, char ret[CRYPTO_SHA256_SIZE]);
+
+/* The same of n parts, one after the other, without a copy of them. */
+CHECK_RESULT enum err crypto_sha256_of(
+    const struct span *parts, size_t n, char ret[CRYPTO_SHA256_SIZE]);
+
+/* Has libcrypto read its configuration now, and not at the first use, when the
+ * process may open no files of the system any more. Blocks on them. */
+void crypto_prepare(void);
+
 #endif

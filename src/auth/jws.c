@@ -44,12 +44,12 @@ no_passphrase(char *text, int size, int for_writing, void *arg)
 }
 
 static bool
-is_of_kind(const EVP_PKEY *pem, enum jwt_alg alg)
+is_of_kind(const EVP_PKEY *pem, enum jws_alg alg)
 {
 	char group[32];
 	size_t n;
 
-	if (alg == JWT_ALG_RS256)
+	if (alg == JWS_RS256)
 		return EVP_PKEY_get_base_id(pem) == EVP_PKEY_RSA &&
 		       EVP_PKEY_get_bits(pem) >= JWS_RSA_BITS_MIN;
 	return EVP_PKEY_get_base_id(pem) == EVP_PKEY_EC &&
@@ -70,7 +70,7 @@ read_certificate(BIO *bio)
 }
 
 static enum err
-load_pem(struct jws_key *key, struct span text, enum jwt_alg alg,
+load_pem(struct jws_key *key, struct span text, enum jws_alg alg,
     bool is_private, struct buf *message)
 {
 	BIO *bio = BIO_new_mem_buf(text.p, (int)text.n);
@@ -88,8 +88,8 @@ load_pem(struct jws_key *key, struct span text, enum jwt_alg alg,
 		return OK;
 	buf_addf(message, "not a %s in PEM for %s",
 	    is_private ? "private key" : "public key or certificate",
-	    alg == JWT_ALG_RS256 ? "RS256 (RSA, 2048 bits or more)"
-				 : "ES256 (EC, P-256)");
+	    alg == JWS_RS256 ? "RS256 (RSA, 2048 bits or more)"
+			     : "ES256 (EC, P-256)");
 	return ERR_PROTO;
 }
 
@@ -141,7 +141,7 @@ load_key(struct jws_keys *k, struct span name, struct span source,
 	if (e != OK)
 		buf_add_str(
 		    message, e == ERR_SYS ? strerror(errno) : err_text(e));
-	else if (k->alg == JWT_ALG_HS256)
+	else if (k->alg == JWS_HS256)
 		e = load_secret(key, span_trim(source, " \t\r\n"), message);
 	else
 		e = load_pem(key, source, k->alg, is_private, message);
@@ -192,7 +192,7 @@ count_named(struct span value)
 }
 
 enum err
-jws_keys_load(const char *value, enum jwt_alg alg, bool is_private,
+jws_keys_load(const char *value, enum jws_alg alg, bool is_private,
     struct jws_keys *ret, struct buf *message)
 {
 	struct span list = span_of(value), name = {0}, source = list;
@@ -285,7 +285,7 @@ add_raw(struct buf *out, const unsigned char *der, size_t n)
 }
 
 enum err
-jws_verify(enum jwt_alg alg, const struct jws_key *key, struct span message,
+jws_verify(enum jws_alg alg, const struct jws_key *key, struct span message,
     struct span signature)
 {
 	unsigned char mac[CRYPTO_MAC_SIZE], *der;
@@ -293,7 +293,7 @@ jws_verify(enum jwt_alg alg, const struct jws_key *key, struct span message,
 	enum err e;
 
 	switch (alg) {
-	case JWT_ALG_HS256:
+	case JWS_HS256:
 		if (signature.n != sizeof(mac))
 			return ERR_AUTH;
 		e = crypto_hmac(key->secret, &message, 1, mac);
@@ -302,10 +302,10 @@ jws_verify(enum jwt_alg alg, const struct jws_key *key, struct span message,
 		return CRYPTO_memcmp(mac, signature.p, sizeof(mac)) == 0
 			   ? OK
 			   : ERR_AUTH;
-	case JWT_ALG_RS256:
+	case JWS_RS256:
 		return crypto_verify(
 		    key->pem, EVP_sha256(), message, signature);
-	case JWT_ALG_ES256:
+	case JWS_ES256:
 		if (signature.n != 2 * COORDINATE_SIZE)
 			return ERR_AUTH;
 		der = to_der(signature, &n);
@@ -319,7 +319,7 @@ jws_verify(enum jwt_alg alg, const struct jws_key *key, struct span message,
 }
 
 static enum err
-sign_pem(enum jwt_alg alg, EVP_PKEY *pem, struct span message, struct buf *out)
+sign_pem(enum jws_alg alg, EVP_PKEY *pem, struct span message, struct buf *out)
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	size_t n = (size_t)EVP_PKEY_get_size(pem);
@@ -332,7 +332,7 @@ sign_pem(enum jwt_alg alg, EVP_PKEY *pem, struct span message, struct buf *out)
 	if (EVP_DigestSign(ctx, sig, &n, (const unsigned char *)message.p,
 		message.n) != 1) {
 		e = ERR_AUTH;
-	} else if (alg == JWT_ALG_ES256) {
+	} else if (alg == JWS_ES256) {
 		e = add_raw(out, sig, n);
 	} else {
 		buf_add(out, sig, n);
@@ -346,13 +346,13 @@ out:
 }
 
 enum err
-jws_sign(enum jwt_alg alg, const struct jws_key *key, struct span message,
+jws_sign(enum jws_alg alg, const struct jws_key *key, struct span message,
     struct buf *out)
 {
 	unsigned char mac[CRYPTO_MAC_SIZE];
 	enum err e;
 
-	if (alg != JWT_ALG_HS256)
+	if (alg != JWS_HS256)
 		return sign_pem(alg, key->pem, message, out);
 	e = crypto_hmac(key->secret, &message, 1, mac);
 	if (e != OK)

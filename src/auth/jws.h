@@ -12,7 +12,8 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "conf/settings.h"
+
+enum jws_alg { JWS_HS256, JWS_RS256, JWS_ES256 };
 
 struct jws_key {
 	char *name;		 /* owned: its kid; NULL: any */
@@ -22,7 +23,7 @@ struct jws_key {
 
 /* Immutable once loaded, so any thread may read it. */
 struct jws_keys {
-	enum jwt_alg alg;
+	enum jws_alg alg;
 	struct jws_key *list; /* owned */
 	size_t n;
 };
@@ -41,7 +42,7 @@ enum {
  * *message says which, never the secret; *ret is written on success only.
  * Blocks on files.
  */
-CHECK_RESULT enum err jws_keys_load(const char *value, enum jwt_alg alg,
+CHECK_RESULT enum err jws_keys_load(const char *value, enum jws_alg alg,
     bool is_private, struct jws_keys *ret, struct buf *message);
 void jws_keys_done(struct jws_keys *k); /* wipes them */
 
@@ -53,12 +54,12 @@ const struct jws_key *jws_keys_find(const struct jws_keys *k, struct span kid);
 
 /* Does the signature (its bytes) belong to the message? HS256 is compared in
  * constant time. ERR_AUTH: no. ERR_NOMEM. */
-CHECK_RESULT enum err jws_verify(enum jwt_alg alg, const struct jws_key *key,
+CHECK_RESULT enum err jws_verify(enum jws_alg alg, const struct jws_key *key,
     struct span message, struct span signature);
 
 /* Appends the signature's bytes. ERR_NOMEM; ERR_AUTH where the key cannot
  * sign. */
-CHECK_RESULT enum err jws_sign(enum jwt_alg alg, const struct jws_key *key,
+CHECK_RESULT enum err jws_sign(enum jws_alg alg, const struct jws_key *key,
     struct span message, struct buf *out);
 
 #endif

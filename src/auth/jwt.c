@@ -2,7 +2,7 @@
 /*
  * What makes a token good: form, header, signature, claims, in this order, so
  * that next to nothing is done with what nobody signed. Signatures are jws.c's
- * business, who may read what access.c's. Blocks only in jwt_new(), on key
+ * business, who may read what reader.c's. Blocks only in jwt_new(), on key
  * files.
  */
 #include "auth/jwt.h"
@@ -19,9 +19,9 @@ struct jwt {
 };
 
 static const char *const alg_names[] = {
-    [JWT_ALG_HS256] = "HS256",
-    [JWT_ALG_RS256] = "RS256",
-    [JWT_ALG_ES256] = "ES256",
+    [JWS_HS256] = "HS256",
+    [JWS_RS256] = "RS256",
+    [JWS_ES256] = "ES256",
 };
 
 static enum err
@@ -127,18 +127,19 @@ read_header(const struct jwt *jwt, struct span header,
 	enum err e = claims_members(header, names, v);
 
 	if (e != OK)
-		return e == ERR_AUTH ? token_break(RULE_HEADER, ret_rule) : e;
+		return e == ERR_AUTH ? token_rule_break(RULE_HEADER, ret_rule)
+				     : e;
 	if (!claims_is(v[ALG], alg_names[jwt->cfg.alg]))
-		return token_break(RULE_ALG, ret_rule);
+		return token_rule_break(RULE_ALG, ret_rule);
 	if (v[CRIT].n > 0)
-		return token_break(RULE_CRIT, ret_rule);
+		return token_rule_break(RULE_CRIT, ret_rule);
 	has_form = v[KID].n == 0 || claims_text(v[KID], &kid);
 	if (has_form && buf_ok(&kid))
 		key = jws_keys_find(&jwt->keys, buf_span(&kid));
 	if (!buf_ok(&kid))
 		e = ERR_NOMEM;
 	else if (key == NULL)
-		e = token_break(RULE_KID, ret_rule);
+		e = token_rule_break(RULE_KID, ret_rule);
 	else
 		*ret_key = key;
 	buf_done(&kid);
@@ -172,14 +173,15 @@ check_scope(const struct jwt_config *cfg, struct span payload, int64_t now_s,
 	enum err e = claims_members(payload, names, v);
 
 	if (e != OK)
-		return e == ERR_AUTH ? token_break(RULE_PAYLOAD, ret_rule) : e;
+		return e == ERR_AUTH ? token_rule_break(RULE_PAYLOAD, ret_rule)
+				     : e;
 	if (cfg->issuer != NULL && !claims_is(v[ISS], cfg->issuer))
-		return token_break(RULE_ISS, ret_rule);
+		return token_rule_break(RULE_ISS, ret_rule);
 	if (cfg->audience != NULL && !has_audience(v[AUD], cfg->audience))
-		return token_break(RULE_AUD, ret_rule);
+		return token_rule_break(RULE_AUD, ret_rule);
 	if ((v[NBF].n > 0 && !claims_time(v[NBF], &nbf_s)) ||
 	    nbf_s > now_s + JWT_LEEWAY_S)
-		return token_break(RULE_NBF, ret_rule);
+		return token_rule_break(RULE_NBF, ret_rule);
 	return OK;
 }
 
@@ -189,11 +191,11 @@ check_times(const struct claims *c, int64_t now_s, enum token_rule *ret_rule)
 	int64_t born_s = c->iat_s != INT64_MIN ? c->iat_s : now_s;
 
 	if (born_s > now_s + JWT_LEEWAY_S)
-		return token_break(RULE_IAT, ret_rule);
+		return token_rule_break(RULE_IAT, ret_rule);
 	if (c->exp_s > born_s + CLAIMS_LIFE_MAX_S)
-		return token_break(RULE_LIFE, ret_rule);
+		return token_rule_break(RULE_LIFE, ret_rule);
 	if (c->exp_s <= now_s)
-		return token_break(RULE_EXPIRED, ret_rule);
+		return token_rule_break(RULE_EXPIRED, ret_rule);
 	return OK;
 }
 
@@ -240,8 +242,9 @@ jwt_verify(const struct jwt *jwt, struct span token, int64_t now_s,
 	if (e == OK)
 		e = check_claims(jwt, buf_span(&p.payload), now_s, ret, &rule);
 	parts_done(&p);
-	return e == ERR_PROTO || e == ERR_AUTH ? token_break(rule, ret_rule)
-					       : e;
+	return e == ERR_PROTO || e == ERR_AUTH
+		   ? token_rule_break(rule, ret_rule)
+		   : e;
 }
 
 /* --- Making --------------------------------------------------------------- */

@@ -12,7 +12,6 @@
 #include "auth/jws.h"
 #include "base/buf.h"
 #include "base/err.h"
-#include "conf/settings.h"
 
 enum {
 	/* A longer one is refused unread; web servers allow 8 KiB. */
@@ -25,7 +24,7 @@ enum {
 };
 
 struct jwt_config {
-	enum jwt_alg alg;
+	enum jws_alg alg;
 	const char *key;      /* as jws_keys_load() takes it */
 	const char *issuer;   /* NULL: any */
 	const char *audience; /* NULL: any */

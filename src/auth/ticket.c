@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Makes and uses up tickets. Who gets one is for hook to decide, what it lets
- * read for access.c. Blocks on the disk and, briefly, on other writers.
+ * read for reader.c. Blocks on the disk and, briefly, on other writers.
  */
 #include "auth/ticket.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "auth/sign.h"
+#include "auth/crypto.h"
 #include "base/clock.h"
 #include "store/tokens.h"
 #include "text/base64.h"
@@ -26,7 +26,7 @@ enum err
 ticket_make(struct db *db, const struct claims *c, struct span job_ids,
     int64_t now_s, int64_t max, struct buf *ret)
 {
-	char bytes[RANDOM_BYTES], digest[SIGN_DIGEST_SIZE];
+	char bytes[RANDOM_BYTES], digest[CRYPTO_SHA256_SIZE];
 	struct buf text = BUF_INIT, claims = BUF_INIT;
 	struct ticket_new t = {.digest = digest,
 	    .sub = c->sub,
@@ -43,7 +43,7 @@ ticket_make(struct db *db, const struct claims *c, struct span job_ids,
 	}
 	buf_add_char(&claims, '}');
 	e = buf_ok(&text) && buf_ok(&claims)
-		? sign_digest(buf_span(&text), digest)
+		? crypto_sha256(buf_span(&text), digest)
 		: ERR_NOMEM;
 	t.claims = buf_span(&claims);
 	if (t.expires_at > c->exp_s)
@@ -83,18 +83,18 @@ read_claims(struct span text, struct claims *ret, char **ret_job_ids)
 }
 
 static enum err
-desk_open(struct ticket_desk *desk)
+store_open(struct ticket_store *store)
 {
 	enum err e;
 
-	if (desk->db != NULL && db_has_moved(desk->db))
-		db_close(&desk->db);
-	if (desk->db != NULL)
+	if (store->db != NULL && db_has_moved(store->db))
+		db_close(&store->db);
+	if (store->db != NULL)
 		return OK;
-	e = db_open(desk->db_path, DB_WRITE, TICKET_BUSY_MS, &desk->db, NULL);
+	e = db_open(store->db_path, DB_WRITE, TICKET_BUSY_MS, &store->db, NULL);
 	/* A power cut lasts longer than a ticket. */
 	if (e == OK)
-		e = db_be_lazy(desk->db);
+		e = db_be_lazy(store->db);
 	return e == ERR_NOENT ? ERR_GONE : e;
 }
 
@@ -110,31 +110,31 @@ is_ticket(struct span text)
 }
 
 enum err
-ticket_use(struct ticket_desk *desk, struct span ticket, bool is_look,
+ticket_use(struct ticket_store *store, struct span ticket, bool is_look,
     int64_t now_s, struct claims *ret, char **ret_job_ids)
 {
-	char digest[SIGN_DIGEST_SIZE];
+	char digest[CRYPTO_SHA256_SIZE];
 	struct buf text = BUF_INIT;
 	enum err e;
 
 	if (!is_ticket(ticket))
 		return ERR_AUTH;
-	if (clock_mono_us() < desk->closed_until_us)
+	if (clock_mono_us() < store->closed_until_us)
 		return ERR_BUSY;
-	e = desk_open(desk);
+	e = store_open(store);
 	if (e == OK)
-		e = sign_digest(ticket, digest);
+		e = crypto_sha256(ticket, digest);
 	if (e == OK) {
 		e = is_look
-			? tokens_see_ticket(desk->db, digest, now_s, &text)
-			: tokens_take_ticket(desk->db, digest, now_s, &text);
+			? tokens_see_ticket(store->db, digest, now_s, &text)
+			: tokens_take_ticket(store->db, digest, now_s, &text);
 		if (e == ERR_NOENT)
 			e = ERR_AUTH;
 		else if (e == ERR_IO || e == ERR_CORRUPT)
-			db_close(&desk->db);
+			db_close(&store->db);
 	}
 	if (e == ERR_BUSY)
-		desk->closed_until_us = clock_mono_us() + PAUSE_US;
+		store->closed_until_us = clock_mono_us() + PAUSE_US;
 	if (e == OK)
 		e = read_claims(buf_span(&text), ret, ret_job_ids);
 	buf_done(&text);
@@ -142,7 +142,7 @@ ticket_use(struct ticket_desk *desk, struct span ticket, bool is_look,
 }
 
 void
-ticket_desk_done(struct ticket_desk *desk)
+ticket_store_done(struct ticket_store *store)
 {
-	db_close(&desk->db);
+	db_close(&store->db);
 }

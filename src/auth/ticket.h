@@ -28,7 +28,7 @@ CHECK_RESULT enum err ticket_make(struct db *db, const struct claims *c,
 
 /* Where tickets are used: a connection that writes, opened when first needed.
  * Zeroed but for the path, which is borrowed. */
-struct ticket_desk {
+struct ticket_store {
 	const char *db_path;
 	struct db *db;
 	int64_t closed_until_us; /* the database was locked */
@@ -43,9 +43,9 @@ struct ticket_desk {
  * time not at all.
  */
 enum { TICKET_BUSY_MS = 20 };
-CHECK_RESULT enum err ticket_use(struct ticket_desk *desk, struct span ticket,
+CHECK_RESULT enum err ticket_use(struct ticket_store *store, struct span ticket,
     bool is_look, int64_t now_s, struct claims *ret, char **ret_job_ids);
 
-void ticket_desk_done(struct ticket_desk *desk);
+void ticket_store_done(struct ticket_store *store);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The time of a signature. What it is about, standard.c and fal.c know. Never
- * blocks.
+ * The time of a signature. What it is about, standard_signature.c and
+ * fal_signature.c know. Never blocks.
  */
 #include "auth/timestamp.h"
 

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "auth/publish.h"
+#include "auth/publish_key.h"
 #include "base/clock.h"
 #include "base/container_of.h"
 #include "base/log.h"
@@ -195,7 +195,7 @@ bool
 call_take_publisher(struct call *c)
 {
 	enum err e =
-	    publish_check(&c->keys->publish, c->request->authorization);
+	    publish_key_check(&c->keys->publish, c->request->authorization);
 
 	if (e == OK)
 		return true;

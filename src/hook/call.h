@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "auth/access.h"
+#include "auth/authenticator.h"
 #include "base/buf.h"
 #include "base/queue.h"
 #include "hook/commit.h"

@@ -8,32 +8,34 @@
 #include <errno.h>
 
 enum err
-hook_keys_load(const struct settings *s, struct access_stats *stats,
-    struct hook_keys *ret, struct buf *message)
+hook_keys_load(const struct hook_keys_config *config,
+    struct authenticator_stats *stats, struct hook_keys *ret,
+    struct buf *message)
 {
 	struct hook_keys made = {0};
 	struct buf why = BUF_INIT;
 	const char *name = "webhook_secret";
-	enum err e = sign_keys_load(s->webhook_secret, &made.url, &why);
+	enum err e = secrets_load(config->webhook_secret, &made.url, &why);
 	int saved;
 
 	if (e == OK) {
 		name = "publish_keys";
-		e = sign_keys_load(s->publish_keys, &made.publish, &why);
+		e = secrets_load(config->publish_keys, &made.publish, &why);
 	}
 	if (e == OK) {
 		name = "standard_secret";
 		e = standard_keys_load(
-		    s->standard_secret, &made.standard, &why);
+		    config->standard_secret, &made.standard, &why);
 	}
 	if (e == OK) {
 		name = "fal_jwks";
-		e = fal_keys_load(s->fal_jwks, &made.fal, &why);
+		e = fal_keys_load(config->fal_jwks, &made.fal, &why);
 	}
 	if (e != OK)
 		buf_addf(message, "%s: %s", name, buf_span(&why).p);
 	else
-		e = guard_init(&made.guard, s, stats, message);
+		e = authenticator_init(&made.authenticator,
+		    &config->authenticator, stats, message);
 	saved = errno;
 	if (e == OK)
 		*ret = made;
@@ -47,9 +49,9 @@ hook_keys_load(const struct settings *s, struct access_stats *stats,
 void
 hook_keys_done(struct hook_keys *k)
 {
-	sign_keys_done(&k->url);
-	sign_keys_done(&k->publish);
+	secrets_done(&k->url);
+	secrets_done(&k->publish);
 	standard_keys_done(&k->standard);
 	fal_keys_done(&k->fal);
-	guard_done(&k->guard);
+	authenticator_done(&k->authenticator);
 }

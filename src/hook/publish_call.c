@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "auth/sign.h"
+#include "auth/crypto.h"
 #include "hook/routes.h"
 #include "job/name.h"
 #include "job/state.h"
@@ -30,7 +30,7 @@ struct publish_call {
 	struct buf text; /* all types, terminated, and data on one line */
 	struct entry entries[EVENTS_MAX];
 	size_t n;
-	char key[SIGN_DIGEST_SIZE];	 /* "": no Idempotency-Key */
+	char key[CRYPTO_SHA256_SIZE];	 /* "": no Idempotency-Key */
 	struct idempotency_record given; /* what the key stands for */
 	enum job_state state;		 /* of the job after them */
 	bool is_repeated;
@@ -132,9 +132,9 @@ take_key(struct call *c, struct publish_call *p)
 	if (key.n > KEY_MAX_BYTES)
 		return call_refuse(c, 400, "bad_idempotency_key",
 		    "An Idempotency-Key has at most 255 bytes.");
-	e = sign_digest_of(parts, sizeof(parts) / sizeof(parts[0]), p->key);
+	e = crypto_sha256_of(parts, sizeof(parts) / sizeof(parts[0]), p->key);
 	if (e == OK)
-		e = sign_digest(c->request->body, p->given.request);
+		e = crypto_sha256(c->request->body, p->given.request);
 	return e == OK || call_refuse_memory(c);
 }
 

@@ -73,9 +73,8 @@ static bool
 make_urls(struct call *c, struct register_call *r)
 {
 	struct buf *b = &r->urls, url = BUF_INIT;
-	const struct sign_claim claim = {r->provider->name,
-	    buf_span(&c->job_id), buf_span(&r->restore_id),
-	    c->now_s + URLS_TTL_S};
+	const struct url_claim claim = {r->provider->name, buf_span(&c->job_id),
+	    buf_span(&r->restore_id), c->now_s + URLS_TTL_S};
 	const struct urls_site site = {c->cfg->base_url, c->cfg->api_prefix};
 	enum err e;
 

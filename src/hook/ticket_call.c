@@ -7,14 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "auth/access.h"
+#include "auth/authenticator.h"
+#include "auth/ticket.h"
 #include "hook/routes.h"
 #include "job/name.h"
 #include "web/cors.h"
 #include "text/json_text.h"
 
 struct ticket_call {
-	struct access access;
+	struct reader reader;
 	struct span job_ids; /* in the body; empty: all that the token may */
 	struct refusal why;  /* when the writing says ERR_AUTH */
 	struct buf ticket;
@@ -33,7 +34,7 @@ for_pages(struct call *c, bool ok)
 static bool
 refuse(struct call *c, const struct refusal *why)
 {
-	access_refuse(&c->answer, why);
+	refusal_answer(why, &c->answer);
 	c->outcome = CALL_REFUSED;
 	return false;
 }
@@ -43,11 +44,11 @@ take_token(struct call *c, struct ticket_call *t)
 {
 	enum err e;
 
-	if (c->keys->guard.mode != EVENTS_AUTH_TICKET)
+	if (c->keys->authenticator.mode != AUTH_TICKET)
 		return call_refuse(c, 403, "tickets_off",
 		    "Tickets are given with events_auth = ticket only.");
-	e = access_read_token(
-	    &c->keys->guard, c->request, c->now_s, &t->access, &t->why);
+	e = authenticator_read_token(
+	    &c->keys->authenticator, c->request, c->now_s, &t->reader, &t->why);
 	if (e == ERR_AUTH)
 		return refuse(c, &t->why);
 	return e == OK || call_refuse_memory(c);
@@ -127,7 +128,7 @@ check_jobs(struct ticket_call *t, struct db *db)
 
 	while (e == OK && next_job(&it, &job_id, &is_bad))
 		e = buf_ok(&job_id)
-			? access_check_job(&t->access, db, job_id.data)
+			? reader_check_job(&t->reader, db, job_id.data)
 			: ERR_NOMEM;
 	buf_done(&job_id);
 	if (e == ERR_AUTH)
@@ -144,20 +145,20 @@ write_rows(struct call *c, struct db *db)
 	    .message = "Too many tickets of this token's subject are unused.",
 	    .retry_after_s = TICKET_LIFE_S,
 	};
-	const struct guard *g = &c->keys->guard;
+	const struct authenticator *auth = &c->keys->authenticator;
 	struct ticket_call *t = c->state;
 	enum err e;
 
 	buf_reset(&t->ticket);
-	e = access_settle(g, &t->access, db, c->now_s, &t->why);
+	e = authenticator_confirm(auth, &t->reader, db, c->now_s, &t->why);
 	if (e == OK)
 		e = check_jobs(t, db);
 	if (e == OK)
-		e = ticket_make(db, &t->access.claims, t->job_ids, c->now_s,
-		    g->max_tickets, &t->ticket);
+		e = ticket_make(db, &t->reader.claims, t->job_ids, c->now_s,
+		    auth->max_tickets, &t->ticket);
 	if (e != ERR_LIMIT)
 		return e;
-	g->stats->tickets_refused++;
+	auth->stats->tickets_refused++;
 	t->why = too_many;
 	return ERR_AUTH;
 }
@@ -166,7 +167,7 @@ static void
 conclude(struct call *c)
 {
 	struct ticket_call *t = c->state;
-	int64_t left_s = t->access.claims.exp_s - c->now_s;
+	int64_t left_s = t->reader.claims.exp_s - c->now_s;
 
 	if (c->commit.result == OK) {
 		c->outcome = CALL_STORED;
@@ -188,7 +189,7 @@ done(struct call *c)
 {
 	struct ticket_call *t = c->state;
 
-	access_done(&t->access);
+	reader_done(&t->reader);
 	buf_done(&t->ticket);
 	free(t);
 }

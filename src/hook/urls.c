@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Puts together the URLs of the contract. Signing is auth/sign.c's business.
+ * Puts together the URLs of the contract. Signing is auth/url_signature.c's business.
  * Pure.
  */
 #include "hook/urls.h"
@@ -29,9 +29,9 @@ urls_add_events(
 
 enum err
 urls_add_webhook(struct buf *out, const struct urls_site *site,
-    const struct sign_keys *keys, const struct sign_claim *claim)
+    const struct secrets *keys, const struct url_claim *claim)
 {
 	add_base(out, site);
 	buf_addf(out, "/webhooks/%s?", claim->provider);
-	return sign_add_query(keys, claim, out);
+	return url_signature_add(keys, claim, out);
 }

@@ -5,7 +5,7 @@
 #ifndef JOBWIRE_URLS_H
 #define JOBWIRE_URLS_H
 
-#include "auth/sign.h"
+#include "auth/url_signature.h"
 #include "base/buf.h"
 #include "base/err.h"
 
@@ -19,9 +19,9 @@ struct urls_site {
 void urls_add_events(
     struct buf *out, const struct urls_site *site, struct span job_id);
 
-/* .../webhooks/PROVIDER?job_id=..&sig=.. Errors as sign_add_query(). */
+/* .../webhooks/PROVIDER?job_id=..&sig=.. Errors as url_signature_add(). */
 CHECK_RESULT enum err urls_add_webhook(struct buf *out,
-    const struct urls_site *site, const struct sign_keys *keys,
-    const struct sign_claim *claim);
+    const struct urls_site *site, const struct secrets *keys,
+    const struct url_claim *claim);
 
 #endif

@@ -193,7 +193,8 @@ run_worker(void *arg)
 		c = (struct call *)(void *)STAILQ_FIRST(&list);
 		STAILQ_REMOVE_HEAD(&list, link);
 		call_prepare(c, routes_find(c), clock_real_ms() / 1000);
-		body_rest(c->request->body, c->request->is_body_mapped);
+		body_release_pages(
+		    c->request->body, c->request->is_body_mapped);
 		queue_push(&api->done, &c->link);
 		loop_wake(api->loop);
 	}
@@ -270,7 +271,7 @@ format_metrics(void *arg, struct buf *out)
 {
 	const struct webhook_api *api = arg;
 	const struct commit_stats *s = committer_stats(api->committer);
-	const struct fcgi_stats *t = api->cfg.transport;
+	const struct transport_stats *t = api->cfg.transport;
 
 	if (api->cfg.is_brief) {
 		buf_add_str(out, "# A process per request counts nothing.\n");
@@ -314,10 +315,10 @@ format_metrics(void *arg, struct buf *out)
 		    "jobwire_webhook_auth_failures_total{rule=\"%s\"} "
 		    "%" PRIu64 "\n",
 		    token_rule_texts[i].name,
-		    (uint64_t)api->cfg.access->failures[i]);
+		    (uint64_t)api->cfg.authenticator->failures[i]);
 	metric_add(out, "webhook_tickets_refused_total", "counter",
 	    "Tickets not given because max_tickets were unused.",
-	    api->cfg.access->tickets_refused);
+	    api->cfg.authenticator->tickets_refused);
 }
 
 static enum err

@@ -12,14 +12,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "auth/access.h"
+#include "auth/authenticator.h"
 #include "base/err.h"
 #include "hook/call.h"
 #include "hook/keys.h"
 #include "io/loop.h"
 #include "store/db.h"
 #include "web/exchange.h"
-#include "web/fcgi.h"
+#include "web/transport.h"
 
 struct webhook_api;
 
@@ -29,8 +29,9 @@ struct webhook_config {
 	struct call_config calls; /* but for what it asks the api */
 	/* Borrowed for its life. */
 	const char *db_path;
-	const struct access_stats *access; /* for the metrics, as is */
-	const struct fcgi_stats *transport;
+	const struct authenticator_stats
+	    *authenticator; /* for the metrics, as is */
+	const struct transport_stats *transport;
 	size_t workers; /* threads for long bodies, 1..WEBHOOK_WORKERS_MAX */
 	int busy_ms;	/* how long a commit may wait for others */
 	/* For a process that gets a request at a time: no threads; the database
@@ -52,7 +53,7 @@ CHECK_RESULT enum err webhook_api_set_keys(
     struct webhook_api *api, struct hook_keys *keys);
 
 /* Takes the exchange; api is a struct webhook_api *. Fits
- * fcgi_config.on_request. Blocks on nothing; the commit at the end of the turn
+ * transport_config.on_request. Blocks on nothing; the commit at the end of the turn
  * does on the disk. */
 void webhook_api_request(void *api, struct exchange *x);
 

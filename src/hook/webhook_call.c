@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/url_signature.h"
 #include "hook/routes.h"
 #include "job/name.h"
 #include "job/state.h"
@@ -44,7 +45,7 @@ static bool
 take_signature(struct call *c, const struct webhook_call *d,
     const struct buf *exp, struct span sig)
 {
-	struct sign_claim claim = {d->provider->name, buf_span(&c->job_id),
+	struct url_claim claim = {d->provider->name, buf_span(&c->job_id),
 	    buf_span(&d->restore_id), 0};
 	char *end = NULL;
 	enum err e = ERR_AUTH;
@@ -62,7 +63,7 @@ take_signature(struct call *c, const struct webhook_call *d,
 	 * it. */
 	if (exp->data[0] >= '1' && exp->data[0] <= '9' && exp->len <= 18 &&
 	    end == exp->data + exp->len)
-		e = sign_verify(&c->keys->url, &claim, sig, c->now_s);
+		e = url_signature_verify(&c->keys->url, &claim, sig, c->now_s);
 	return take_verdict(c, e);
 }
 
@@ -175,7 +176,8 @@ make_key(struct call *c, struct webhook_call *d)
 	    buf_span(&c->job_id), SPAN_LIT("\n")};
 
 	memcpy(&parts[2], d->event.identity, sizeof(d->event.identity));
-	return sign_digest_of(parts, 2 + PROVIDER_IDENTITY_MAX, d->key) == OK ||
+	return crypto_sha256_of(parts, 2 + PROVIDER_IDENTITY_MAX, d->key) ==
+		   OK ||
 	       call_refuse_memory(c);
 }
 

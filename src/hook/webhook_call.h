@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#include "auth/sign.h"
+#include "auth/crypto.h"
 #include "base/buf.h"
 #include "hook/provider.h"
 #include "store/events.h"
@@ -19,7 +19,7 @@ struct webhook_call {
 	struct buf finite;     /* the body without NaN, where it had one */
 	struct buf restore_id; /* terminated */
 	struct buf found_id;   /* of the job that it was found to be about */
-	char key[SIGN_DIGEST_SIZE];
+	char key[CRYPTO_SHA256_SIZE];
 	struct event_new row; /* ready after prepare(), but for the job */
 	int64_t id;	      /* the row's; 0: none */
 };

@@ -9,8 +9,9 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "auth/access.h"
+#include "auth/authenticator.h"
 #include "base/clock.h"
+#include "base/opt.h"
 #include "io/status.h"
 #include "job/name.h"
 #include "live/poll.h"
@@ -32,7 +33,7 @@ struct call {
 	struct events_api *api;
 	struct exchange *x;
 	const struct request *r;
-	struct access access;
+	struct reader reader;
 	bool wants_stream; /* an EventSource, as far as one can tell */
 };
 
@@ -168,8 +169,8 @@ job_list_check(struct call *c, const struct job_list *list)
 		return false;
 	}
 	for (size_t i = 0; i < list->n && e == OK; i++)
-		e = access_check_job(&c->access, c->api->hub->db, list->ids[i]);
-	if (e == OK && list->n == 0 && access_owner(&c->access) == NULL) {
+		e = reader_check_job(&c->reader, c->api->hub->db, list->ids[i]);
+	if (e == OK && list->n == 0 && reader_owner(&c->reader) == NULL) {
 		refuse(c, 403, "owner_unknown",
 		    "A stream of all jobs of an owner needs an authenticated "
 		    "owner; name the jobs with job_id=");
@@ -248,11 +249,11 @@ open_stream(struct call *c, const struct job_list *jobs, bool wants_json,
 	    .last_event_id = last_event_id(c->r, &id),
 	    .wants_json = wants_json,
 	    .wait_ms = wait_ms,
-	    .pass = c->access.has_pass ? &c->access.pass : NULL,
+	    .session = c->reader.has_session ? &c->reader.session : NULL,
 	};
 
 	if (jobs->n == 0)
-		req.sel.owner = access_owner(&c->access);
+		req.sel.owner = reader_owner(&c->reader);
 	req.wants_beat_event =
 	    query_get(span_of(c->r->query), "heartbeat", &beat) &&
 	    span_eq_str(buf_span(&beat), "event");
@@ -365,7 +366,7 @@ handle_job(struct call *c, const char *path_id)
 		refuse_job_id(c);
 		return;
 	}
-	e = access_check_job(&c->access, h->db, path_id);
+	e = reader_check_job(&c->reader, h->db, path_id);
 	if (e == OK)
 		e = h->db == NULL ? ERR_GONE : jobs_get(h->db, path_id, &job);
 	if (e == OK) {
@@ -498,11 +499,11 @@ authenticate(struct call *c)
 {
 	struct refusal why;
 	struct answer a = ANSWER_INIT;
-	enum err e = access_identify(c->api->guard, c->api->hub->db, c->r,
-	    clock_real_ms() / 1000, &c->access, &why);
+	enum err e = authenticator_identify(c->api->authenticator,
+	    c->api->hub->db, c->r, clock_real_ms() / 1000, &c->reader, &why);
 
 	if (e == ERR_AUTH) {
-		access_refuse(&a, &why);
+		refusal_answer(&why, &a);
 		reply(c, &a);
 	} else if (e != OK) {
 		refuse_trouble(c, e);
@@ -536,5 +537,5 @@ events_api_request(struct events_api *api, struct exchange *x)
 		    "This path is read with GET.");
 	else if (route->is_open || authenticate(&c))
 		route->get(&c, path_id);
-	access_done(&c.access);
+	reader_done(&c.reader);
 }

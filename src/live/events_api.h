@@ -8,7 +8,7 @@
 
 #include <stddef.h>
 
-#include "auth/access.h"
+#include "auth/authenticator.h"
 #include "live/hub.h"
 #include "live/metrics.h"
 #include "web/exchange.h"
@@ -16,7 +16,7 @@
 /* All borrowed, for as long as requests come. */
 struct events_api {
 	struct hub *hub;
-	struct guard *guard;
+	struct authenticator *authenticator;
 	const char *cors_origins;    /* NULL: none */
 	const struct metrics *slots; /* of all workers */
 	size_t n_slots;

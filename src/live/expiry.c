@@ -10,14 +10,14 @@
 #include "base/clock.h"
 
 struct expiry *
-expiry_new(const struct pass *pass)
+expiry_new(const struct session *session)
 {
 	struct expiry *l = malloc(sizeof(*l));
-	int64_t left_ms = pass->exp_s * 1000 - clock_real_ms();
+	int64_t left_ms = session->exp_s * 1000 - clock_real_ms();
 
 	if (l == NULL)
 		return NULL;
-	l->pass = *pass;
+	l->session = *session;
 	l->end_us = clock_mono_us() + left_ms * 1000;
 	l->warn_us = l->end_us - (int64_t)EXPIRY_WARNING_S * 1000000;
 	return l;

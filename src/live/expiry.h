@@ -8,19 +8,19 @@
 
 #include <stdint.h>
 
-#include "auth/access.h"
+#include "auth/session.h"
 #include "base/buf.h"
 
 enum { EXPIRY_WARNING_S = 30 };
 
 struct expiry {
-	struct pass pass;
+	struct session session;
 	int64_t warn_us; /* CLOCK_MONOTONIC; INT64_MAX: the client was told */
 	int64_t end_us;	 /* likewise */
 };
 
 /* Returns owned (free()); NULL without memory. */
-struct expiry *expiry_new(const struct pass *pass);
+struct expiry *expiry_new(const struct session *session);
 
 /* The earlier of the two times. */
 int64_t expiry_due_us(const struct expiry *l);

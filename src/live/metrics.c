@@ -165,8 +165,8 @@ metrics_format(const struct metrics *slots, size_t n, struct buf *out)
 		buf_addf(out,
 		    "jobwire_auth_failures_total{rule=\"%s\"} %" PRIu64 "\n",
 		    token_rule_texts[i].name,
-		    sum_at(
-			slots, n, AT(access.failures) + i * sizeof(uint64_t)));
+		    sum_at(slots, n,
+			AT(authenticator.failures) + i * sizeof(uint64_t)));
 	add_histogram(slots, n, AT(hub.commit_to_read),
 	    "commit_to_read_seconds",
 	    "From a row's created_at, which has milliseconds, to its reading.",

@@ -12,12 +12,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "auth/access.h"
+#include "auth/authenticator.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/metric.h"
 #include "io/watch.h"
-#include "web/fcgi.h"
+#include "web/transport.h"
 
 /* Why a stream ended. */
 enum stream_end {
@@ -53,9 +53,9 @@ struct hub_stats {
 
 struct metrics {
 	struct hub_stats hub;
-	struct fcgi_stats fcgi;
+	struct transport_stats fcgi;
 	struct watch_stats watch;
-	struct access_stats access;
+	struct authenticator_stats authenticator;
 };
 
 /* Returns owned (metrics_free): n zeroed slots that survive fork() as shared

@@ -126,8 +126,8 @@ stream_recheck(const struct stream *s, int64_t now)
 	if (s->expiry != NULL && now >= s->expiry->end_us)
 		return ERR_EXPIRED;
 	if (s->expiry != NULL && now >= tick_us(s->beat_due))
-		e = pass_check(
-		    &s->expiry->pass, s->hub->db, clock_real_ms() / 1000);
+		e = session_check(
+		    &s->expiry->session, s->hub->db, clock_real_ms() / 1000);
 	return e == ERR_EXPIRED || e == ERR_AUTH ? e : OK;
 }
 
@@ -497,10 +497,10 @@ stream_alloc(const struct stream_request *req)
 		return NULL;
 	if (req->wants_json)
 		s->json = json_wait_new(req->headers);
-	if (req->pass != NULL)
-		s->expiry = expiry_new(req->pass);
+	if (req->session != NULL)
+		s->expiry = expiry_new(req->session);
 	if ((s->json != NULL) == req->wants_json &&
-	    (s->expiry != NULL) == (req->pass != NULL))
+	    (s->expiry != NULL) == (req->session != NULL))
 		return s;
 	stream_free(s);
 	return NULL;

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "auth/access.h"
+#include "auth/session.h"
 #include "base/buf.h"
 #include "io/loop.h"
 #include "job/name.h"
@@ -66,7 +66,7 @@ struct stream_request {
 	bool wants_beat_event;
 	bool wants_json;
 	int64_t wait_ms; /* with wants_json: how long to wait for an event */
-	const struct pass *pass; /* how long the client may read; NULL */
+	const struct session *session; /* how long the client may read; NULL */
 	/* Header fields of the answer, whatever it is (CORS). */
 	struct span headers;
 };

@@ -134,8 +134,8 @@ stream_dismiss(struct stream *s, enum err e)
 		    s, e == ERR_EXPIRED ? STREAM_EXPIRED : STREAM_REVOKED);
 		return;
 	}
-	access_explain(e, &why);
-	access_refuse(&a, &why);
+	session_explain(e, &why);
+	refusal_answer(&why, &a);
 	buf_add_str(&a.headers, s->json->headers);
 	stream_release(s, STREAM_COMPLETED);
 	x->ops->answer(x, &a);

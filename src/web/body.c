@@ -165,7 +165,7 @@ body_is_mapped(const struct body *b)
 }
 
 void
-body_rest(struct span body, bool is_mapped)
+body_release_pages(struct span body, bool is_mapped)
 {
 	if (is_mapped)
 		(void)madvise((void *)(uintptr_t)body.p, body.n, MADV_DONTNEED);

@@ -60,6 +60,6 @@ void body_done(struct body *b);
 
 /* The bytes of a mapped body are not needed for a while: the kernel may take
  * the memory and reads them again when they are. */
-void body_rest(struct span body, bool is_mapped);
+void body_release_pages(struct span body, bool is_mapped);
 
 #endif

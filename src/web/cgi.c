@@ -18,12 +18,12 @@
 
 enum { READ_SIZE = 16384 };
 
-enum state {
-	BODY,	 /* standard input is read */
-	HELD,	 /* on_request has the exchange */
-	STREAM,	 /* after the first send */
-	SENDING, /* the answer waits for room */
-	DONE,	 /* over */
+enum cgi_state {
+	CGI_BODY,    /* standard input is read */
+	CGI_HELD,    /* on_request has the exchange */
+	CGI_STREAM,  /* after the first send */
+	CGI_SENDING, /* the answer waits for room */
+	CGI_DONE,    /* over */
 };
 
 struct cgi {
@@ -32,13 +32,13 @@ struct cgi {
 	int in_fd, out_fd; /* -1: closed */
 	struct deferred begin;
 	struct loop *loop;
-	struct fcgi_config cfg;
+	struct transport_config cfg;
 	struct request request;
 	struct body body;
 	int64_t body_left; /* INT64_MAX: up to the end of standard input */
 	struct buf answer;
 	size_t sent; /* of the answer */
-	enum state state;
+	enum cgi_state state;
 	bool is_gone; /* nobody takes the answer */
 };
 
@@ -65,13 +65,13 @@ cgi_shut(struct cgi *c)
 	request_done(&c->request);
 	body_done(&c->body);
 	buf_done(&c->answer);
-	c->state = DONE;
+	c->state = CGI_DONE;
 }
 
 static void
 cgi_finish(struct cgi *c)
 {
-	if (c->state == DONE)
+	if (c->state == CGI_DONE)
 		return;
 	cgi_shut(c);
 	c->cfg.stats->open--;
@@ -83,7 +83,7 @@ static void
 cgi_gone(struct cgi *c)
 {
 	const struct exchange_told *told = c->x.told;
-	bool is_held = c->state == HELD && told == NULL;
+	bool is_held = c->state == CGI_HELD && told == NULL;
 
 	c->is_gone = true;
 	io_remove(c->loop, &c->out); /* or it would say so again and again */
@@ -155,13 +155,13 @@ op_answer(struct exchange *x, const struct answer *a)
 	struct cgi *c = cgi_of(x);
 
 	answer_format(a, strcmp(c->request.method, "HEAD") == 0, &c->answer);
-	c->state = SENDING;
+	c->state = CGI_SENDING;
 	if (!buf_ok(&c->answer)) {
 		cgi_finish(c);
 		return;
 	}
 	cgi_set_deadline(c, c->cfg.send_timeout_ms);
-	if (c->state == SENDING)
+	if (c->state == CGI_SENDING)
 		cgi_flush(c);
 }
 
@@ -170,7 +170,7 @@ op_send(struct exchange *x, struct span body, size_t *progress)
 {
 	struct cgi *c = cgi_of(x);
 
-	c->state = STREAM;
+	c->state = CGI_STREAM;
 	c->x.request = NULL;
 	request_done(&c->request);
 	return cgi_write(c, body, progress);
@@ -201,9 +201,9 @@ on_out_ready(struct io *io, unsigned ready)
 	/* Should this fail, we are told of room that we did not ask for. */
 	if (io_want(c->loop, io, 0) != OK)
 		return;
-	if (c->state == SENDING)
+	if (c->state == CGI_SENDING)
 		cgi_flush(c);
-	else if (c->state == STREAM)
+	else if (c->state == CGI_STREAM)
 		c->x.told->on_writable(&c->x);
 }
 
@@ -215,7 +215,7 @@ cgi_hand_over(struct cgi *c)
 {
 	io_remove(c->loop, &c->in);
 	timer_cancel(c->loop, &c->x.timer);
-	c->state = HELD;
+	c->state = CGI_HELD;
 	c->request.body_error = body_finish(&c->body, &c->request.body);
 	c->request.is_body_mapped = body_is_mapped(&c->body);
 	c->x.request = &c->request;
@@ -302,7 +302,7 @@ on_begin(struct deferred *d)
 
 	c->body_left = body_length(&c->request);
 	cgi_set_deadline(c, c->cfg.body_timeout_ms);
-	if (c->state != BODY)
+	if (c->state != CGI_BODY)
 		return;
 	if (c->body_left > 0 && watch_fd(c, &c->in, c->in_fd, IO_READ) != OK)
 		cgi_finish(c);
@@ -312,7 +312,7 @@ on_begin(struct deferred *d)
 
 enum err
 cgi_new(struct loop *loop, const char *const *envp, int in_fd, int out_fd,
-    const struct fcgi_config *cfg, struct cgi **ret)
+    const struct transport_config *cfg, struct cgi **ret)
 {
 	struct cgi *c = calloc(1, sizeof(*c));
 	enum err e;

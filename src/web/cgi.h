@@ -13,7 +13,7 @@
 
 #include "base/err.h"
 #include "io/loop.h"
-#include "web/fcgi.h"
+#include "web/transport.h"
 
 struct cgi;
 
@@ -29,7 +29,8 @@ struct cgi;
  * says nothing of the client: Apache closes its side at once.
  */
 CHECK_RESULT enum err cgi_new(struct loop *loop, const char *const *envp,
-    int in_fd, int out_fd, const struct fcgi_config *cfg, struct cgi **ret);
+    int in_fd, int out_fd, const struct transport_config *cfg,
+    struct cgi **ret);
 
 /* Closes what is open, without on_gone and on_idle. Before loop_free(); not
  * from inside a callback. Accepts NULL. */

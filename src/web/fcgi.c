@@ -14,24 +14,25 @@
 #include "web/fcgi_conn.h"
 
 bool
-fcgi_conn_make_work(struct fcgi_conn *c)
+fcgi_conn_make_pending(struct fcgi_conn *c)
 {
-	if (c->work != NULL)
+	if (c->pending != NULL)
 		return true;
-	c->work = malloc(sizeof(*c->work));
-	if (c->work == NULL)
+	c->pending = malloc(sizeof(*c->pending));
+	if (c->pending == NULL)
 		return false;
-	*c->work = (struct work){.body = body_new(&c->server->cfg.body)};
+	*c->pending =
+	    (struct fcgi_pending){.body = body_new(&c->server->cfg.body)};
 	return true;
 }
 
 void
-fcgi_conn_drop_work(struct fcgi_conn *c)
+fcgi_conn_drop_pending(struct fcgi_conn *c)
 {
-	struct work *w = c->work;
+	struct fcgi_pending *w = c->pending;
 
 	c->x.request = NULL;
-	c->work = NULL;
+	c->pending = NULL;
 	if (w == NULL)
 		return;
 	buf_done(&w->head);
@@ -44,7 +45,7 @@ fcgi_conn_drop_work(struct fcgi_conn *c)
 static void
 conn_free(struct fcgi_conn *c)
 {
-	fcgi_conn_drop_work(c);
+	fcgi_conn_drop_pending(c);
 	free(c);
 }
 
@@ -76,9 +77,9 @@ fcgi_conn_close(struct fcgi_conn *c)
 {
 	struct fcgi_server *s = c->server;
 
-	if (c->state == CLOSED)
+	if (c->state == FCGI_CONN_CLOSED)
 		return;
-	c->state = CLOSED;
+	c->state = FCGI_CONN_CLOSED;
 	io_close(s->loop, &c->io);
 	timer_cancel(s->loop, &c->x.timer);
 	LIST_REMOVE(c, link);
@@ -131,9 +132,10 @@ static void
 conn_gone(struct fcgi_conn *c)
 {
 	const struct exchange_told *told = c->x.told;
-	bool is_held = c->state == HELD && told == NULL;
+	bool is_held = c->state == FCGI_CONN_HELD && told == NULL;
 
-	if ((c->state == STREAM || c->state == HELD) && told != NULL) {
+	if ((c->state == FCGI_CONN_STREAM || c->state == FCGI_CONN_HELD) &&
+	    told != NULL) {
 		c->x.told = NULL;
 		told->on_gone(&c->x);
 	}
@@ -151,7 +153,7 @@ fcgi_conn_lost(struct fcgi_conn *c)
 	c->saw_eof = true;
 	/* An answer that is being sent may still reach a peer that only closed
 	 * its sending side. */
-	if (c->state != SENDING)
+	if (c->state != FCGI_CONN_SENDING)
 		conn_gone(c);
 }
 
@@ -162,13 +164,13 @@ on_conn_ready(struct io *io, unsigned ready)
 
 	if ((ready & ~(unsigned)IO_WRITE) != 0)
 		fcgi_conn_read(c, (ready & (IO_END | IO_GONE)) != 0);
-	if ((ready & IO_WRITE) == 0 || c->state == CLOSED)
+	if ((ready & IO_WRITE) == 0 || c->state == FCGI_CONN_CLOSED)
 		return;
 	/* Should this fail, we are told of room that we did not ask for. */
 	(void)fcgi_conn_watch(c, 0);
-	if (c->state == SENDING)
+	if (c->state == FCGI_CONN_SENDING)
 		fcgi_conn_flush(c);
-	else if (c->state == STREAM)
+	else if (c->state == FCGI_CONN_STREAM)
 		c->x.told->on_writable(&c->x);
 }
 
@@ -186,7 +188,7 @@ on_accept(struct acceptor *a, int fd)
 	c->io.fd = fd;
 	c->io.on_ready = on_conn_ready;
 	c->server = s;
-	c->state = HEAD;
+	c->state = FCGI_CONN_HEAD;
 	LIST_INSERT_HEAD(&s->conns, c, link);
 	s->cfg.stats->accepted++;
 	s->cfg.stats->open++;
@@ -204,14 +206,14 @@ on_idle_end(struct timer *t)
 	acceptor_stop(&s->acceptor);
 	for (c = LIST_FIRST(&s->conns); c != NULL; c = next) {
 		next = LIST_NEXT(c, link);
-		if (c->state == HEAD && c->is_kept)
+		if (c->state == FCGI_CONN_HEAD && c->is_kept)
 			fcgi_conn_close(c);
 	}
 }
 
 enum err
-fcgi_server_new(struct loop *loop, int listen_fd, const struct fcgi_config *cfg,
-    struct fcgi_server **ret)
+fcgi_server_new(struct loop *loop, int listen_fd,
+    const struct transport_config *cfg, struct fcgi_server **ret)
 {
 	struct fcgi_server *s = calloc(1, sizeof(*s));
 	enum err e;

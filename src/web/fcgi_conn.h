@@ -34,10 +34,17 @@
 
 enum { FCGI_READ_SIZE = 65536 }; /* of a connection, in a turn */
 
-enum state { HEAD, BODY, HELD, STREAM, SENDING, CLOSED };
+enum fcgi_conn_state {
+	FCGI_CONN_HEAD,
+	FCGI_CONN_BODY,
+	FCGI_CONN_HELD,
+	FCGI_CONN_STREAM,
+	FCGI_CONN_SENDING,
+	FCGI_CONN_CLOSED,
+};
 
 /* What a connection needs only from a head to its answer. */
-struct work {
+struct fcgi_pending {
 	struct buf head; /* what has come of it, where that was not all */
 	struct fcgi_scan judged;
 	struct request request;
@@ -52,13 +59,14 @@ struct fcgi_conn {
 	struct io io;
 	struct fcgi_server *server;
 	LIST_ENTRY(fcgi_conn) link; /* server->conns; once CLOSED, ->closed */
-	struct work *work; /* owned; NULL when idle and while streaming */
+	struct fcgi_pending
+	    *pending; /* owned; NULL when idle and while streaming */
 	unsigned char
 	    header[FCGI_RECORD_HEADER_LEN]; /* of the record being read */
 	uint32_t record_left; /* content and padding still to come */
 	uint16_t request_id;
 	uint8_t header_len;  /* how much of the header is there */
-	uint8_t state : 3;   /* enum state */
+	uint8_t state : 3;   /* enum fcgi_conn_state */
 	bool is_watched : 1; /* the loop has it */
 	bool wants_room : 1; /* and was asked for IO_WRITE */
 	bool keep_conn : 1;
@@ -69,7 +77,7 @@ struct fcgi_conn {
 struct fcgi_server {
 	struct acceptor acceptor;
 	struct loop *loop;
-	struct fcgi_config cfg;
+	struct transport_config cfg;
 	struct fcgi_parser parser;
 	LIST_HEAD(fcgi_conns, fcgi_conn) conns, closed;
 	struct deferred reap;  /* frees the closed ones */
@@ -94,10 +102,10 @@ void fcgi_conn_set_deadline(struct fcgi_conn *c, int64_t ms);
 bool fcgi_conn_watch(struct fcgi_conn *c, unsigned more);
 
 /* Sees to it that the connection has one. False: no memory. */
-bool fcgi_conn_make_work(struct fcgi_conn *c);
+bool fcgi_conn_make_pending(struct fcgi_conn *c);
 
 /* Neither the request nor the answer is needed any more. */
-void fcgi_conn_drop_work(struct fcgi_conn *c);
+void fcgi_conn_drop_pending(struct fcgi_conn *c);
 
 /* In fcgi_in.c: reads once, whatever the state wants of it, and sees to it that
  * what comes later is told. is_last: the end stands behind what is there. */

@@ -22,11 +22,11 @@ conn_hand_over(struct fcgi_conn *c)
 	struct fcgi_server *s = c->server;
 
 	timer_cancel(s->loop, &c->x.timer);
-	c->state = HELD;
-	c->work->request.body_error =
-	    body_finish(&c->work->body, &c->work->request.body);
-	c->work->request.is_body_mapped = body_is_mapped(&c->work->body);
-	c->x.request = &c->work->request;
+	c->state = FCGI_CONN_HELD;
+	c->pending->request.body_error =
+	    body_finish(&c->pending->body, &c->pending->request.body);
+	c->pending->request.is_body_mapped = body_is_mapped(&c->pending->body);
+	c->x.request = &c->pending->request;
 	s->cfg.stats->requests++;
 	s->cfg.on_request(s->cfg.arg, &c->x);
 }
@@ -41,9 +41,9 @@ conn_take_content(struct fcgi_conn *c, const unsigned char *p, size_t n)
 
 	content = n < content ? n : content;
 	c->record_left -= (uint32_t)n;
-	if (c->state == BODY && c->header[1] == FCGI_RECORD_STDIN &&
+	if (c->state == FCGI_CONN_BODY && c->header[1] == FCGI_RECORD_STDIN &&
 	    content > 0)
-		body_add(&c->work->body, p, content);
+		body_add(&c->pending->body, p, content);
 }
 
 /* A record's header is complete. */
@@ -65,7 +65,8 @@ conn_take_record(struct fcgi_conn *c)
 		fcgi_conn_lost(c);
 		return;
 	}
-	if (c->state == BODY && r.content_len == 0 && r.padding_len == 0)
+	if (c->state == FCGI_CONN_BODY && r.content_len == 0 &&
+	    r.padding_len == 0)
 		conn_hand_over(c);
 }
 
@@ -75,13 +76,13 @@ conn_take_records(struct fcgi_conn *c, const unsigned char *p, size_t n)
 {
 	size_t at = 0, step;
 
-	while (
-	    at < n && !c->saw_eof && c->state != CLOSED && c->state != HEAD) {
+	while (at < n && !c->saw_eof && c->state != FCGI_CONN_CLOSED &&
+	       c->state != FCGI_CONN_HEAD) {
 		if (c->record_left > 0) {
 			step =
 			    n - at < c->record_left ? n - at : c->record_left;
 			conn_take_content(c, p + at, step);
-			if (c->record_left == 0 && c->state == BODY &&
+			if (c->record_left == 0 && c->state == FCGI_CONN_BODY &&
 			    c->header[4] == 0 && c->header[5] == 0)
 				conn_hand_over(c);
 		} else {
@@ -108,11 +109,11 @@ conn_open_request(struct fcgi_conn *c, const unsigned char *bytes,
 	c->header_len = 0;
 	c->record_left = 0;
 	timer_cancel(s->loop, &c->x.timer);
-	if (fcgi_conn_make_work(c) &&
+	if (fcgi_conn_make_pending(c) &&
 	    fcgi_parser_read(&s->parser, bytes, head, s->cfg.prefix,
-		&c->work->request) == OK) {
-		buf_done(&c->work->head);
-		c->state = BODY;
+		&c->pending->request) == OK) {
+		buf_done(&c->pending->head);
+		c->state = FCGI_CONN_BODY;
 	} else {
 		s->cfg.stats->refused++;
 		fcgi_conn_close(c);
@@ -126,18 +127,18 @@ conn_keep_head(struct fcgi_conn *c, const unsigned char *p, size_t n)
 {
 	size_t room = FCGI_RECORD_HEAD_MAX;
 
-	if (!fcgi_conn_make_work(c))
+	if (!fcgi_conn_make_pending(c))
 		return false;
-	room -= c->work->head.len;
-	buf_add(&c->work->head, p, n < room ? n : room);
-	return buf_ok(&c->work->head);
+	room -= c->pending->head.len;
+	buf_add(&c->pending->head, p, n < room ? n : room);
+	return buf_ok(&c->pending->head);
 }
 
 /* The head, or a part of it; how many bytes were the head's. */
 static size_t
 conn_take_head(struct fcgi_conn *c, const unsigned char *p, size_t n)
 {
-	const size_t before = c->work == NULL ? 0 : c->work->head.len;
+	const size_t before = c->pending == NULL ? 0 : c->pending->head.len;
 	const unsigned char *bytes = p;
 	struct fcgi_scan head = {0};
 	enum fcgi_verdict verdict;
@@ -147,9 +148,9 @@ conn_take_head(struct fcgi_conn *c, const unsigned char *p, size_t n)
 			fcgi_conn_close(c);
 			return n;
 		}
-		head = c->work->judged;
-		bytes = (const unsigned char *)c->work->head.data;
-		n = c->work->head.len;
+		head = c->pending->judged;
+		bytes = (const unsigned char *)c->pending->head.data;
+		n = c->pending->head.len;
 	}
 	verdict = fcgi_scan_head(bytes, n, &head);
 	c->request_id = head.request_id;
@@ -159,7 +160,7 @@ conn_take_head(struct fcgi_conn *c, const unsigned char *p, size_t n)
 	}
 	if (verdict == FCGI_VERDICT_MORE) {
 		if (before > 0 || conn_keep_head(c, p, n))
-			c->work->judged = head;
+			c->pending->judged = head;
 		else
 			fcgi_conn_close(c);
 		return n - before;
@@ -177,12 +178,12 @@ conn_take(struct fcgi_conn *c, const unsigned char *p, size_t n)
 {
 	size_t used = 0;
 
-	if (c->state == HEAD)
+	if (c->state == FCGI_CONN_HEAD)
 		used = conn_take_head(c, p, n);
-	if (c->state != HEAD)
+	if (c->state != FCGI_CONN_HEAD)
 		used += conn_take_records(c, p + used, n - used);
 	/* Pipelined behind a request that was just answered. */
-	if (used < n && c->state == HEAD)
+	if (used < n && c->state == FCGI_CONN_HEAD)
 		fcgi_conn_close(c);
 }
 
@@ -191,16 +192,17 @@ conn_take(struct fcgi_conn *c, const unsigned char *p, size_t n)
 static void
 conn_wait(struct fcgi_conn *c, bool is_more)
 {
-	const bool is_idle = c->state == HEAD && c->is_kept && c->work == NULL;
-	const bool waits =
-	    c->state == HEAD || c->state == BODY || c->x.told != NULL;
+	const bool is_idle =
+	    c->state == FCGI_CONN_HEAD && c->is_kept && c->pending == NULL;
+	const bool waits = c->state == FCGI_CONN_HEAD ||
+			   c->state == FCGI_CONN_BODY || c->x.told != NULL;
 
 	if ((c->is_watched ? is_more : waits) &&
 	    !fcgi_conn_watch(c, c->wants_room ? IO_WRITE : 0))
 		fcgi_conn_close(c);
-	else if (c->state == HEAD && !is_idle)
+	else if (c->state == FCGI_CONN_HEAD && !is_idle)
 		fcgi_conn_set_deadline(c, HEAD_TIMEOUT_MS);
-	else if (c->state == BODY)
+	else if (c->state == FCGI_CONN_BODY)
 		fcgi_conn_set_deadline(c, c->server->cfg.body_timeout_ms);
 }
 
@@ -221,6 +223,6 @@ fcgi_conn_read(struct fcgi_conn *c, bool is_last)
 	else if (got == 0 || errno != EAGAIN)
 		fcgi_conn_lost(c);
 	/* Less than asked for was all there was (epoll(7)). */
-	if (c->state != CLOSED && !c->saw_eof)
+	if (c->state != FCGI_CONN_CLOSED && !c->saw_eof)
 		conn_wait(c, got > 0 && (is_last || got == FCGI_READ_SIZE));
 }

@@ -47,13 +47,13 @@ op_send(struct exchange *x, struct span body, size_t *progress)
 	size_t total = fcgi_framed_len(body.n);
 	enum sent r = SENT_ALL;
 
-	if (c->state == HELD) {
-		c->state = STREAM;
-		fcgi_conn_drop_work(c);
+	if (c->state == FCGI_CONN_HELD) {
+		c->state = FCGI_CONN_STREAM;
+		fcgi_conn_drop_pending(c);
 		if (c->saw_eof || (!c->is_watched && !fcgi_conn_watch(c, 0)))
 			return SENT_GONE;
 	}
-	if (c->state != STREAM)
+	if (c->state != FCGI_CONN_STREAM)
 		return SENT_GONE;
 	while (r == SENT_ALL && *progress < total) {
 		fcgi_frame(&frame, c->request_id, body, *progress);
@@ -66,12 +66,12 @@ op_send(struct exchange *x, struct span body, size_t *progress)
 static void
 conn_answered(struct fcgi_conn *c)
 {
-	fcgi_conn_drop_work(c);
+	fcgi_conn_drop_pending(c);
 	if (!c->keep_conn || c->saw_eof || c->server->is_stopping) {
 		fcgi_conn_close(c);
 		return;
 	}
-	c->state = HEAD;
+	c->state = FCGI_CONN_HEAD;
 	c->server->n_kept += !c->is_kept;
 	c->is_kept = true;
 	timer_cancel(c->server->loop, &c->x.timer);
@@ -82,7 +82,7 @@ conn_answered(struct fcgi_conn *c)
 void
 fcgi_conn_flush(struct fcgi_conn *c)
 {
-	struct work *w = c->work;
+	struct fcgi_pending *w = c->pending;
 	struct iovec iov;
 	enum sent r = SENT_ALL;
 
@@ -103,16 +103,16 @@ fcgi_conn_flush(struct fcgi_conn *c)
 static void
 conn_finish(struct fcgi_conn *c, struct buf *b)
 {
-	fcgi_conn_drop_work(c);
+	fcgi_conn_drop_pending(c);
 	timer_cancel(c->server->loop, &c->x.timer);
 	c->x = (struct exchange){.ops = &fcgi_conn_ops};
-	if (!buf_ok(b) || !fcgi_conn_make_work(c)) {
+	if (!buf_ok(b) || !fcgi_conn_make_pending(c)) {
 		buf_done(b);
 		fcgi_conn_close(c);
 		return;
 	}
-	c->work->answer = *b;
-	c->state = SENDING;
+	c->pending->answer = *b;
+	c->state = FCGI_CONN_SENDING;
 	fcgi_conn_flush(c);
 }
 
@@ -147,7 +147,7 @@ static void
 op_answer(struct exchange *x, const struct answer *a)
 {
 	struct fcgi_conn *c = conn_of(x);
-	bool for_head = strcmp(c->work->request.method, "HEAD") == 0;
+	bool for_head = strcmp(c->pending->request.method, "HEAD") == 0;
 	struct buf cgi = BUF_INIT, out = BUF_INIT;
 
 	answer_format(a, for_head, &cgi);

@@ -34,7 +34,7 @@ struct request {
 	 * body_refuse() puts into words. */
 	struct span body;
 	enum err body_error; /* OK, or why the body was not let in */
-	bool is_body_mapped; /* for body_rest() */
+	bool is_body_mapped; /* for body_release_pages() */
 	char *block;	     /* owned: all the strings */
 };
 

@@ -28,7 +28,7 @@ static struct jwt *jwt;
 static struct span token;
 
 static void
-set_up(enum jwt_alg alg, const char *key, const char *text)
+set_up(enum jws_alg alg, const char *key, const char *text)
 {
 	const struct jwt_config config = {.alg = alg, .key = key};
 	struct buf message = BUF_INIT;
@@ -40,13 +40,13 @@ set_up(enum jwt_alg alg, const char *key, const char *text)
 static void
 set_up_hs256(void)
 {
-	set_up(JWT_ALG_HS256, HS256_KEY, HS256_TOKEN);
+	set_up(JWS_HS256, HS256_KEY, HS256_TOKEN);
 }
 
 static void
 set_up_es256(void)
 {
-	set_up(JWT_ALG_ES256, ES256_KEY, ES256_TOKEN);
+	set_up(JWS_ES256, ES256_KEY, ES256_TOKEN);
 }
 
 static void

@@ -38,10 +38,9 @@ set_up(void)
 	const char *path;
 
 	db = micro_database(&path);
-	micro_must(
-	    sign_keys_load(
-		"a-webhook-key-of-the-benchmark", &keys.url, &message) == OK &&
-		sign_keys_load(PUBLISH_KEY, &keys.publish, &message) == OK,
+	micro_must(secrets_load("a-webhook-key-of-the-benchmark", &keys.url,
+		       &message) == OK &&
+		       secrets_load(PUBLISH_KEY, &keys.publish, &message) == OK,
 	    "keys can be loaded");
 }
 
@@ -74,10 +73,11 @@ set_up_webhooks(void)
 	set_up();
 	for (unsigned i = 0; i < 2 * CALLS; i++) {
 		snprintf(job, sizeof(job), "job-%05u", i);
-		const struct sign_claim claim = {
+		const struct url_claim claim = {
 		    RUNPOD, span_of(job), span_of(""), MICRO_NOW + 60};
 
-		micro_must(sign_add_query(&keys.url, &claim, &queries[i]) == OK,
+		micro_must(
+		    url_signature_add(&keys.url, &claim, &queries[i]) == OK,
 		    "a URL can be signed");
 		add_request(i, "/webhooks/" RUNPOD, completed)->query =
 		    queries[i].data;

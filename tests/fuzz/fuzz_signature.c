@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * auth/standard.c, fal.c, sign.c and text/base64.c on any header fields, query
- * and body: they accept exactly what is signed for now. An input is five texts,
- * with a line feed between them: id, timestamp, signature, query or user id,
- * body.
+ * auth/standard_signature.c, fal_signature.c, url_signature.c and text/base64.c
+ * on any header fields, query and body: they accept exactly what is signed for
+ * now. An input is five texts, with a line feed between them: id, timestamp,
+ * signature, query or user id, body.
  */
 #undef NDEBUG
-#include "auth/standard.h"
+#include "auth/standard_signature.h"
 
 #include <assert.h>
 #include <stdint.h>
@@ -16,8 +16,8 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
-#include "auth/fal.h"
-#include "auth/sign.h"
+#include "auth/fal_signature.h"
+#include "auth/url_signature.h"
 #include "text/base64.h"
 #include "text/hex.h"
 #include "web/query.h"
@@ -153,15 +153,15 @@ try_fal(const struct input *in)
 static void
 try_query(const struct input *in)
 {
-	static struct sign_keys keys;
+	static struct secrets keys;
 	struct buf job_id = BUF_INIT, restore_id = BUF_INIT, exp = BUF_INIT,
 		   sig = BUF_INIT, message = BUF_INIT, made = BUF_INIT,
 		   made_sig = BUF_INIT;
-	struct sign_claim claim = {.provider = "standard"};
+	struct url_claim claim = {.provider = "standard"};
 	enum err e;
 
 	if (keys.n == 0)
-		assert(sign_keys_load(URL_KEY, &keys, &message) == OK);
+		assert(secrets_load(URL_KEY, &keys, &message) == OK);
 	(void)query_get(in->query, "job_id", &job_id);
 	(void)query_get(in->query, "restore_id", &restore_id);
 	(void)query_get(in->query, "exp", &exp);
@@ -169,10 +169,10 @@ try_query(const struct input *in)
 	claim.job_id = buf_span(&job_id);
 	claim.restore_id = buf_span(&restore_id);
 	claim.exp = strtoll(buf_span(&exp).p, NULL, 10);
-	e = sign_verify(&keys, &claim, buf_span(&sig), NOW);
+	e = url_signature_verify(&keys, &claim, buf_span(&sig), NOW);
 	assert(e == OK || e == ERR_AUTH || e == ERR_EXPIRED);
 	/* Not signed: a claim with a line break. */
-	if (sign_add_query(&keys, &claim, &made) == OK)
+	if (url_signature_add(&keys, &claim, &made) == OK)
 		assert(query_get(buf_span(&made), "sig", &made_sig));
 	assert((e != ERR_AUTH) ==
 	       (sig.len > 0 && span_eq(buf_span(&made_sig), buf_span(&sig))));

@@ -70,7 +70,7 @@ assert_whole(struct box *b, size_t n, bool is_mapped)
 	assert_int_equal(body_is_mapped(&b->body), is_mapped);
 	if (n > 0)
 		assert_memory_equal(whole.p, b->bytes, n);
-	body_rest(whole, is_mapped);
+	body_release_pages(whole, is_mapped);
 	if (n > 0)
 		assert_memory_equal(whole.p, b->bytes, n);
 }

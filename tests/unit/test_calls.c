@@ -35,9 +35,9 @@ set_up(void **state)
 	struct buf message = BUF_INIT;
 
 	request = (struct request){0};
-	assert_int_equal(sign_keys_load(KEY, &keys.publish, &message), OK);
+	assert_int_equal(secrets_load(KEY, &keys.publish, &message), OK);
 	assert_int_equal(
-	    sign_keys_load("a-webhook-key-of-tests", &keys.url, &message), OK);
+	    secrets_load("a-webhook-key-of-tests", &keys.url, &message), OK);
 	return site_setup(state);
 }
 
@@ -185,8 +185,8 @@ test_register_without_id(void **state)
 static void
 test_register_without_secret(void **state)
 {
-	sign_keys_done(&keys.url);
-	keys.url = (struct sign_keys){0};
+	secrets_done(&keys.url);
+	keys.url = (struct secrets){0};
 	assert_int_equal(serve(*state, "/jobs", "{\"job_id\":\"a\"}"), 201);
 	assert_true(says(",\"webhook_url\":null}"));
 }

@@ -14,7 +14,7 @@
 #include "alloc_fail.h"
 #include "live_site.h"
 
-static struct guard guard = {.mode = EVENTS_AUTH_JOB_ID};
+static struct authenticator authenticator = {.mode = AUTH_JOB_ID};
 static struct events_api api;
 
 /* --- one request, and what came of it ------------------------------------- */
@@ -64,8 +64,10 @@ static struct exchange exchange;
 static int
 ask(const char *method, const char *route, const char *query)
 {
-	api = (struct events_api){
-	    .hub = hub, .guard = &guard, .slots = metrics, .n_slots = 1};
+	api = (struct events_api){.hub = hub,
+	    .authenticator = &authenticator,
+	    .slots = metrics,
+	    .n_slots = 1};
 	request = (struct request){.method = method,
 	    .route = route,
 	    .query = query,

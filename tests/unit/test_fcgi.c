@@ -24,7 +24,7 @@ enum { REQUESTS_MAX = 8, LONG_BODY = 150000 };
 
 static struct loop *loop;
 static struct fcgi_server *server;
-static struct fcgi_stats stats;
+static struct transport_stats stats;
 static struct sockaddr_un address;
 static socklen_t address_len;
 
@@ -77,7 +77,7 @@ static int
 set_up(void **state)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	const struct fcgi_config cfg = {
+	const struct transport_config cfg = {
 	    .prefix = "/api/v1",
 	    .body = {1 << 20, 1 << 20, "/tmp", &stats.body_bytes},
 	    .body_timeout_ms = 10000,

@@ -132,7 +132,7 @@ at(const struct folder *f, const char *one, const char *two)
 /* --- Keys ----------------------------------------------------------------- */
 
 static enum err
-load(const char *value, enum jwt_alg alg, const char *message)
+load(const char *value, enum jws_alg alg, const char *message)
 {
 	struct jws_keys k = {.n = 77};
 	struct buf text = BUF_INIT;
@@ -156,18 +156,17 @@ test_load(void **state)
 	const struct folder *f = *state;
 	static const char short_one[] = "0123456789abcdef0123456789abcde";
 
-	assert_int_equal(load(SECRET, JWT_ALG_HS256, ""), OK);
-	assert_int_equal(load("a=b," SECRET, JWT_ALG_HS256, ""), OK);
-	assert_int_equal(load(at(f, "secret", NULL), JWT_ALG_HS256, ""), OK);
-	assert_int_equal(load(short_one, JWT_ALG_HS256, "32"), ERR_LIMIT);
+	assert_int_equal(load(SECRET, JWS_HS256, ""), OK);
+	assert_int_equal(load("a=b," SECRET, JWS_HS256, ""), OK);
+	assert_int_equal(load(at(f, "secret", NULL), JWS_HS256, ""), OK);
+	assert_int_equal(load(short_one, JWS_HS256, "32"), ERR_LIMIT);
 	assert_int_equal(
-	    load(at(f, "rsa.pub", NULL), JWT_ALG_HS256, "PEM"), ERR_PROTO);
+	    load(at(f, "rsa.pub", NULL), JWS_HS256, "PEM"), ERR_PROTO);
 	assert_int_equal(
-	    load(at(f, "gone", NULL), JWT_ALG_HS256, "No such file"), ERR_SYS);
-	assert_int_equal(load(at(f, "rsa.pub", NULL), JWT_ALG_RS256, ""), OK);
-	assert_int_equal(load(at(f, "ec.pub", NULL), JWT_ALG_ES256, ""), OK);
-	assert_int_equal(
-	    load(at(f, "ec.pub", "other.pub"), JWT_ALG_ES256, ""), OK);
+	    load(at(f, "gone", NULL), JWS_HS256, "No such file"), ERR_SYS);
+	assert_int_equal(load(at(f, "rsa.pub", NULL), JWS_RS256, ""), OK);
+	assert_int_equal(load(at(f, "ec.pub", NULL), JWS_ES256, ""), OK);
+	assert_int_equal(load(at(f, "ec.pub", "other.pub"), JWS_ES256, ""), OK);
 }
 
 static void
@@ -175,15 +174,15 @@ test_load_refuses(void **state)
 {
 	static const struct {
 		const char *name;
-		enum jwt_alg alg;
+		enum jws_alg alg;
 	} bad[] = {
-	    {"small.pub", JWT_ALG_RS256},
-	    {"ec.pub", JWT_ALG_RS256},
-	    {"rsa", JWT_ALG_RS256},
-	    {"secret", JWT_ALG_RS256},
-	    {"rsa.pub", JWT_ALG_ES256},
-	    {"p384.pub", JWT_ALG_ES256},
-	    {"ec", JWT_ALG_ES256},
+	    {"small.pub", JWS_RS256},
+	    {"ec.pub", JWS_RS256},
+	    {"rsa", JWS_RS256},
+	    {"secret", JWS_RS256},
+	    {"rsa.pub", JWS_ES256},
+	    {"p384.pub", JWS_ES256},
+	    {"ec", JWS_ES256},
 	};
 	const struct folder *f = *state;
 
@@ -194,7 +193,7 @@ test_load_refuses(void **state)
 	}
 	/* One bad key among good ones spoils all, and is named. */
 	assert_int_equal(
-	    load(at(f, "ec.pub", "p384.pub"), JWT_ALG_ES256, "p384.pub"),
+	    load(at(f, "ec.pub", "p384.pub"), JWS_ES256, "p384.pub"),
 	    ERR_PROTO);
 }
 
@@ -205,8 +204,8 @@ test_find(void **state)
 	struct buf text = BUF_INIT;
 	struct jws_keys k;
 
-	assert_int_equal(jws_keys_load(at(f, "ec.pub", "other.pub"),
-			     JWT_ALG_ES256, false, &k, &text),
+	assert_int_equal(jws_keys_load(at(f, "ec.pub", "other.pub"), JWS_ES256,
+			     false, &k, &text),
 	    OK);
 	assert_int_equal(k.n, 2);
 	assert_ptr_equal(jws_keys_find(&k, SPAN_LIT("a")), &k.list[0]);
@@ -215,11 +214,10 @@ test_find(void **state)
 	assert_null(jws_keys_find(&k, SPAN_LIT("c")));
 	jws_keys_done(&k);
 	assert_int_equal(
-	    jws_keys_load(SECRET, JWT_ALG_HS256, false, &k, &text), OK);
+	    jws_keys_load(SECRET, JWS_HS256, false, &k, &text), OK);
 	assert_ptr_equal(jws_keys_find(&k, SPAN_LIT("any")), &k.list[0]);
 	jws_keys_done(&k);
-	assert_int_equal(
-	    jws_keys_load(NULL, JWT_ALG_HS256, false, &k, &text), OK);
+	assert_int_equal(jws_keys_load(NULL, JWS_HS256, false, &k, &text), OK);
 	assert_null(jws_keys_find(&k, SPAN_LIT("")));
 	jws_keys_done(&k);
 	buf_done(&text);
@@ -255,7 +253,7 @@ verify(struct jwt *jwt, const char *token, int64_t at_s)
 static void
 test_known_token(void **state)
 {
-	struct jwt_config cfg = {JWT_ALG_HS256, SECRET, "i", "u"};
+	struct jwt_config cfg = {JWS_HS256, SECRET, "i", "u"};
 	struct jwt *jwt = make(&cfg);
 	struct claims c;
 
@@ -285,10 +283,10 @@ static void
 test_not_for_us(void **state)
 {
 	static const struct jwt_config others[] = {
-	    {JWT_ALG_HS256, SECRET "x", NULL, NULL},
-	    {JWT_ALG_HS256, SECRET, "j", NULL},
-	    {JWT_ALG_HS256, SECRET, NULL, "v"},
-	    {JWT_ALG_HS256, SECRET, NULL, "us"},
+	    {JWS_HS256, SECRET "x", NULL, NULL},
+	    {JWS_HS256, SECRET, "j", NULL},
+	    {JWS_HS256, SECRET, NULL, "v"},
+	    {JWS_HS256, SECRET, NULL, "us"},
 	};
 	struct jwt *jwt;
 
@@ -304,12 +302,12 @@ static void
 test_made_tokens(void **state)
 {
 	static const struct {
-		enum jwt_alg alg;
+		enum jws_alg alg;
 		const char *private_key, *public_key;
 	} kinds[] = {
-	    {JWT_ALG_HS256, "secret", "secret"},
-	    {JWT_ALG_RS256, "rsa", "rsa.pub"},
-	    {JWT_ALG_ES256, "ec", "ec.pub"},
+	    {JWS_HS256, "secret", "secret"},
+	    {JWS_RS256, "rsa", "rsa.pub"},
+	    {JWS_ES256, "ec", "ec.pub"},
 	};
 	char sub[] = "a\"b", jobs[] = "[\"j\"]";
 	const struct folder *f = *state;
@@ -344,7 +342,7 @@ test_made_tokens(void **state)
 static void
 test_no_memory(void **state)
 {
-	struct jwt_config cfg = {JWT_ALG_HS256, SECRET, "i", "u"};
+	struct jwt_config cfg = {JWS_HS256, SECRET, "i", "u"};
 	struct jwt *jwt = make(&cfg);
 	bool is_more = true;
 	enum err e;

@@ -23,37 +23,16 @@
 	"{\"keys\":[{\"crv\":\"Ed25519\",\"x\":"                               \
 	"\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}" /* RFC 8037, A.2 */
 
-/* Copies, NULL where not set. */
-static struct settings
-settings_of(const char *webhook_secret, const char *publish_keys,
+static struct hook_keys_config
+config_of(const char *webhook_secret, const char *publish_keys,
     const char *standard_secret, const char *fal_jwks)
 {
-	const char *const values[] = {
-	    webhook_secret, publish_keys, standard_secret, fal_jwks};
-	char *copies[COUNT(values)] = {NULL};
-
-	for (size_t i = 0; i < COUNT(values); i++)
-		if (values[i] != NULL) {
-			copies[i] = strdup(values[i]);
-			assert_non_null(copies[i]);
-		}
-	return (struct settings){.webhook_secret = copies[0],
-	    .publish_keys = copies[1],
-	    .standard_secret = copies[2],
-	    .fal_jwks = copies[3]};
-}
-
-static void
-forget(struct settings *s)
-{
-	free(s->webhook_secret);
-	free(s->publish_keys);
-	free(s->standard_secret);
-	free(s->fal_jwks);
+	return (struct hook_keys_config){webhook_secret, publish_keys,
+	    standard_secret, fal_jwks, {.mode = AUTH_JOB_ID}};
 }
 
 /* All four, the last in a file of this name (a template of mkstemp(3)). */
-static struct settings
+static struct hook_keys_config
 all_set(char *path)
 {
 	int fd = mkstemp(path);
@@ -61,18 +40,18 @@ all_set(char *path)
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, JWKS, strlen(JWKS)), strlen(JWKS));
 	close(fd);
-	return settings_of(URL_KEY, PUBLISH_KEYS, STANDARD, path);
+	return config_of(URL_KEY, PUBLISH_KEYS, STANDARD, path);
 }
 
 static void
 test_none(void **state)
 {
-	const struct settings s = {0};
+	const struct hook_keys_config c = {0};
 	struct hook_keys k = {0};
 	struct buf message = BUF_INIT;
 
 	(void)state;
-	assert_int_equal(hook_keys_load(&s, NULL, &k, &message), OK);
+	assert_int_equal(hook_keys_load(&c, NULL, &k, &message), OK);
 	assert_int_equal(
 	    k.url.n + k.publish.n + k.standard.n + k.fal.n + message.len, 0);
 	hook_keys_done(&k);
@@ -83,18 +62,18 @@ static void
 test_all(void **state)
 {
 	char path[] = "/tmp/jobwire-test-XXXXXX";
-	struct settings s = all_set(path);
+	struct hook_keys_config c = all_set(path);
 	struct hook_keys old = {0}, new = {0};
 	struct buf message = BUF_INIT;
 
 	(void)state;
-	assert_int_equal(hook_keys_load(&s, NULL, &old, &message), OK);
+	assert_int_equal(hook_keys_load(&c, NULL, &old, &message), OK);
 	assert_int_equal(old.url.n, 1);
 	assert_int_equal(old.publish.n, 2);
 	assert_int_equal(old.standard.n, 1);
 	assert_int_equal(old.fal.n, 1);
-	s.publish_keys[strlen("a-key-of-publishers")] = '\0';
-	assert_int_equal(hook_keys_load(&s, NULL, &new, &message), OK);
+	c.publish_keys = "a-key-of-publishers";
+	assert_int_equal(hook_keys_load(&c, NULL, &new, &message), OK);
 	assert_int_equal(new.publish.n, 1);
 	assert_int_equal(old.publish.n, 2);
 	hook_keys_done(&old);
@@ -103,7 +82,6 @@ test_all(void **state)
 	assert_null(new.fal.keys);
 	hook_keys_done(&new);
 	unlink(path);
-	forget(&s);
 }
 
 /* Each error names its setting, and neither says nor changes a key. */
@@ -130,18 +108,17 @@ test_refused(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		const char *const *v = cases[i].values;
-		struct settings s = settings_of(v[0], v[1], v[2], v[3]);
+		struct hook_keys_config c = config_of(v[0], v[1], v[2], v[3]);
 		struct hook_keys k = {.url = {.n = 77}};
 		struct buf message = BUF_INIT;
 
 		assert_int_equal(
-		    hook_keys_load(&s, NULL, &k, &message), cases[i].e);
+		    hook_keys_load(&c, NULL, &k, &message), cases[i].e);
 		if (cases[i].e == ERR_SYS)
 			assert_int_equal(errno, ENOENT);
 		assert_string_equal(message.data, cases[i].message);
 		assert_int_equal(k.url.n, 77);
 		buf_done(&message);
-		forget(&s);
 	}
 }
 
@@ -149,7 +126,7 @@ static void
 test_no_memory(void **state)
 {
 	char path[] = "/tmp/jobwire-test-XXXXXX";
-	struct settings s = all_set(path);
+	struct hook_keys_config c = all_set(path);
 	struct hook_keys k = {0};
 	struct buf message = BUF_INIT;
 	bool is_more = true;
@@ -159,7 +136,7 @@ test_no_memory(void **state)
 	for (unsigned n = 1; is_more; n++) {
 		assert_null(k.url.keys);
 		alloc_fail_start(n);
-		e = hook_keys_load(&s, NULL, &k, &message);
+		e = hook_keys_load(&c, NULL, &k, &message);
 		is_more = alloc_fail_stop();
 		assert_int_equal(e, is_more ? ERR_NOMEM : OK);
 		buf_done(&message);
@@ -167,7 +144,6 @@ test_no_memory(void **state)
 	assert_int_equal(k.fal.n, 1);
 	hook_keys_done(&k);
 	unlink(path);
-	forget(&s);
 }
 
 int

@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #include "alloc_fail.h"
-#include "auth/sign.h"
+#include "auth/crypto.h"
 #include "hook/provider.h"
 #include "text/json_text.h"
 
@@ -117,14 +117,14 @@ assert_refused(const char *json)
 static bool
 is_same_call(const char *one, const char *other)
 {
-	char digests[2][SIGN_DIGEST_SIZE];
+	char digests[2][CRYPTO_SHA256_SIZE];
 	struct provider_event e;
 	const char *why;
 
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(
 		    normalise(i == 0 ? one : other, INLINE, &e, &why), OK);
-		assert_int_equal(sign_digest_of(e.identity,
+		assert_int_equal(crypto_sha256_of(e.identity,
 				     PROVIDER_IDENTITY_MAX, digests[i]),
 		    OK);
 		provider_event_done(&e);

@@ -33,13 +33,13 @@ static void
 test_claims_come_back(void **state)
 {
 	struct site *s = *state;
-	struct ticket_desk desk = {.db_path = s->path};
+	struct ticket_store store = {.db_path = s->path};
 	struct buf ticket = sell(s, now_s + 600, "[ \"a\" ]");
 	struct claims c;
 	char *job_ids = NULL;
 
 	assert_int_equal(
-	    ticket_use(&desk, buf_span(&ticket), false, now_s, &c, &job_ids),
+	    ticket_use(&store, buf_span(&ticket), false, now_s, &c, &job_ids),
 	    OK);
 	assert_string_equal(c.sub, "al\"ice");
 	assert_string_equal(c.jti, "j");
@@ -50,9 +50,9 @@ test_claims_come_back(void **state)
 	claims_done(&c);
 	free(job_ids);
 	assert_int_equal(
-	    ticket_use(&desk, buf_span(&ticket), false, now_s, &c, &job_ids),
+	    ticket_use(&store, buf_span(&ticket), false, now_s, &c, &job_ids),
 	    ERR_AUTH);
-	ticket_desk_done(&desk);
+	ticket_store_done(&store);
 	buf_done(&ticket);
 }
 
@@ -103,18 +103,18 @@ test_form(void **state)
 	    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
 	    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"};
 	struct site *s = *state;
-	struct ticket_desk desk = {.db_path = s->path};
+	struct ticket_store store = {.db_path = s->path};
 	struct claims c;
 	char *job_ids = NULL;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		assert_int_equal(ticket_use(&desk, span_of(bad[i]), false,
+		assert_int_equal(ticket_use(&store, span_of(bad[i]), false,
 				     now_s, &c, &job_ids),
 		    ERR_AUTH);
 		/* Only what looks like one is worth a connection. */
-		assert_int_equal(desk.db != NULL, i == 5);
+		assert_int_equal(store.db != NULL, i == 5);
 	}
-	ticket_desk_done(&desk);
+	ticket_store_done(&store);
 }
 
 /* After one wait in vain nobody waits for some time. */
@@ -122,26 +122,26 @@ static void
 test_locked(void **state)
 {
 	struct site *s = *state;
-	struct ticket_desk desk = {.db_path = s->path};
+	struct ticket_store store = {.db_path = s->path};
 	struct buf ticket = sell(s, now_s + 600, NULL);
 	struct claims c;
 	char *job_ids = NULL;
 
 	raw(s, "BEGIN IMMEDIATE");
 	assert_int_equal(
-	    ticket_use(&desk, buf_span(&ticket), false, now_s, &c, &job_ids),
+	    ticket_use(&store, buf_span(&ticket), false, now_s, &c, &job_ids),
 	    ERR_BUSY);
 	raw(s, "ROLLBACK");
 	assert_int_equal(
-	    ticket_use(&desk, buf_span(&ticket), false, now_s, &c, &job_ids),
+	    ticket_use(&store, buf_span(&ticket), false, now_s, &c, &job_ids),
 	    ERR_BUSY);
-	desk.closed_until_us = 0;
+	store.closed_until_us = 0;
 	assert_int_equal(
-	    ticket_use(&desk, buf_span(&ticket), false, now_s, &c, &job_ids),
+	    ticket_use(&store, buf_span(&ticket), false, now_s, &c, &job_ids),
 	    OK);
 	assert_null(job_ids);
 	claims_done(&c);
-	ticket_desk_done(&desk);
+	ticket_store_done(&store);
 	buf_done(&ticket);
 }
 
@@ -150,26 +150,26 @@ static void
 test_replaced_database(void **state)
 {
 	struct site *s = *state;
-	struct ticket_desk desk = {.db_path = s->path};
+	struct ticket_store store = {.db_path = s->path};
 	struct buf ticket = sell(s, now_s + 600, NULL);
 	struct claims c;
 	char *job_ids = NULL, away[256];
 
 	assert_int_equal(
-	    ticket_use(&desk, SPAN_LIT("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+	    ticket_use(&store, SPAN_LIT("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
 		false, now_s, &c, &job_ids),
 	    ERR_AUTH);
 	snprintf(away, sizeof(away), "%s.away", s->path);
 	assert_int_equal(rename(s->path, away), 0);
 	assert_int_equal(
-	    ticket_use(&desk, buf_span(&ticket), false, now_s, &c, &job_ids),
+	    ticket_use(&store, buf_span(&ticket), false, now_s, &c, &job_ids),
 	    ERR_GONE);
 	assert_int_equal(rename(away, s->path), 0);
 	assert_int_equal(
-	    ticket_use(&desk, buf_span(&ticket), false, now_s, &c, &job_ids),
+	    ticket_use(&store, buf_span(&ticket), false, now_s, &c, &job_ids),
 	    OK);
 	claims_done(&c);
-	ticket_desk_done(&desk);
+	ticket_store_done(&store);
 	buf_done(&ticket);
 }
 

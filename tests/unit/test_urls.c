@@ -38,15 +38,15 @@ test_events(void **state)
 static void
 test_webhook(void **state)
 {
-	struct sign_claim claim = {"runpod-completion", SPAN_LIT("a:b"),
+	struct url_claim claim = {"runpod-completion", SPAN_LIT("a:b"),
 	    SPAN_LIT("r/1 &=\xc3\xa4"), 1764000060};
-	struct sign_keys keys = {0};
+	struct secrets keys = {0};
 	struct buf out = BUF_INIT, value = BUF_INIT;
 	struct span query;
 
 	(void)state;
 	assert_int_equal(
-	    sign_keys_load("a-key-of-signed-urls", &keys, &value), OK);
+	    secrets_load("a-key-of-signed-urls", &keys, &value), OK);
 	assert_int_equal(urls_add_webhook(&out, &sites[0], &keys, &claim), OK);
 	query = span_of(strchr(out.data, '?') + 1);
 	assert_memory_equal(out.data,
@@ -59,18 +59,19 @@ test_webhook(void **state)
 	buf_reset(&value);
 	assert_true(query_get(query, "sig", &value));
 	assert_int_equal(
-	    sign_verify(&keys, &claim, buf_span(&value), 1764000000), OK);
+	    url_signature_verify(&keys, &claim, buf_span(&value), 1764000000),
+	    OK);
 	buf_done(&value);
 	buf_done(&out);
-	sign_keys_done(&keys);
+	secrets_done(&keys);
 }
 
 static void
 test_without_a_key(void **state)
 {
-	const struct sign_claim claim = {
+	const struct url_claim claim = {
 	    "runpod-completion", SPAN_LIT("a"), {NULL, 0}, 1};
-	const struct sign_keys keys = {0};
+	const struct secrets keys = {0};
 	struct buf out = BUF_INIT;
 
 	(void)state;

@@ -30,8 +30,8 @@ static size_t n_answered, n_wanted;
 static char long_body[LONG + 1];
 static struct loop *loop;
 static struct webhook_api *api;
-static struct access_stats access_stats;
-static struct fcgi_stats transport;
+static struct authenticator_stats authenticator_stats;
+static struct transport_stats transport;
 
 static void
 op_answer(struct exchange *x, const struct answer *a)
@@ -59,7 +59,7 @@ start(const struct site *s, bool is_brief)
 					       .api_prefix = "/api/v1",
 					       .is_open = true},
 	    .db_path = s->path,
-	    .access = &access_stats,
+	    .authenticator = &authenticator_stats,
 	    .transport = &transport,
 	    .workers = 2,
 	    .busy_ms = BUSY_MS,

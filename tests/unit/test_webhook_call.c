@@ -104,7 +104,7 @@ static void
 test_delivery_key(void **state)
 {
 	struct site *s = *state;
-	char first[SIGN_DIGEST_SIZE];
+	char first[CRYPTO_SHA256_SIZE];
 
 	sign_well(s);
 	assert_accepted(s);

@@ -111,19 +111,19 @@ test_signature_rotation(void **state)
 {
 	struct site *s = *state;
 	struct buf message = BUF_INIT;
-	struct sign_keys only = {0};
+	struct secrets only = {0};
 
 	sign_well(s);
-	assert_int_equal(sign_keys_load("a-newer-one-of-all-secrets,"
-					"the-first-secret-of-two",
+	assert_int_equal(secrets_load("a-newer-one-of-all-secrets,"
+				      "the-first-secret-of-two",
 			     &only, &message),
 	    OK);
-	sign_keys_done(&s->keys.url);
+	secrets_done(&s->keys.url);
 	s->keys.url = only;
 	assert_accepted(s);
 	assert_int_equal(
-	    sign_keys_load("a-newer-one-of-all-secrets", &only, &message), OK);
-	sign_keys_done(&s->keys.url);
+	    secrets_load("a-newer-one-of-all-secrets", &only, &message), OK);
+	secrets_done(&s->keys.url);
 	s->keys.url = only;
 	assert_refused(s, 403, "signature_invalid");
 }
@@ -134,7 +134,7 @@ test_secret_missing(void **state)
 	struct site *s = *state;
 
 	sign_well(s);
-	sign_keys_done(&s->keys.url);
+	secrets_done(&s->keys.url);
 	assert_refused(s, 403, "webhook_secret_missing");
 	s->cfg.is_open = true;
 	assert_accepted(s);

@@ -51,7 +51,7 @@ set_up(void **state)
 
 	assert_non_null(s);
 	assert_int_equal(
-	    sign_keys_load("the-first-secret-of-two,the-other-secret-of-two",
+	    secrets_load("the-first-secret-of-two,the-other-secret-of-two",
 		&s->keys.url, &message),
 	    OK);
 	s->cfg = (struct call_config){.inline_output = 64};
@@ -83,11 +83,12 @@ static inline void
 sign(struct site *s, const char *provider, const char *job_id,
     const char *restore_id, int64_t exp)
 {
-	const struct sign_claim claim = {
+	const struct url_claim claim = {
 	    provider, span_of(job_id), span_of(restore_id), exp};
 
 	buf_reset(&s->query);
-	assert_int_equal(sign_add_query(&s->keys.url, &claim, &s->query), OK);
+	assert_int_equal(
+	    url_signature_add(&s->keys.url, &claim, &s->query), OK);
 	s->request.query = s->query.data;
 }
 

@@ -3,8 +3,8 @@
  * Why a token or ticket is not good. Layer: auth, pure. For the operator's log
  * and metrics and for `jobwire token check`; who sent it is told less.
  */
-#ifndef JOBWIRE_RULE_H
-#define JOBWIRE_RULE_H
+#ifndef JOBWIRE_TOKEN_RULE_H
+#define JOBWIRE_TOKEN_RULE_H
 
 #include "base/err.h"
 
@@ -38,7 +38,7 @@ struct token_rule_text {
 extern const struct token_rule_text token_rule_texts[TOKEN_RULES];
 
 /* Writes the rule that was broken and returns ERR_AUTH. */
-CHECK_RESULT enum err token_break(
+CHECK_RESULT enum err token_rule_break(
     enum token_rule rule, enum token_rule *ret_rule);
 
 #endif

@@ -4,7 +4,7 @@
  * is hook's business, and so is what is answered. Only standard_keys_load() may
  * block, on its file.
  */
-#include "auth/standard.h"
+#include "auth/standard_signature.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@
 #include <openssl/crypto.h>
 
 #include "auth/crypto.h"
-#include "auth/sign.h"
+#include "auth/secrets.h"
 #include "auth/timestamp.h"
 #include "text/base64.h"
 #include "text/span.h"
@@ -34,9 +34,9 @@ enum {
 static enum err
 take_raw(struct span bytes, struct standard_key *ret, struct buf *why)
 {
-	if (bytes.n < SIGN_KEY_MIN || bytes.n > STANDARD_RAW_MAX) {
+	if (bytes.n < SECRETS_MIN || bytes.n > STANDARD_RAW_MAX) {
 		buf_addf(why, "does not have %d to %d bytes behind " RAW,
-		    SIGN_KEY_MIN, STANDARD_RAW_MAX);
+		    SECRETS_MIN, STANDARD_RAW_MAX);
 		return ERR_LIMIT;
 	}
 	memcpy(ret->bytes, bytes.p, bytes.n);
@@ -72,7 +72,7 @@ decode(struct span text, struct standard_key *ret, struct buf *why)
 
 static enum err
 decode_all(
-    const struct sign_keys *texts, struct standard_keys *k, struct buf *message)
+    const struct secrets *texts, struct standard_keys *k, struct buf *message)
 {
 	struct buf why = BUF_INIT;
 	enum err e = OK;
@@ -99,12 +99,12 @@ standard_keys_load(
     const char *value, struct standard_keys *ret, struct buf *message)
 {
 	struct standard_keys made = {0};
-	struct sign_keys texts = {0};
-	enum err e = sign_list_load(value, 1, &texts, message);
+	struct secrets texts = {0};
+	enum err e = secrets_load_min(value, 1, &texts, message);
 
 	if (e == OK && texts.n > 0)
 		e = decode_all(&texts, &made, message);
-	sign_keys_done(&texts);
+	secrets_done(&texts);
 	if (e == OK)
 		*ret = made;
 	else

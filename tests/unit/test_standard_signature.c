@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * auth/standard.c. The first signature is the one that the reference libraries
+ * auth/standard_signature.c. The first signature is the one that the reference libraries
  * of Standard Webhooks test themselves with; the others were computed with
  * Python's hmac.
  */
-#include "auth/standard.h"
+#include "auth/standard_signature.h"
 
 #include <errno.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* auth/access.c: the decision who may read, for each mode and each place of a
+/* auth/authenticator.c: the decision who may read, for each mode and each place of a
  * credential, and with no memory. */
-#include "auth/access.h"
+#include "auth/authenticator.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,7 +17,7 @@
 #define SECRET "0123456789abcdef0123456789abcdef"
 
 static const int64_t now_s = 1800000000;
-static struct access_stats stats;
+static struct authenticator_stats stats;
 
 /* A token for a subject, terminated; static for each of its names. */
 static const char *
@@ -28,30 +28,28 @@ token(const char *sub, const char *jti, const char *jobs, int64_t exp_s)
 	struct buf *out = &made[n++ % 8], why = BUF_INIT;
 	struct claims c = {(char *)(uintptr_t)sub, (char *)(uintptr_t)jti,
 	    (char *)(uintptr_t)jobs, exp_s, now_s - 5};
-	struct jwt_config cfg = {.alg = JWT_ALG_HS256};
+	struct jwt_config cfg = {.alg = JWS_HS256};
 	struct jws_keys keys;
 
 	buf_done(out);
 	assert_int_equal(
-	    jws_keys_load(SECRET, JWT_ALG_HS256, false, &keys, &why), OK);
+	    jws_keys_load(SECRET, JWS_HS256, false, &keys, &why), OK);
 	assert_int_equal(jwt_make(&cfg, &keys, &c, out), OK);
 	jws_keys_done(&keys);
 	return out->data;
 }
 
-static struct guard
-guard_of(struct site *s, enum events_auth mode)
+static struct authenticator
+authenticator_of(struct site *s, enum auth_mode mode)
 {
-	static char secret[] = SECRET, cookie[] = "t";
-	struct settings set = {.db = s->path,
-	    .events_auth = (int)mode,
-	    .jwt_alg = JWT_ALG_HS256,
-	    .jwt_key = secret,
-	    .jwt_cookie = cookie};
+	struct authenticator_config config = {.mode = mode,
+	    .jwt = {.alg = JWS_HS256, .key = SECRET},
+	    .cookie = "t",
+	    .db_path = s->path};
 	struct buf why = BUF_INIT;
-	struct guard g;
+	struct authenticator g;
 
-	assert_int_equal(guard_init(&g, &set, &stats, &why), OK);
+	assert_int_equal(authenticator_init(&g, &config, &stats, &why), OK);
 	return g;
 }
 
@@ -84,37 +82,37 @@ print(const char *format, ...)
 
 /* The code of the refusal, "" for who is let in; *ret to be done then. */
 static const char *
-identify(struct guard *g, struct site *s, const struct request *r,
-    struct access *ret)
+identify(struct authenticator *g, struct site *s, const struct request *r,
+    struct reader *ret)
 {
 	struct refusal why = {.code = "?"};
-	enum err e = access_identify(g, s->db, r, now_s, ret, &why);
+	enum err e = authenticator_identify(g, s->db, r, now_s, ret, &why);
 
 	assert_true(e == OK || e == ERR_AUTH);
 	return e == OK ? "" : why.code;
 }
 
 static void
-assert_identified(struct guard *g, struct site *s, struct request r,
+assert_identified(struct authenticator *g, struct site *s, struct request r,
     const char *code, const char *sub)
 {
-	struct access a = {.mode = g->mode};
+	struct reader a = {0};
 
 	assert_string_equal(identify(g, s, &r, &a), code);
 	if (sub == NULL)
 		assert_null(a.subject);
 	else
 		assert_string_equal(a.subject, sub);
-	access_done(&a);
-	access_done(&a);
+	reader_done(&a);
+	reader_done(&a);
 }
 
 static void
 take_back(struct site *s, const char *jti)
 {
-	char digest[SIGN_DIGEST_SIZE];
+	char digest[CRYPTO_SHA256_SIZE];
 
-	assert_int_equal(sign_digest(span_of(jti), digest), OK);
+	assert_int_equal(crypto_sha256(span_of(jti), digest), OK);
 	assert_int_equal(tokens_revoke(s->db, "jti", digest, now_s), OK);
 }
 
@@ -125,15 +123,15 @@ test_modes_without_tokens(void **state)
 	const char *good =
 	    print("Bearer %s", token("alice", NULL, NULL, now_s + 60));
 	struct request r = request_of(good, "", "ticket=x");
-	struct guard g = guard_of(s, EVENTS_AUTH_JOB_ID);
+	struct authenticator g = authenticator_of(s, AUTH_JOB_ID);
 
 	assert_identified(&g, s, r, "", NULL);
-	guard_done(&g);
-	g = guard_of(s, EVENTS_AUTH_SERVER);
+	authenticator_done(&g);
+	g = authenticator_of(s, AUTH_SERVER);
 	assert_identified(&g, s, r, "not_authenticated", NULL);
 	r.remote_user = "bob";
 	assert_identified(&g, s, r, "", "bob");
-	guard_done(&g);
+	authenticator_done(&g);
 }
 
 /* Every order of good and bad ones, in the header and in cookies. */
@@ -167,7 +165,7 @@ test_places_of_a_token(void **state)
 	    {"", other, good, "token_conflict"},
 	    {late, good, other, "token_conflict"},
 	};
-	struct guard g = guard_of(s, EVENTS_AUTH_JWT);
+	struct authenticator g = authenticator_of(s, AUTH_JWT);
 
 	take_back(s, "taken");
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -180,7 +178,7 @@ test_places_of_a_token(void **state)
 		assert_identified(&g, s, r, cases[i].code,
 		    *cases[i].code == '\0' ? "alice" : NULL);
 	}
-	guard_done(&g);
+	authenticator_done(&g);
 }
 
 /* The first good one alone counts: its end is the stream's. */
@@ -191,16 +189,16 @@ test_first_good_one_counts(void **state)
 	const char *late = token("alice", NULL, NULL, now_s - 1);
 	const char *one = token("alice", NULL, NULL, now_s + 60);
 	const char *two = token("alice", NULL, "[\"j\"]", now_s + 90);
-	struct guard g = guard_of(s, EVENTS_AUTH_JWT);
+	struct authenticator g = authenticator_of(s, AUTH_JWT);
 	struct request r = request_of(
 	    print("Bearer %s", late), print("t=%s; t=%s", one, two), "");
-	struct access a;
+	struct reader a;
 
 	assert_string_equal(identify(&g, s, &r, &a), "");
-	assert_int_equal(a.pass.exp_s, now_s + 60);
+	assert_int_equal(a.session.exp_s, now_s + 60);
 	assert_null(a.claims.jobs);
-	access_done(&a);
-	guard_done(&g);
+	reader_done(&a);
+	authenticator_done(&g);
 }
 
 static void
@@ -210,7 +208,7 @@ test_tickets(void **state)
 	char sub[] = "alice";
 	struct claims c = {sub, NULL, NULL, now_s + 60, now_s};
 	struct buf text = BUF_INIT;
-	struct guard g = guard_of(s, EVENTS_AUTH_TICKET);
+	struct authenticator g = authenticator_of(s, AUTH_TICKET);
 	struct request r;
 	const char *query;
 
@@ -234,7 +232,7 @@ test_tickets(void **state)
 	assert_identified(&g, s, r, "", "bob");
 	r.query = "ticket=x";
 	assert_identified(&g, s, r, "ticket_invalid", NULL);
-	guard_done(&g);
+	authenticator_done(&g);
 	buf_done(&text);
 }
 
@@ -264,16 +262,16 @@ test_jobs(void **state)
 	raw(s, "INSERT INTO jobs (job_id, owner) VALUES ('mine', 'alice'), "
 	       "('other', 'bob'), ('nobodys', NULL)");
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct access a = {.subject = cases[i].sub,
+		struct reader a = {.subject = cases[i].sub,
 		    .claims = {.jobs = (char *)(uintptr_t)cases[i].jobs},
 		    .job_ids = (char *)(uintptr_t)cases[i].job_ids};
 
 		assert_int_equal(
-		    access_check_job(&a, s->db, cases[i].job_id), cases[i].e);
+		    reader_check_job(&a, s->db, cases[i].job_id), cases[i].e);
 		if (cases[i].job_ids != NULL)
-			assert_null(access_owner(&a));
+			assert_null(reader_owner(&a));
 		else
-			assert_ptr_equal(access_owner(&a), cases[i].sub);
+			assert_ptr_equal(reader_owner(&a), cases[i].sub);
 	}
 }
 
@@ -282,35 +280,35 @@ static void
 test_no_database(void **state)
 {
 	struct site *s = *state;
-	struct guard g = guard_of(s, EVENTS_AUTH_JWT);
+	struct authenticator g = authenticator_of(s, AUTH_JWT);
 	struct request r = request_of(
 	    "", print("t=%s", token("alice", NULL, NULL, now_s + 60)), "");
-	struct access a = {.subject = "alice"};
+	struct reader a = {.subject = "alice"};
 	struct refusal why;
 
 	assert_int_equal(
-	    access_identify(&g, NULL, &r, now_s, &a, &why), ERR_GONE);
-	assert_int_equal(access_check_job(&a, NULL, "mine"), ERR_GONE);
-	guard_done(&g);
+	    authenticator_identify(&g, NULL, &r, now_s, &a, &why), ERR_GONE);
+	assert_int_equal(reader_check_job(&a, NULL, "mine"), ERR_GONE);
+	authenticator_done(&g);
 }
 
 /* Memory that is missing never makes a good credential bad. */
 static void
-assert_memory(struct guard *g, struct site *s, const struct request *r)
+assert_memory(struct authenticator *g, struct site *s, const struct request *r)
 {
 	bool is_more = true;
-	struct access a;
+	struct reader a;
 	struct refusal why;
 	enum err e;
 
 	for (unsigned n = 1; is_more; n++) {
 		alloc_fail_start(n);
-		e = access_identify(g, s->db, r, now_s, &a, &why);
+		e = authenticator_identify(g, s->db, r, now_s, &a, &why);
 		is_more = alloc_fail_stop();
 		assert_int_equal(e, is_more ? ERR_NOMEM : OK);
 	}
 	assert_string_equal(a.subject, "alice");
-	access_done(&a);
+	reader_done(&a);
 }
 
 static void
@@ -322,7 +320,7 @@ test_no_memory(void **state)
 	char sub[] = "alice";
 	struct claims c = {sub, NULL, NULL, now_s + 60, now_s};
 	struct buf text = BUF_INIT;
-	struct guard g = guard_of(s, EVENTS_AUTH_TICKET);
+	struct authenticator g = authenticator_of(s, AUTH_TICKET);
 	struct request r = request_of(
 	    print("Bearer %s", late), print("t=%s; t=%s", good, good), "");
 
@@ -335,7 +333,7 @@ test_no_memory(void **state)
 	r.method = "HEAD";
 	assert_identified(&g, s, r, "", "alice"); /* now it is open */
 	assert_memory(&g, s, &r);
-	guard_done(&g);
+	authenticator_done(&g);
 	buf_done(&text);
 }
 

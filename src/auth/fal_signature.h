@@ -9,8 +9,8 @@
  * by one of the public keys that fal publishes as a JWKS (RFC 7517, RFC 8037).
  * Source: https://docs.fal.ai/model-endpoints/webhooks
  */
-#ifndef JOBWIRE_FAL_H
-#define JOBWIRE_FAL_H
+#ifndef JOBWIRE_FAL_SIGNATURE_H
+#define JOBWIRE_FAL_SIGNATURE_H
 
 #include <stddef.h>
 #include <stdint.h>

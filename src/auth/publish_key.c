@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Compares a bearer key with the publish keys. Where the keys come from is
- * sign.c's business. Pure.
+ * Compares a bearer key with the publish keys. secrets.c
+ * loads them. Pure.
  */
-#include "auth/publish.h"
+#include "auth/publish_key.h"
 
 #include <stdbool.h>
 
 #include <openssl/crypto.h>
 
+#include "auth/crypto.h"
 #include "web/request.h"
 
 enum err
-publish_check(const struct sign_keys *keys, const char *authorization)
+publish_key_check(const struct secrets *keys, const char *authorization)
 {
-	char given[SIGN_DIGEST_SIZE], expected[SIGN_DIGEST_SIZE];
+	char given[CRYPTO_SHA256_SIZE], expected[CRYPTO_SHA256_SIZE];
 	const struct span token = request_bearer(authorization);
 	bool is_match = false;
 
@@ -23,10 +24,10 @@ publish_check(const struct sign_keys *keys, const char *authorization)
 	if (token.n == 0)
 		return ERR_AUTH;
 	/* Digests, so that not even the length of a key shows in the time. */
-	if (sign_digest(token, given) != OK)
+	if (crypto_sha256(token, given) != OK)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < keys->n; i++) {
-		if (sign_digest(keys->keys[i], expected) != OK)
+		if (crypto_sha256(keys->keys[i], expected) != OK)
 			return ERR_NOMEM;
 		is_match |= CRYPTO_memcmp(given, expected, sizeof(given)) == 0;
 	}

@@ -4,7 +4,7 @@
  * from anywhere: an administrator keeps the file up to date. Only
  * fal_keys_load() may block, on its file.
  */
-#include "auth/fal.h"
+#include "auth/fal_signature.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -14,7 +14,6 @@
 #include <openssl/evp.h>
 
 #include "auth/crypto.h"
-#include "auth/sign.h"
 #include "auth/timestamp.h"
 #include "base/file.h"
 #include "text/base64.h"
@@ -137,14 +136,14 @@ fal_verify(const struct fal_keys *k, const struct request *r, int64_t now_s)
 	    span_of(request_header(r, "x-fal-webhook-signature"));
 	struct buf message = BUF_INIT;
 	unsigned char sig[SIG_SIZE];
-	char digest[SIGN_DIGEST_SIZE];
+	char digest[CRYPTO_SHA256_SIZE];
 	enum err e;
 
 	if (k->n == 0)
 		return ERR_NOENT;
 	if (hex_read(sig_text, sig, SIG_SIZE) != OK)
 		return ERR_AUTH;
-	e = sign_digest(r->body, digest);
+	e = crypto_sha256(r->body, digest);
 	if (e != OK)
 		return e;
 	buf_addf(&message, "%s\n%s\n%s\n%s",

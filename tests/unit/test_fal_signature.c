@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: ISC */
-/* auth/fal.c, with keys that the test makes. */
-#include "auth/fal.h"
+/* auth/fal_signature.c, with keys that the test makes. */
+#include "auth/fal_signature.h"
 
 #include <errno.h>
 
 #include <openssl/evp.h>
 
 #include "alloc_fail.h"
-#include "auth/sign.h"
+#include "auth/crypto.h"
 #include "signed_call.h"
 
 enum { TIME = 1764000000 };
@@ -107,9 +107,9 @@ call(EVP_PKEY *signer)
 	struct buf text = BUF_INIT;
 	unsigned char sig[64];
 	size_t n = sizeof(sig);
-	char digest[SIGN_DIGEST_SIZE];
+	char digest[CRYPTO_SHA256_SIZE];
 
-	assert_int_equal(sign_digest(span_of(c.body), digest), OK);
+	assert_int_equal(crypto_sha256(span_of(c.body), digest), OK);
 	buf_addf(&text, "%s\n%s\n%s\n%s", c.fields[0].value, c.fields[1].value,
 	    c.fields[2].value, digest);
 	assert_int_equal(EVP_DigestSignInit(ctx, NULL, NULL, NULL, signer), 1);

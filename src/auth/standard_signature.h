@@ -11,8 +11,8 @@
  * (the tolerance of five minutes is theirs). Public keys (`v1a,`) are not
  * taken.
  */
-#ifndef JOBWIRE_STANDARD_H
-#define JOBWIRE_STANDARD_H
+#ifndef JOBWIRE_STANDARD_SIGNATURE_H
+#define JOBWIRE_STANDARD_SIGNATURE_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -39,12 +39,12 @@ struct standard_keys {
 };
 
 /*
- * `value` is a list or @FILE as for sign_keys_load(), of secrets as a sender
+ * `value` is a list or @FILE as for secrets_load(), of secrets as a sender
  * shows them: `whsec_` and base64, or, as the reference libraries have it, the
  * base64 alone, both also behind `v1,`; or `raw:` and the bytes themselves.
  * Errors as there, and ERR_PROTO for what is no base64 or is a public key
  * (`v1a,`), ERR_LIMIT for another length than STANDARD_KEY_MIN..MAX, of raw
- * ones SIGN_KEY_MIN..STANDARD_RAW_MAX; *message says which, never the secret.
+ * ones SECRETS_MIN..STANDARD_RAW_MAX; *message says which, never the secret.
  * *ret is written on success only. Blocks on the file.
  */
 CHECK_RESULT enum err standard_keys_load(

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The rules of tokens in words. They are kept in jwt.c, claims.c and access.c.
+ * The rules of tokens in words. They are kept in jwt.c, claims.c and
+ * authenticator.c.
  * Pure.
  */
-#include "auth/rule.h"
+#include "auth/token_rule.h"
 
 const struct token_rule_text token_rule_texts[TOKEN_RULES] = {
     [RULE_FORM] = {"form", "three parts in base64url, separated by dots"},
@@ -30,7 +31,7 @@ const struct token_rule_text token_rule_texts[TOKEN_RULES] = {
 };
 
 enum err
-token_break(enum token_rule rule, enum token_rule *ret_rule)
+token_rule_break(enum token_rule rule, enum token_rule *ret_rule)
 {
 	*ret_rule = rule;
 	return ERR_AUTH;
