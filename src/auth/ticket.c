@@ -94,7 +94,7 @@ store_open(struct ticket_store *store)
 	e = db_open(store->db_path, DB_WRITE, TICKET_BUSY_MS, &store->db, NULL);
 	/* A power cut lasts longer than a ticket. */
 	if (e == OK)
-		e = db_be_lazy(store->db);
+		e = db_sync_normal(store->db);
 	return e == ERR_NOENT ? ERR_GONE : e;
 }
 
@@ -126,7 +126,7 @@ ticket_use(struct ticket_store *store, struct span ticket, bool is_look,
 		e = crypto_sha256(ticket, digest);
 	if (e == OK) {
 		e = is_look
-			? tokens_see_ticket(store->db, digest, now_s, &text)
+			? tokens_peek_ticket(store->db, digest, now_s, &text)
 			: tokens_take_ticket(store->db, digest, now_s, &text);
 		if (e == ERR_NOENT)
 			e = ERR_AUTH;

@@ -70,15 +70,15 @@ on_row(void *arg, const struct event_row *row)
 static enum err
 count_open(struct hub *h, const struct selection *sel, size_t *ret)
 {
-	struct job_place place;
+	struct job_bounds job;
 	size_t n = sel->owner != NULL ? 1 : 0;
 	enum err e;
 
 	for (size_t i = 0; i < sel->n_jobs; i++) {
-		e = jobs_place(h->db, sel->job_ids[i], &place);
+		e = jobs_bounds(h->db, sel->job_ids[i], &job);
 		if (e != OK)
 			return e;
-		n += place.is_terminal ? 0 : 1;
+		n += job.is_terminal ? 0 : 1;
 	}
 	*ret = n;
 	return OK;

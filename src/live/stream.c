@@ -315,10 +315,10 @@ stream_check_loss(struct stream *s, const char **ret_reason)
 	for (uint32_t i = 0; i < s->n_subs; i++) {
 		struct sub *sub = &s->subs[i];
 		const char *name = sub->topic->name;
-		struct job_place job;
+		struct job_bounds job;
 		enum err e = s->has_owner ? jobs_owner_floor(
 						s->hub->db, name, &job.floor)
-					  : jobs_place(s->hub->db, name, &job);
+					  : jobs_bounds(s->hub->db, name, &job);
 
 		if (e != OK)
 			return e;

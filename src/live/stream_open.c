@@ -67,8 +67,8 @@ static enum err
 look_at_job(struct hub *h, const char *job_id, int64_t gone_floor,
     struct stream_place *place, size_t i)
 {
-	struct job_place job;
-	enum err e = jobs_place(h->db, job_id, &job);
+	struct job_bounds job;
+	enum err e = jobs_bounds(h->db, job_id, &job);
 
 	if (e != OK)
 		return e;

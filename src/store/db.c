@@ -347,7 +347,7 @@ out:
 }
 
 enum err
-db_be_lazy(struct db *db)
+db_sync_normal(struct db *db)
 {
 	int rc = sqlite3_exec(
 	    db->h, "PRAGMA synchronous = NORMAL", NULL, NULL, NULL);

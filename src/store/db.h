@@ -67,9 +67,10 @@ void db_allow_remote(bool is_allowed);
  * static text, NULL: a local one. */
 const char *db_is_remote(const char *path);
 
-/* From now on this connection's commits do not wait for the disk: a power cut
- * may undo them. For what is past use after one. ERR_IO. */
-CHECK_RESULT enum err db_be_lazy(struct db *db);
+/* Sets synchronous=NORMAL: from now on this connection's commits do not wait for
+ * the disk, and a power cut may undo them. For rows that are of no use after a
+ * power cut. ERR_IO, ERR_NOMEM. */
+CHECK_RESULT enum err db_sync_normal(struct db *db);
 
 /* Makes all connections of this process together keep about so many bytes of
  * pages; each keeps up to 2 MiB otherwise. Call once, before db_open(). */

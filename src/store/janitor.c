@@ -80,7 +80,7 @@ report(struct janitor *j, const struct db_fault *fault)
 }
 
 static void
-let_go(struct janitor *j)
+release(struct janitor *j)
 {
 	db_close(&j->db);
 	if (j->lock_fd != -1)
@@ -88,7 +88,7 @@ let_go(struct janitor *j)
 	j->lock_fd = -1;
 }
 
-/* Is this process the janitor? The lock is kept until let_go(). */
+/* Is this process the janitor? The lock is kept until release(). */
 static bool
 take_lock(struct janitor *j)
 {
@@ -163,7 +163,7 @@ look(struct janitor *j)
 	enum err e;
 
 	if (j->db != NULL && db_has_moved(j->db))
-		let_go(j);
+		release(j);
 	if (!take_lock(j) || !take_db(j))
 		return;
 	e = work(j);
@@ -171,7 +171,7 @@ look(struct janitor *j)
 		report(j, NULL);
 	} else if (e != ERR_BUSY) {
 		report(j, db_last_fault(j->db));
-		let_go(j); /* a fresh connection next time */
+		release(j); /* a fresh connection next time */
 	}
 }
 
@@ -183,7 +183,7 @@ run(void *arg)
 	do
 		look(j);
 	while (!wait_ms(j, j->cfg.interval_ms));
-	let_go(j);
+	release(j);
 	return NULL;
 }
 
@@ -270,6 +270,6 @@ janitor_step(const struct janitor_config *cfg)
 		if (e != OK && e != ERR_BUSY)
 			report(j, db_last_fault(j->db));
 	}
-	let_go(j);
+	release(j);
 	janitor_free(&j);
 }

@@ -23,25 +23,25 @@ column_state(struct db *db, sqlite3_stmt *st, int i, enum job_state *ret)
 }
 
 enum err
-jobs_place(struct db *db, const char *job_id, struct job_place *ret)
+jobs_bounds(struct db *db, const char *job_id, struct job_bounds *ret)
 {
-	struct job_place place = {0};
+	struct job_bounds b = {0};
 	enum job_state state = JOB_NO_STATE;
-	sqlite3_stmt *st = stmt_open(db, STMT_JOB_PLACE);
+	sqlite3_stmt *st = stmt_open(db, STMT_JOB_BOUNDS);
 	enum err e;
 
 	stmt_bind_text(db, st, 1, job_id);
-	e = stmt_step(db, st, &place.is_known);
-	if (e == OK && place.is_known)
+	e = stmt_step(db, st, &b.is_known);
+	if (e == OK && b.is_known)
 		e = column_state(db, st, 0, &state);
-	if (e == OK && place.is_known) {
-		place.is_terminal = job_state_is_end(state);
-		place.floor = sqlite3_column_int64(st, 1);
-		place.last_id = sqlite3_column_int64(st, 2);
+	if (e == OK && b.is_known) {
+		b.is_terminal = job_state_is_end(state);
+		b.floor = sqlite3_column_int64(st, 1);
+		b.last_id = sqlite3_column_int64(st, 2);
 	}
 	stmt_close(st);
 	if (e == OK)
-		*ret = place;
+		*ret = b;
 	return e;
 }
 

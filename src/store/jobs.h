@@ -14,16 +14,19 @@
 #include "job/state.h"
 #include "store/db.h"
 
-/* What a stream needs to know of a job to decide where it stands. */
-struct job_place {
+/* Between which events a reader of a job may stand, and whether there will be
+ * more. */
+struct job_bounds {
 	bool is_known;	  /* there is a row */
 	bool is_terminal; /* its state is an end */
 	int64_t floor;	  /* retention took events up to this id from the job */
 	int64_t last_id;  /* the job's newest event; 0 for none */
 };
 
-CHECK_RESULT enum err jobs_place(
-    struct db *db, const char *job_id, struct job_place *ret);
+/* Errors of this and what follows as events_read_all(), where nothing else is
+ * said. *ret is written on success only. */
+CHECK_RESULT enum err jobs_bounds(
+    struct db *db, const char *job_id, struct job_bounds *ret);
 
 /* The highest event id that left with a whole job; what is asked for a job
  * without a row and a lower id may be lost. 0 for none. */

@@ -158,9 +158,9 @@ static const char *const sql[] = {
     [STMT_OWNS_JOB] = "SELECT count(*) FROM jobs "
 		      "WHERE job_id = ?1 AND owner = ?2",
     [STMT_OWNER_FLOOR] = "SELECT max(floor) FROM jobs WHERE owner = ?1",
-    [STMT_JOB_PLACE] = "SELECT state, floor, "
-		       "(SELECT max(id) FROM job_events WHERE job_id = ?1) "
-		       "FROM jobs WHERE job_id = ?1",
+    [STMT_JOB_BOUNDS] = "SELECT state, floor, "
+			"(SELECT max(id) FROM job_events WHERE job_id = ?1) "
+			"FROM jobs WHERE job_id = ?1",
     [STMT_JOB] = "SELECT " JOB_COLUMNS ", j.output, NULL FROM jobs AS j "
 		 "WHERE j.job_id = ?1",
     [STMT_JOB_WHOLE] = "SELECT " JOB_COLUMNS ", j.output, " JOB_ERROR
@@ -217,8 +217,8 @@ static const char *const sql[] = {
 	"WHERE ?6 = 0 OR ?6 > (SELECT count(*) FROM tickets "
 	"WHERE json_extract(claims, '$.sub') = ?4 AND expires_at > ?5) "
 	"RETURNING 1",
-    [STMT_SEE_TICKET] = "SELECT claims FROM tickets "
-			"WHERE digest = ?1 AND expires_at > ?2",
+    [STMT_PEEK_TICKET] = "SELECT claims FROM tickets "
+			 "WHERE digest = ?1 AND expires_at > ?2",
     [STMT_TAKE_TICKET] = "DELETE FROM tickets "
 			 "WHERE digest = ?1 AND expires_at > ?2 "
 			 "RETURNING claims",

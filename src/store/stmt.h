@@ -63,7 +63,7 @@ enum stmt_id {
 	STMT_PROBE,
 	STMT_OWNS_JOB,	    /* job, owner -> is it */
 	STMT_OWNER_FLOOR,   /* owner -> highest floor */
-	STMT_JOB_PLACE,	    /* job -> state, floor, last id */
+	STMT_JOB_BOUNDS,    /* job -> state, floor, last id */
 	STMT_JOB,	    /* job -> row of jobs_load() */
 	STMT_JOB_WHOLE,	    /* the same, with its error */
 	STMT_JOB_EVENTS,    /* job -> how many there are */
@@ -82,7 +82,7 @@ enum stmt_id {
 	STMT_IS_REVOKED,    /* jti, sub, issued at -> is it */
 	STMT_ADD_TICKET,    /* digest, claims, end, sub, time, how many there
 			       may be -> 1 */
-	STMT_SEE_TICKET,    /* digest, time -> claims */
+	STMT_PEEK_TICKET,   /* digest, time -> claims */
 	STMT_TAKE_TICKET,   /* digest, time -> claims */
 	STMT_OLD_TOKENS,    /* time, time -> are there */
 	STMT_DROP_TICKETS,  /* time */

@@ -90,10 +90,10 @@ ticket_claims(struct db *db, unsigned id, const char *digest, int64_t now_s,
 }
 
 enum err
-tokens_see_ticket(
+tokens_peek_ticket(
     struct db *db, const char *digest, int64_t now_s, struct buf *ret_claims)
 {
-	return ticket_claims(db, STMT_SEE_TICKET, digest, now_s, ret_claims);
+	return ticket_claims(db, STMT_PEEK_TICKET, digest, now_s, ret_claims);
 }
 
 enum err
@@ -105,7 +105,7 @@ tokens_take_ticket(
 
 	/* A look without the write lock: what is made up must not hold up
 	 * writers. */
-	e = tokens_see_ticket(db, digest, now_s, &claims);
+	e = tokens_peek_ticket(db, digest, now_s, &claims);
 	if (e == OK)
 		e = db_begin(db);
 	if (e != OK)

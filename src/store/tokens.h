@@ -53,7 +53,7 @@ CHECK_RESULT enum err tokens_take_ticket(
     struct db *db, const char *digest, int64_t now_s, struct buf *ret_claims);
 
 /* The same without using it up; writes nothing. */
-CHECK_RESULT enum err tokens_see_ticket(
+CHECK_RESULT enum err tokens_peek_ticket(
     struct db *db, const char *digest, int64_t now_s, struct buf *ret_claims);
 
 /* Deletes what is past use. Writes only when there is something. */

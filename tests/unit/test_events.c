@@ -324,26 +324,26 @@ test_read_jobs_in_a_transaction(void **state)
 }
 
 static void
-test_jobs_place(void **state)
+test_jobs_bounds(void **state)
 {
-	struct job_place place;
+	struct job_bounds bounds;
 	struct site *s = *state;
 
-	assert_int_equal(jobs_place(s->db, "a", &place), OK);
-	assert_false(place.is_known);
-	assert_int_equal(place.last_id, 0);
+	assert_int_equal(jobs_bounds(s->db, "a", &bounds), OK);
+	assert_false(bounds.is_known);
+	assert_int_equal(bounds.last_id, 0);
 	raw(s, "INSERT INTO jobs (job_id, owner) VALUES ('a', 'alice')");
-	assert_int_equal(jobs_place(s->db, "a", &place), OK);
-	assert_true(place.is_known);
-	assert_false(place.is_terminal);
+	assert_int_equal(jobs_bounds(s->db, "a", &bounds), OK);
+	assert_true(bounds.is_known);
+	assert_false(bounds.is_terminal);
 	raw_events(s, "b", "queued", 1);
 	raw_events(s, "a", "timed_out", 1);
-	assert_int_equal(jobs_place(s->db, "a", &place), OK);
-	assert_true(place.is_terminal);
-	assert_int_equal(place.last_id, 2);
+	assert_int_equal(jobs_bounds(s->db, "a", &bounds), OK);
+	assert_true(bounds.is_terminal);
+	assert_int_equal(bounds.last_id, 2);
 	raw_events(s, "a", "processing", 1);
-	assert_int_equal(jobs_place(s->db, "a", &place), OK);
-	assert_false(place.is_terminal);
+	assert_int_equal(jobs_bounds(s->db, "a", &bounds), OK);
+	assert_false(bounds.is_terminal);
 }
 
 static void
@@ -414,7 +414,7 @@ static void
 test_queries_use_indexes(void **state)
 {
 	static const unsigned ids[] = {STMT_READ_ALL, STMT_READ_JOB,
-	    STMT_JOB_PLACE, STMT_DELIVERED, STMT_OLD_JOB, STMT_SLICE,
+	    STMT_JOB_BOUNDS, STMT_DELIVERED, STMT_OLD_JOB, STMT_SLICE,
 	    STMT_SURPLUS, STMT_JOBS_IN_STATE, STMT_JOB, STMT_ADD_TICKET};
 	struct site *s = *state;
 	sqlite3_stmt *st, *plan;
@@ -461,7 +461,7 @@ main(void)
 	    SITE_TEST(test_read_jobs),
 	    SITE_TEST(test_read_many_jobs),
 	    SITE_TEST(test_read_jobs_in_a_transaction),
-	    SITE_TEST(test_jobs_place),
+	    SITE_TEST(test_jobs_bounds),
 	    SITE_TEST(test_jobs_get),
 	    SITE_TEST(test_jobs_list),
 	    SITE_TEST(test_queries_use_indexes),

@@ -197,7 +197,7 @@ check_end(struct site *s, enum job_state at)
 {
 	const struct retention keep = {1, 9, 9};
 	struct retention_done would = {0}, did = {0};
-	struct job_place place;
+	struct job_bounds bounds;
 	struct inspect_counts counts;
 	struct job job;
 	bool is_end = job_state_is_end(at), is_more = true;
@@ -207,8 +207,8 @@ check_end(struct site *s, enum job_state at)
 	assert_int_equal(inspect_count(s->db, &counts), OK);
 	for (enum job_state i = JOB_QUEUED; i < JOB_STATES; i++)
 		assert_int_equal(counts.jobs[i], i == at);
-	assert_int_equal(jobs_place(s->db, "a", &place), OK);
-	assert_int_equal(place.is_terminal, is_end);
+	assert_int_equal(jobs_bounds(s->db, "a", &bounds), OK);
+	assert_int_equal(bounds.is_terminal, is_end);
 	assert_int_equal(jobs_get_whole(s->db, "a", &job), OK);
 	assert_int_equal(job.state, at);
 	assert_int_equal(job.error != NULL, is_end && at != JOB_COMPLETED);

@@ -48,11 +48,11 @@ prune(struct site *s, const struct retention *keep)
 static int64_t
 floor_of(struct site *s, const char *job_id)
 {
-	struct job_place place;
+	struct job_bounds bounds;
 
-	assert_int_equal(jobs_place(s->db, job_id, &place), OK);
-	assert_true(place.is_known);
-	return place.floor;
+	assert_int_equal(jobs_bounds(s->db, job_id, &bounds), OK);
+	assert_true(bounds.is_known);
+	return bounds.floor;
 }
 
 static void

@@ -235,7 +235,7 @@ test_data_is_read_as_bytes(void **state)
 static void
 test_floors_by_foreign_delete(void **state)
 {
-	struct job_place place;
+	struct job_bounds bounds;
 	struct site *s = *state;
 	int64_t gone;
 
@@ -243,15 +243,15 @@ test_floors_by_foreign_delete(void **state)
 	       "('a', 'progress'), ('a', 'progress'), ('a', 'completed'), "
 	       "('b', 'queued'), ('c', 'progress')");
 	raw(s, "DELETE FROM job_events WHERE id = 2");
-	assert_int_equal(jobs_place(s->db, "a", &place), OK);
-	assert_int_equal(place.floor, 0);
+	assert_int_equal(jobs_bounds(s->db, "a", &bounds), OK);
+	assert_int_equal(bounds.floor, 0);
 	raw(s, "DELETE FROM job_events WHERE id = 4");
 	raw(s, "DELETE FROM job_events WHERE id = 1");
-	assert_int_equal(jobs_place(s->db, "a", &place), OK);
-	assert_int_equal(place.floor, 4);
-	assert_int_equal(place.last_id, 3);
-	assert_int_equal(jobs_place(s->db, "b", &place), OK);
-	assert_int_equal(place.floor, 0);
+	assert_int_equal(jobs_bounds(s->db, "a", &bounds), OK);
+	assert_int_equal(bounds.floor, 4);
+	assert_int_equal(bounds.last_id, 3);
+	assert_int_equal(jobs_bounds(s->db, "b", &bounds), OK);
+	assert_int_equal(bounds.floor, 0);
 
 	assert_int_equal(jobs_gone_floor(s->db, &gone), OK);
 	assert_int_equal(gone, 0);
@@ -264,8 +264,8 @@ test_floors_by_foreign_delete(void **state)
 	raw(s, "DELETE FROM job_events; DELETE FROM jobs");
 	assert_int_equal(jobs_gone_floor(s->db, &gone), OK);
 	assert_int_equal(gone, 5);
-	assert_int_equal(jobs_place(s->db, "a", &place), OK);
-	assert_false(place.is_known);
+	assert_int_equal(jobs_bounds(s->db, "a", &bounds), OK);
+	assert_false(bounds.is_known);
 }
 
 static void

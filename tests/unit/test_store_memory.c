@@ -126,20 +126,20 @@ static enum err
 look_at_jobs(struct site *s)
 {
 	enum job_state state = JOB_NO_STATE;
-	struct job_place place = {0};
+	struct job_bounds bounds = {0};
 	int64_t gone = -1, floor = -1, last = 0;
 	bool owns = false;
 	enum err e;
 
 	if ((e = jobs_state(s->db, "a", &state)) != OK ||
-	    (e = jobs_place(s->db, "a", &place)) != OK ||
+	    (e = jobs_bounds(s->db, "a", &bounds)) != OK ||
 	    (e = jobs_gone_floor(s->db, &gone)) != OK ||
 	    (e = jobs_owner_floor(s->db, "o", &floor)) != OK ||
 	    (e = jobs_owns(s->db, "a", "o", &owns)) != OK ||
 	    (e = events_last_id(s->db, &last)) != OK)
 		return e;
 	assert_int_equal(state, JOB_PROCESSING);
-	assert_true(place.is_known && place.last_id == EVENTS - 1);
+	assert_true(bounds.is_known && bounds.last_id == EVENTS - 1);
 	assert_true(gone == 0 && floor == 0 && owns && last == EVENTS);
 	return OK;
 }
@@ -553,7 +553,7 @@ test_every_call(void **state)
 	struct site *s = *state;
 
 	fill(s);
-	assert_int_equal(db_be_lazy(s->db), OK);
+	assert_int_equal(db_sync_normal(s->db), OK);
 	for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
 		check_op(s, &ops[i]);
 }

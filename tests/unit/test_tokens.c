@@ -133,7 +133,7 @@ test_ticket_of_a_locked_database(void **state)
 	add_ticket(s, DIGEST_A, now_s + 30);
 	db_close(&s->db);
 	assert_int_equal(db_open(s->path, DB_WRITE, 1, &s->db, NULL), OK);
-	assert_int_equal(db_be_lazy(s->db), OK);
+	assert_int_equal(db_sync_normal(s->db), OK);
 	raw(s, "BEGIN IMMEDIATE");
 	assert_int_equal(take(s, DIGEST_A, now_s, ""), ERR_BUSY);
 	assert_int_equal(take(s, DIGEST_B, now_s, ""), ERR_NOENT);
