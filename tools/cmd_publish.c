@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The commands that change things: they make the database, signed URLs and
- * events, and remove what retention does not keep.
+ * jobwire publish: stores an event.
  */
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -13,22 +12,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "auth/url_signature.h"
 #include "base/buf.h"
-#include "base/clock.h"
 #include "base/file.h"
 #include "base/near.h"
-#include "base/opt.h"
 #include "command.h"
-#include "hook/provider.h"
-#include "hook/urls.h"
-#include "io/bell.h"
 #include "job/name.h"
 #include "job/state.h"
 #include "store/events.h"
-#include "store/inspect.h"
 #include "store/jobs.h"
-#include "store/retention.h"
 #include "text/span.h"
 #include "text/json_text.h"
 #include "web/sse.h"
@@ -36,111 +27,6 @@
 enum { PIPE_WAIT_MS = 100 };
 
 static const char too_large[] = "the data is larger than 1 MiB";
-
-int
-command_init(const struct command_line *c)
-{
-	struct db *db = command_open(c, DB_CREATE);
-
-	if (db == NULL)
-		return EXIT_FAILED;
-	if (c->settings->json)
-		(void)printf("{\"epoch\":\"%s\"}\n", db_epoch(db));
-	else
-		(void)printf(
-		    "%s is ready, epoch %s\n", db_path(db), db_epoch(db));
-	db_close(&db);
-	return EXIT_DONE;
-}
-
-static int
-print_url(struct span url, bool as_json)
-{
-	struct buf out = BUF_INIT;
-	bool is_whole;
-
-	if (as_json) {
-		buf_add_str(&out, "{\"url\":");
-		json_text_add_quoted(&out, url);
-		buf_add_char(&out, '}');
-	} else {
-		buf_add_span(&out, url);
-	}
-	is_whole = buf_ok(&out);
-	if (is_whole)
-		(void)puts(out.data);
-	buf_done(&out);
-	return is_whole ? EXIT_DONE : command_fail("url", "out of memory");
-}
-
-static int
-refuse_provider(const char *name)
-{
-	struct near near = {.text = name};
-
-	provider_offer(&near);
-	return command_misuse_near("url: no such provider", &near);
-}
-
-int
-command_url(const struct command_line *c)
-{
-	struct buf text = BUF_INIT;
-	struct secrets keys = {0};
-	const struct urls_site site = {
-	    c->settings->base_url, c->settings->api_prefix};
-	struct url_claim claim = {"runpod-completion",
-	    span_of(c->n > 0 ? c->args[0] : NULL), span_of(c->restore_id), 0};
-	int64_t ttl_ms = INT64_C(1000) * URLS_TTL_S;
-	int status = EXIT_DONE;
-
-	if (c->provider != NULL)
-		claim.provider = c->provider;
-	if (c->n > 0 && !job_id_ok(claim.job_id))
-		return command_misuse("url", "not a job id");
-	if (provider_find(span_of(claim.provider)) == NULL)
-		return refuse_provider(claim.provider);
-	if (c->expires != NULL &&
-	    (opt_parse_duration(c->expires, &ttl_ms) != OK || ttl_ms <= 0))
-		return command_misuse(
-		    "url", "--expires takes a time such as 24h");
-	claim.exp = (clock_real_ms() + ttl_ms) / 1000;
-	if (secrets_load(c->settings->webhook_secret, &keys, &text) != OK)
-		status = command_fail("webhook_secret",
-		    text.len > 0 ? text.data : "cannot be used");
-	else if (keys.n == 0)
-		status = command_fail(
-		    "url", "set webhook_secret (16 bytes or more) first");
-	else if (urls_add_webhook(&text, &site, &keys, &claim) != OK ||
-		 !buf_ok(&text))
-		status = command_fail("url", "out of memory");
-	else
-		status = print_url(buf_span(&text), c->settings->json);
-	secrets_done(&keys);
-	buf_done(&text);
-	return status;
-}
-
-enum err
-command_store(struct db *db, const struct event_new *e, int64_t *ret_id)
-{
-	bool is_duplicate;
-	struct bell bell = BELL_INIT;
-	enum err err = db_begin(db);
-
-	if (err != OK)
-		return err;
-	err = events_append(db, e, ret_id, &is_duplicate);
-	if (err != OK) {
-		db_rollback(db);
-		return err;
-	}
-	err = db_commit(db);
-	if (err == OK && bell_open(db_path(db), &bell) == OK)
-		bell_ring(&bell);
-	bell_close(&bell);
-	return err;
-}
 
 /*
  * Are there bytes on standard input that nobody asked for? A pipe whose writer
@@ -359,34 +245,4 @@ out:
 	db_close(&db);
 	buf_done(&text);
 	return status;
-}
-
-int
-command_prune(const struct command_line *c)
-{
-	const struct settings *s = c->settings;
-	const struct retention keep = {
-	    s->keep_days, s->keep_progress, s->keep_events};
-	struct retention_done done = {0};
-	struct db *db = command_open(c, c->is_dry_run ? DB_READ : DB_WRITE);
-	bool has_more = !c->is_dry_run;
-	enum err e = OK;
-
-	if (db == NULL)
-		return EXIT_FAILED;
-	if (c->is_dry_run)
-		e = inspect_prunable(db, &keep, &done);
-	while (e == OK && has_more)
-		e = retention_step(db, &keep, &done, &has_more);
-	if (e != OK)
-		(void)command_fail_db("prune", db, e);
-	else if (c->settings->json)
-		(void)printf("{\"events\":%" PRIu64 ",\"jobs\":%" PRIu64 "}\n",
-		    done.events, done.jobs);
-	else
-		(void)printf("%" PRIu64 " events and %" PRIu64
-			     " jobs %sremoved\n",
-		    done.events, done.jobs, c->is_dry_run ? "would be " : "");
-	db_close(&db);
-	return e == OK ? EXIT_DONE : EXIT_FAILED;
 }

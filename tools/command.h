@@ -8,8 +8,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "auth/claims.h"
-#include "base/buf.h"
 #include "base/err.h"
 #include "base/near.h"
 #include "conf/settings.h"
@@ -95,21 +93,10 @@ int command_version(const struct command_line *c);
  * owned (db_close). */
 struct db *command_open(const struct command_line *c, enum db_mode mode);
 
-/* Appends an event as tail prints it: `created_at id job type data` with tabs
- * and a line feed, or as JSON without one. */
-void command_add_event(struct buf *out, const struct command_line *c,
-    const struct db *db, const struct event_row *row);
-
 /* Stores one event in a transaction of its own and rings the bell. Errors as
  * events_append() and db_commit(). */
 CHECK_RESULT enum err command_store(
     struct db *db, const struct event_new *e, int64_t *ret_id);
-
-/* Appends a token signed with --key, else with the secret of HS256. Errors as
- * jws_keys_load() and jwt_make(); ERR_AUTH: there is no such key. *why, a
- * sentence, may stay empty. */
-CHECK_RESULT enum err command_make_token(const struct command_line *c,
-    const struct claims *claims, struct buf *out, struct buf *why);
 
 /* Print "jobwire: what: detail" and return EXIT_FAILED or EXIT_USAGE. */
 int command_fail(const char *what, const char *detail);

@@ -16,6 +16,7 @@
 #include "auth/url_signature.h"
 #include "base/clock.h"
 #include "base/opt.h"
+#include "grant.h"
 #include "store/jobs.h"
 #include "text/json_text.h"
 
@@ -463,9 +464,8 @@ give_token(struct web *w, struct buf *why)
 	claims.jobs = jobs.data;
 	claims.iat_s = clock_real_ms() / 1000;
 	claims.exp_s = claims.iat_s + 3600 + w->idle_ms / 1000;
-	e = buf_ok(&jobs)
-		? command_make_token(w->d->c, &claims, &w->authorization, why)
-		: ERR_NOMEM;
+	e = buf_ok(&jobs) ? grant_sign(w->d->c, &claims, &w->authorization, why)
+			  : ERR_NOMEM;
 	w->headers[0] = w->authorization.data;
 	buf_done(&jobs);
 	return e;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The command that prints events as they come. Blocks in the loop.
+ * jobwire tail: prints events as they come. Blocks in the loop.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -11,10 +11,9 @@
 #include "io/loop.h"
 #include "io/watch.h"
 #include "job/name.h"
+#include "output.h"
 #include "store/events.h"
 #include "table.h"
-#include "text/json_text.h"
-#include "web/sse.h"
 
 enum { ROWS_PER_READ = 256, BUSY_MS = 1000 };
 
@@ -29,47 +28,6 @@ struct tail {
 	bool is_failing; /* the last read failed: what it missed is unread */
 };
 
-static void
-add_field(struct buf *out, const char *text)
-{
-	table_add_clean(out, span_of(text));
-	buf_add_char(out, '\t');
-}
-
-void
-command_add_event(struct buf *out, const struct command_line *c,
-    const struct db *db, const struct event_row *row)
-{
-	char id[SSE_ID_SIZE];
-	struct buf data = BUF_INIT;
-	struct sse_event e = {db_epoch(db), row->id, 0, row->type, row->job_id,
-	    row->restore_id, row->status, row->data,
-	    (size_t)c->settings->inline_output};
-
-	sse_id_format(e.epoch, row->id, 0, id);
-	if (sse_add_data(&data, &e) != OK)
-		buf_add_str(&data, "null");
-	if (c->settings->json) {
-		buf_addf(out, "{\"id\":\"%s\",\"event\":", id);
-		json_text_add_quoted(out, span_of(row->type));
-		buf_add_str(out, ",\"created_at\":");
-		json_text_add_quoted(out, span_of(row->created_at));
-		buf_add_str(out, ",\"data\":");
-		buf_add_span(out, buf_span(&data));
-		buf_add_char(out, '}');
-	} else {
-		add_field(out, row->created_at);
-		add_field(out, id);
-		add_field(out, row->job_id);
-		add_field(out, row->type);
-		table_escape(&data);
-		buf_add_span(out, buf_span(&data));
-		buf_add_char(out, '\n');
-	}
-	out->failed = out->failed || !buf_ok(&data);
-	buf_done(&data);
-}
-
 /* Without memory the row is read again, with the next look. */
 static bool
 print_row(void *arg, const struct event_row *row)
@@ -78,7 +36,7 @@ print_row(void *arg, const struct event_row *row)
 	struct buf out = BUF_INIT;
 	bool is_whole;
 
-	command_add_event(&out, t->c, t->db, row);
+	output_add_event(&out, t->c, t->db, row);
 	if (t->c->settings->json) {
 		table_escape(&out);
 		buf_add_char(&out, '\n');

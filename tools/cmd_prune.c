@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * jobwire prune: removes what retention does not keep.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "command.h"
+#include "store/inspect.h"
+#include "store/retention.h"
+
+int
+command_prune(const struct command_line *c)
+{
+	const struct settings *s = c->settings;
+	const struct retention keep = {
+	    s->keep_days, s->keep_progress, s->keep_events};
+	struct retention_done done = {0};
+	struct db *db = command_open(c, c->is_dry_run ? DB_READ : DB_WRITE);
+	bool has_more = !c->is_dry_run;
+	enum err e = OK;
+
+	if (db == NULL)
+		return EXIT_FAILED;
+	if (c->is_dry_run)
+		e = inspect_prunable(db, &keep, &done);
+	while (e == OK && has_more)
+		e = retention_step(db, &keep, &done, &has_more);
+	if (e != OK)
+		(void)command_fail_db("prune", db, e);
+	else if (c->settings->json)
+		(void)printf("{\"events\":%" PRIu64 ",\"jobs\":%" PRIu64 "}\n",
+		    done.events, done.jobs);
+	else
+		(void)printf("%" PRIu64 " events and %" PRIu64
+			     " jobs %sremoved\n",
+		    done.events, done.jobs, c->is_dry_run ? "would be " : "");
+	db_close(&db);
+	return e == OK ? EXIT_DONE : EXIT_FAILED;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * jobwire ticket: makes a ticket, which works once.
+ */
+#include <stdio.h>
+
+#include "auth/ticket.h"
+#include "base/buf.h"
+#include "command.h"
+#include "grant.h"
+
+int
+command_ticket(const struct command_line *c)
+{
+	struct buf ticket = BUF_INIT;
+	struct grant g = {.jobs = BUF_INIT};
+	struct db *db = NULL;
+	int status = grant_init(c, "ticket", &g);
+	enum err e;
+
+	if (status == EXIT_DONE && (db = command_open(c, DB_WRITE)) == NULL)
+		status = EXIT_FAILED;
+	if (status != EXIT_DONE)
+		goto out;
+	e = db_begin(db);
+	if (e == OK)
+		e = ticket_make(db, &g.claims, (struct span){0}, g.claims.iat_s,
+		    0, &ticket);
+	if (e == OK)
+		e = db_commit(db);
+	else
+		db_rollback(db);
+	if (e != OK)
+		status = command_fail("ticket", err_text(e));
+	else
+		(void)printf(c->settings->json
+				 ? "{\"ticket\":\"%s\",\"expires_in\":30}\n"
+				 : "%s\n",
+		    ticket.data);
+out:
+	db_close(&db);
+	grant_done(&g);
+	buf_done(&ticket);
+	return status;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What the commands share: the database, and how they say what is wrong.
+ */
+#include "command.h"
+
+#include <stdio.h>
+
+#include "io/bell.h"
+
+int
+command_fail(const char *what, const char *detail)
+{
+	(void)fprintf(stderr, "jobwire: %s: %s\n", what, detail);
+	return EXIT_FAILED;
+}
+
+int
+command_fail_db(const char *what, const struct db *db, enum err e)
+{
+	const char *text = db_last_fault(db)->text;
+
+	return command_fail(what, *text != '\0' ? text : err_text(e));
+}
+
+int
+command_misuse(const char *what, const char *detail)
+{
+	(void)command_fail(what, detail);
+	return EXIT_USAGE;
+}
+
+int
+command_misuse_near(const char *what, const struct near *near)
+{
+	bool is_near = near->best != NULL;
+
+	(void)fprintf(stderr, "jobwire: %s: %s%s%s%s\n", what, near->text,
+	    is_near ? "; did you mean " : "", is_near ? near->best : "",
+	    is_near ? "?" : "");
+	return EXIT_USAGE;
+}
+
+struct db *
+command_open(const struct command_line *c, enum db_mode mode)
+{
+	enum { WAIT_MS = 5000 };
+	struct db_fault fault = {0};
+	struct db *db = NULL;
+	enum err e = db_open(c->settings->db, mode, WAIT_MS, &db, &fault);
+
+	if (e != OK)
+		(void)command_fail("database",
+		    fault.text[0] != '\0' ? fault.text : err_text(e));
+	return e == OK ? db : NULL;
+}
+
+enum err
+command_store(struct db *db, const struct event_new *e, int64_t *ret_id)
+{
+	bool is_duplicate;
+	struct bell bell = BELL_INIT;
+	enum err err = db_begin(db);
+
+	if (err != OK)
+		return err;
+	err = events_append(db, e, ret_id, &is_duplicate);
+	if (err != OK) {
+		db_rollback(db);
+		return err;
+	}
+	err = db_commit(db);
+	if (err == OK && bell_open(db_path(db), &bell) == OK)
+		bell_ring(&bell);
+	bell_close(&bell);
+	return err;
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What a new token or ticket says, from the flags, and how a token is signed.
+ */
+#include "grant.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#include "app/auth_settings.h"
+#include "auth/jwt.h"
+#include "base/clock.h"
+#include "base/opt.h"
+#include "job/name.h"
+#include "text/base64.h"
+#include "text/json_text.h"
+
+enum { JTI_BYTES = 16 };
+
+void
+grant_done(struct grant *g)
+{
+	buf_done(&g->jobs);
+	buf_done(&g->jti);
+}
+
+/* `a,b` as a JSON array. False: one of them is no job id. */
+static bool
+add_job_ids(struct buf *out, const char *list)
+{
+	size_t n;
+
+	buf_add_char(out, '[');
+	for (const char *p = list;; p += n + 1) {
+		n = strcspn(p, ",");
+		if (!job_id_ok((struct span){p, n}))
+			return false;
+		json_text_add_quoted(out, (struct span){p, n});
+		if (p[n] == '\0')
+			break;
+		buf_add_char(out, ',');
+	}
+	buf_add_char(out, ']');
+	return true;
+}
+
+bool
+grant_is_text(const char *text)
+{
+	struct buf quoted = BUF_INIT, meaning = BUF_INIT;
+	bool is;
+
+	json_text_add_quoted(&quoted, span_of(text));
+	is = *text != '\0' && buf_ok(&quoted) &&
+	     claims_text(buf_span(&quoted), &meaning);
+	buf_done(&quoted);
+	buf_done(&meaning);
+	return is;
+}
+
+int
+grant_init(const struct command_line *c, const char *what, struct grant *g)
+{
+	int64_t ttl_ms = INT64_C(3600) * 1000;
+	char bytes[JTI_BYTES];
+
+	if (c->sub == NULL || !grant_is_text(c->sub))
+		return command_misuse(what, "--sub names who may read");
+	if (c->jobs != NULL && !add_job_ids(&g->jobs, c->jobs))
+		return command_misuse(what, "--jobs takes job ids: a,b");
+	if (c->ttl != NULL &&
+	    (opt_parse_duration(c->ttl, &ttl_ms) != OK || ttl_ms < 1000 ||
+		ttl_ms / 1000 > CLAIMS_LIFE_MAX_S))
+		return command_misuse(
+		    what, "--ttl takes a time such as 1h, at most 366d");
+	random_bytes(bytes, sizeof(bytes));
+	base64_add(&g->jti, (struct span){bytes, sizeof(bytes)}, BASE64_URL);
+	if (!buf_ok(&g->jobs) || !buf_ok(&g->jti))
+		return command_fail(what, "out of memory");
+	g->claims.sub = (char *)(uintptr_t)c->sub;
+	g->claims.jti = g->jti.data;
+	g->claims.jobs = g->jobs.data;
+	g->claims.iat_s = clock_real_ms() / 1000;
+	g->claims.exp_s = g->claims.iat_s + ttl_ms / 1000;
+	return EXIT_DONE;
+}
+
+/* The keys that can sign: --key, else the secret of HS256. */
+static enum err
+load_keys(const struct command_line *c, struct jws_keys *ret, struct buf *why)
+{
+	const struct settings *s = c->settings;
+	enum jws_alg alg = auth_settings_jwt(s).alg;
+	struct jws_keys keys = {0};
+	enum err e = OK;
+
+	if (c->key != NULL)
+		e = jws_keys_load(c->key, alg, true, &keys, why);
+	else if (alg == JWS_HS256)
+		e = jws_keys_load(s->jwt_key, alg, true, &keys, why);
+	if (e == OK && keys.n == 0) {
+		buf_add_str(why, alg == JWS_HS256
+				     ? "set jwt_key first"
+				     : "name the private key: --key @FILE");
+		e = ERR_AUTH;
+	}
+	if (e == OK)
+		*ret = keys;
+	return e;
+}
+
+enum err
+grant_sign(const struct command_line *c, const struct claims *claims,
+    struct buf *out, struct buf *why)
+{
+	const struct jwt_config cfg = auth_settings_jwt(c->settings);
+	struct jws_keys keys = {0};
+	enum err e = load_keys(c, &keys, why);
+
+	if (e == OK)
+		e = jwt_make(&cfg, &keys, claims, out);
+	jws_keys_done(&keys);
+	return e;
+}
