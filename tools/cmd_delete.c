@@ -9,8 +9,8 @@
 #include "job/name.h"
 #include "store/jobs.h"
 
-int
-command_delete(const struct command_line *c)
+static int
+run(const struct command_line *c)
 {
 	const char *job_id = c->args[0];
 	struct db *db = NULL;
@@ -44,3 +44,13 @@ command_delete(const struct command_line *c)
 	db_close(&db);
 	return e == OK ? EXIT_DONE : EXIT_FAILED;
 }
+
+const struct command command_delete = {
+    .name = "delete",
+    .arguments = "JOB",
+    .min = 1,
+    .max = 1,
+    .run = run,
+    .summary = "remove a job and its events",
+    .more = "Without asking back.\n",
+};

@@ -6,8 +6,8 @@
 
 #include "command.h"
 
-int
-command_init(const struct command_line *c)
+static int
+run(const struct command_line *c)
 {
 	struct db *db = command_open(c, DB_CREATE);
 
@@ -21,3 +21,11 @@ command_init(const struct command_line *c)
 	db_close(&db);
 	return EXIT_DONE;
 }
+
+const struct command command_init = {
+    .name = "init",
+    .arguments = "",
+    .run = run,
+    .summary = "make the database",
+    .more = "Brings an older database up to date. Prints its epoch.\n",
+};

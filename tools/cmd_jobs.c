@@ -12,6 +12,19 @@
 #include "store/jobs.h"
 #include "table.h"
 
+static struct values {
+	char *state;
+	int64_t limit;
+} values;
+
+static const struct opt_def flags[] = {
+    {COMMAND_FLAG(struct values, state), .metavar = "STATE",
+	.help = "only jobs in this state"},
+    {COMMAND_FLAG(struct values, limit), .type = OPT_INT, .fallback = "1000",
+	.min = 1, .max = 1000000, .help = "how many jobs"},
+    {.name = NULL},
+};
+
 static void
 add_cell(struct table *t, const char *json)
 {
@@ -61,26 +74,26 @@ refuse_state(const char *text)
 	return command_misuse_near("jobs: no such state", &near);
 }
 
-int
-command_jobs(const struct command_line *c)
+static int
+run(const struct command_line *c)
 {
 	static const char *const heading[] = {
 	    "CHANGED", "STATE", "JOB", "PROGRESS", "OWNER", "ERROR"};
 	struct list l = {c->settings->json,
 	    {.n_columns = sizeof(heading) / sizeof(*heading)}};
 	enum job_state state =
-	    c->state != NULL ? job_state_of(c->state) : JOB_NO_STATE;
+	    values.state != NULL ? job_state_of(values.state) : JOB_NO_STATE;
 	struct db *db;
 	enum err e;
 
-	if (c->state != NULL && state == JOB_NO_STATE)
-		return refuse_state(c->state);
+	if (values.state != NULL && state == JOB_NO_STATE)
+		return refuse_state(values.state);
 	db = command_open(c, DB_READ);
 	if (db == NULL)
 		return EXIT_FAILED;
 	for (int i = 0; i < l.table.n_columns; i++)
 		table_add(&l.table, span_of(heading[i]));
-	e = jobs_list(db, state, (int)c->limit, list_job, &l);
+	e = jobs_list(db, state, (int)values.limit, list_job, &l);
 	if (!table_print(&l.table) && e == OK)
 		e = ERR_NOMEM;
 	if (e != OK)
@@ -88,3 +101,15 @@ command_jobs(const struct command_line *c)
 	db_close(&db);
 	return e == OK ? EXIT_DONE : EXIT_FAILED;
 }
+
+const struct command command_jobs = {
+    .name = "jobs",
+    .arguments = "",
+    .run = run,
+    .summary = "list jobs, the latest change first",
+    .more =
+	"Time of the change, state, job, progress, owner and error: aligned\n"
+	"on a terminal, else separated by tabs.\n",
+    .flags = flags,
+    .values = &values,
+};

@@ -9,20 +9,30 @@
 #include "store/inspect.h"
 #include "store/retention.h"
 
-int
-command_prune(const struct command_line *c)
+static struct values {
+	bool dry_run;
+} values;
+
+static const struct opt_def flags[] = {
+    {COMMAND_FLAG(struct values, dry_run), .type = OPT_FLAG,
+	.help = "only count what would be removed"},
+    {.name = NULL},
+};
+
+static int
+run(const struct command_line *c)
 {
 	const struct settings *s = c->settings;
 	const struct retention keep = {
 	    s->keep_days, s->keep_progress, s->keep_events};
 	struct retention_done done = {0};
-	struct db *db = command_open(c, c->is_dry_run ? DB_READ : DB_WRITE);
-	bool has_more = !c->is_dry_run;
+	struct db *db = command_open(c, values.dry_run ? DB_READ : DB_WRITE);
+	bool has_more = !values.dry_run;
 	enum err e = OK;
 
 	if (db == NULL)
 		return EXIT_FAILED;
-	if (c->is_dry_run)
+	if (values.dry_run)
 		e = inspect_prunable(db, &keep, &done);
 	while (e == OK && has_more)
 		e = retention_step(db, &keep, &done, &has_more);
@@ -34,7 +44,16 @@ command_prune(const struct command_line *c)
 	else
 		(void)printf("%" PRIu64 " events and %" PRIu64
 			     " jobs %sremoved\n",
-		    done.events, done.jobs, c->is_dry_run ? "would be " : "");
+		    done.events, done.jobs, values.dry_run ? "would be " : "");
 	db_close(&db);
 	return e == OK ? EXIT_DONE : EXIT_FAILED;
 }
+
+const struct command command_prune = {
+    .name = "prune",
+    .arguments = "",
+    .run = run,
+    .summary = "remove what retention does not keep",
+    .flags = flags,
+    .values = &values,
+};

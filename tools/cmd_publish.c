@@ -24,6 +24,16 @@
 #include "text/json_text.h"
 #include "web/sse.h"
 
+static struct values {
+	bool custom;
+} values;
+
+static const struct opt_def flags[] = {
+    {COMMAND_FLAG(struct values, custom), .type = OPT_FLAG,
+	.help = "store a type that looks like a mistyped one"},
+    {.name = NULL},
+};
+
 enum { PIPE_WAIT_MS = 100 };
 
 static const char too_large[] = "the data is larger than 1 MiB";
@@ -177,13 +187,13 @@ meant_type(const char *type)
 /* A page that waits for `completed` waits for ever when `complete` or `done` is
  * what comes. */
 static int
-check_type(const struct command_line *c, const char *type)
+check_type(const char *type)
 {
 	const char *meant;
 
 	if (!job_type_ok(span_of(type)))
 		return command_misuse("publish", "not an event type");
-	if (c->is_custom || strcmp(type, JOB_PROGRESS) == 0 ||
+	if (values.custom || strcmp(type, JOB_PROGRESS) == 0 ||
 	    job_state_of(type) != JOB_NO_STATE)
 		return EXIT_DONE;
 	meant = meant_type(type);
@@ -215,8 +225,8 @@ print_published(const struct command_line *c, struct db *db, int64_t id)
 	    state != JOB_NO_STATE ? job_state_name(state) : "null", quote);
 }
 
-int
-command_publish(const struct command_line *c)
+static int
+run(const struct command_line *c)
 {
 	struct event_new e = {.job_id = c->args[0], .type = c->args[1]};
 	struct buf text = BUF_INIT;
@@ -227,7 +237,7 @@ command_publish(const struct command_line *c)
 
 	if (!job_id_ok(span_of(e.job_id)))
 		return command_misuse("publish", "not a job id");
-	if ((status = check_type(c, e.type)) != EXIT_DONE ||
+	if ((status = check_type(e.type)) != EXIT_DONE ||
 	    (status = read_data(c, &text, &e.data)) != EXIT_DONE)
 		goto out;
 	status = EXIT_FAILED;
@@ -246,3 +256,18 @@ out:
 	buf_done(&text);
 	return status;
 }
+
+const struct command command_publish = {
+    .name = "publish",
+    .arguments = "JOB TYPE [JSON | @FILE | -]",
+    .min = 2,
+    .max = 3,
+    .run = run,
+    .summary = "store an event, print its id",
+    .more =
+	"TYPE is queued, processing, progress, completed, failed, cancelled,\n"
+	"timed_out or a name of your own. The data is an object of at most\n"
+	"1 MiB: as an argument, in a file, or on standard input with -\n",
+    .flags = flags,
+    .values = &values,
+};

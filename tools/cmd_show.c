@@ -118,8 +118,8 @@ add_view_lines(struct buf *out, const struct view *v)
 	buf_add_span(out, buf_span(&v->events));
 }
 
-int
-command_show(const struct command_line *c)
+static int
+run(const struct command_line *c)
 {
 	struct db *db = NULL;
 	struct buf out = BUF_INIT;
@@ -153,3 +153,12 @@ command_show(const struct command_line *c)
 	db_close(&db);
 	return e == OK ? EXIT_DONE : EXIT_FAILED;
 }
+
+const struct command command_show = {
+    .name = "show",
+    .arguments = "JOB",
+    .min = 1,
+    .max = 1,
+    .run = run,
+    .summary = "print all about a job, and its last 10 events",
+};

@@ -83,8 +83,8 @@ add_lines(struct buf *out, const struct numbers *n)
 	    n->last_id, s->unclaimed, n->db_bytes, n->wal_bytes);
 }
 
-int
-command_stats(const struct command_line *c)
+static int
+run(const struct command_line *c)
 {
 	struct numbers n = {0};
 	struct buf out = BUF_INIT;
@@ -120,3 +120,10 @@ command_stats(const struct command_line *c)
 	db_close(&db);
 	return e == OK ? EXIT_DONE : EXIT_FAILED;
 }
+
+const struct command command_stats = {
+    .name = "stats",
+    .arguments = "",
+    .run = run,
+    .summary = "count jobs, events and bytes",
+};

@@ -132,8 +132,8 @@ on_signal(void *arg, int signal)
 }
 
 /* With jobs named, their history first; else only what is new. */
-int
-command_tail(const struct command_line *c)
+static int
+run(const struct command_line *c)
 {
 	static const int signals[] = {SIGINT, SIGTERM, 0};
 	struct tail t = {.c = c};
@@ -168,3 +168,12 @@ command_tail(const struct command_line *c)
 	db_close(&t.db);
 	return e == OK ? EXIT_DONE : command_fail("tail", err_text(e));
 }
+
+const struct command command_tail = {
+    .name = "tail",
+    .arguments = "[JOB...]",
+    .max = JOB_IDS_MAX,
+    .run = run,
+    .summary = "print events as they come",
+    .more = "With jobs, at most 64: their stored events first.\n",
+};

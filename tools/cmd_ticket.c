@@ -9,13 +9,20 @@
 #include "command.h"
 #include "grant.h"
 
-int
-command_ticket(const struct command_line *c)
+static struct grant_flags values;
+
+static const struct opt_def flags[] = {
+    GRANT_FLAGS,
+    {.name = NULL},
+};
+
+static int
+run(const struct command_line *c)
 {
 	struct buf ticket = BUF_INIT;
 	struct grant g = {.jobs = BUF_INIT};
 	struct db *db = NULL;
-	int status = grant_init(c, "ticket", &g);
+	int status = grant_init(&values, "ticket", &g);
 	enum err e;
 
 	if (status == EXIT_DONE && (db = command_open(c, DB_WRITE)) == NULL)
@@ -43,3 +50,12 @@ out:
 	buf_done(&ticket);
 	return status;
 }
+
+const struct command command_ticket = {
+    .name = "ticket",
+    .arguments = "",
+    .run = run,
+    .summary = "make a ticket: works once, for 30 seconds",
+    .flags = flags,
+    .values = &values,
+};

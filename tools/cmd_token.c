@@ -18,17 +18,31 @@
 #include "grant.h"
 #include "store/tokens.h"
 
+static struct values {
+	struct grant_flags grant; /* first: GRANT_FLAGS */
+	char *jti, *key;
+} values;
+
+static const struct opt_def flags[] = {
+    GRANT_FLAGS,
+    {COMMAND_FLAG(struct values, jti), .metavar = "ID",
+	.help = "the token to take back"},
+    {COMMAND_FLAG(struct values, key), .metavar = "@FILE",
+	.help = "private key in PEM that signs tokens"},
+    {.name = NULL},
+};
+
 static int
 mint(const struct command_line *c)
 {
 	struct buf token = BUF_INIT, why = BUF_INIT;
 	struct grant g = {.jobs = BUF_INIT};
-	int status = grant_init(c, "token", &g);
+	int status = grant_init(&values.grant, "token", &g);
 	enum err e;
 
 	if (status != EXIT_DONE)
 		goto out;
-	e = grant_sign(c, &g.claims, &token, &why);
+	e = grant_sign(c->settings, values.key, &g.claims, &token, &why);
 	if (e != OK)
 		status =
 		    command_fail("token", why.len > 0 ? why.data : err_text(e));
@@ -48,16 +62,17 @@ out:
 static int
 revoke(const struct command_line *c)
 {
-	const char *kind = c->jti != NULL ? "jti" : "sub";
-	const char *value = c->jti != NULL ? c->jti : c->sub;
+	const char *kind = values.jti != NULL ? "jti" : "sub";
+	const char *value = values.jti != NULL ? values.jti : values.grant.sub;
 	char digest[CRYPTO_SHA256_SIZE];
 	struct db *db;
 	enum err e;
 
 	/* It takes back all that the token or the subject may do: --jobs would
 	 * promise less. */
-	if ((c->jti == NULL) == (c->sub == NULL) || !grant_is_text(value) ||
-	    c->jobs != NULL || c->ttl != NULL || c->key != NULL)
+	if ((values.jti == NULL) == (values.grant.sub == NULL) ||
+	    !grant_is_text(value) || values.grant.jobs != NULL ||
+	    values.grant.ttl != 0 || values.key != NULL)
 		return command_misuse("token", "revoke takes --jti or --sub");
 	db = command_open(c, DB_WRITE);
 	if (db == NULL)
@@ -161,8 +176,8 @@ out:
 	return status;
 }
 
-int
-command_token(const struct command_line *c)
+static int
+run(const struct command_line *c)
 {
 	if (strcmp(c->args[0], "check") == 0)
 		return check(c);
@@ -174,3 +189,19 @@ command_token(const struct command_line *c)
 		return revoke(c);
 	return command_misuse("token", "mint, revoke or check?");
 }
+
+const struct command command_token = {
+    .name = "token",
+    .arguments = "mint | revoke | check [TOKEN | -]",
+    .min = 1,
+    .max = 2,
+    .run = run,
+    .summary = "make a token for who may read, take one back, or check one",
+    .more =
+	"mint --sub S [--jobs a,b] [--ttl 1h] [--key @FILE]\n"
+	"revoke --jti J, or --sub S: all of S so far\n"
+	"check says which rule a token breaks, with status 1; without TOKEN\n"
+	"it is read from standard input\n",
+    .flags = flags,
+    .values = &values,
+};

@@ -15,6 +15,22 @@
 #include "job/name.h"
 #include "text/json_text.h"
 
+static struct values {
+	char *restore_id, *provider;
+	int64_t expires; /* ms */
+} values;
+
+static const struct opt_def flags[] = {
+    {COMMAND_FLAG(struct values, restore_id), .metavar = "ID",
+	.help = "comes back in the job's events"},
+    {COMMAND_FLAG(struct values, expires), .type = OPT_DURATION,
+	.fallback = "24h", .min = 1, .max = INT64_C(36500) * 24 * 3600 * 1000,
+	.help = "how long the URL is good"},
+    {COMMAND_FLAG(struct values, provider), .fallback = "runpod-completion",
+	.metavar = "NAME", .help = "the service that calls"},
+    {.name = NULL},
+};
+
 static int
 print_url(struct span url, bool as_json)
 {
@@ -44,29 +60,22 @@ refuse_provider(const char *name)
 	return command_misuse_near("url: no such provider", &near);
 }
 
-int
-command_url(const struct command_line *c)
+static int
+run(const struct command_line *c)
 {
 	struct buf text = BUF_INIT;
 	struct secrets keys = {0};
 	const struct urls_site site = {
 	    c->settings->base_url, c->settings->api_prefix};
-	struct url_claim claim = {"runpod-completion",
-	    span_of(c->n > 0 ? c->args[0] : NULL), span_of(c->restore_id), 0};
-	int64_t ttl_ms = INT64_C(1000) * URLS_TTL_S;
+	struct url_claim claim = {values.provider,
+	    span_of(c->n > 0 ? c->args[0] : NULL), span_of(values.restore_id),
+	    (clock_real_ms() + values.expires) / 1000};
 	int status = EXIT_DONE;
 
-	if (c->provider != NULL)
-		claim.provider = c->provider;
 	if (c->n > 0 && !job_id_ok(claim.job_id))
 		return command_misuse("url", "not a job id");
 	if (provider_find(span_of(claim.provider)) == NULL)
 		return refuse_provider(claim.provider);
-	if (c->expires != NULL &&
-	    (opt_parse_duration(c->expires, &ttl_ms) != OK || ttl_ms <= 0))
-		return command_misuse(
-		    "url", "--expires takes a time such as 24h");
-	claim.exp = (clock_real_ms() + ttl_ms) / 1000;
 	if (secrets_load(c->settings->webhook_secret, &keys, &text) != OK)
 		status = command_fail("webhook_secret",
 		    text.len > 0 ? text.data : "cannot be used");
@@ -82,3 +91,14 @@ command_url(const struct command_line *c)
 	buf_done(&text);
 	return status;
 }
+
+const struct command command_url = {
+    .name = "url",
+    .arguments = "[JOB]",
+    .max = 1,
+    .run = run,
+    .summary = "print a signed webhook URL",
+    .more = "Without a job: for calls that name the job in their body.\n",
+    .flags = flags,
+    .values = &values,
+};

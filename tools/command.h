@@ -6,10 +6,12 @@
 #define JOBWIRE_COMMAND_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
 #include "base/near.h"
+#include "base/opt.h"
 #include "conf/settings.h"
 #include "store/db.h"
 #include "store/events.h"
@@ -19,47 +21,37 @@ struct command_line {
 	const struct settings *settings;
 	int n; /* arguments after the command's name */
 	char **args;
-	/* Flags that only some commands know, by the table command_flags; NULL
-	 * when not given. Owned. */
-	char *restore_id, *expires, *provider, *state;
-	char *sub, *jti, *jobs, *ttl, *key;
-	char *gap, *idle, *origin, *ca;
-	int64_t limit;
-	bool is_long, is_custom, is_dry_run;
 };
 
-/* A bit per command, for the table of flags. */
-enum {
-	COMMAND_INIT = 1 << 0,
-	COMMAND_URL = 1 << 1,
-	COMMAND_PUBLISH = 1 << 2,
-	COMMAND_TAIL = 1 << 3,
-	COMMAND_JOBS = 1 << 4,
-	COMMAND_TOKEN = 1 << 5,
-	COMMAND_TICKET = 1 << 6,
-	COMMAND_PRUNE = 1 << 7,
-	COMMAND_STATS = 1 << 8,
-	COMMAND_DOCTOR = 1 << 9,
-	COMMAND_HELP = 1 << 10,
-	COMMAND_VERSION = 1 << 11,
-	COMMAND_SHOW = 1 << 12,
-	COMMAND_DELETE = 1 << 13,
-};
-
+/* Each is in the file cmd_NAME.c. */
 struct command {
 	const char *name;
-	unsigned bit;	       /* in `programs` of command_flags */
 	const char *arguments; /* as its usage shows them */
 	int min, max;	       /* how many of them */
+	/* Returns the exit status and has said why on standard error when that
+	 * is not EXIT_DONE. */
 	int (*run)(const struct command_line *c);
-	const char *summary; /* one line */
-	const char *more;    /* lines, for its help alone */
+	const char *summary;	     /* one line */
+	const char *more;	     /* lines, for its help alone; NULL: none */
+	const struct opt_def *flags; /* its own; NULL: none */
+	void *values;		     /* their target; zeroed */
+	bool is_always;		     /* answered whatever the settings are */
 };
 
-extern const struct opt_def command_flags[];
+/* The beginning of a row of `flags`. */
+#define COMMAND_FLAG(values, member)                                           \
+	.name = #member, .offset = offsetof(values, member),                   \
+	.programs = PROGRAM_TOOL
+
+extern const struct command command_delete, command_doctor, command_init,
+    command_jobs, command_prune, command_publish, command_show, command_stats,
+    command_tail, command_ticket, command_token, command_url;
 
 /* NULL: there is none. */
 const struct command *command_find(const char *name);
+
+/* The flags of all commands, for opt_flags. */
+const struct opt_def *const *command_flags(void);
 
 /* Prints help on standard output; on all commands: NULL. Returns the exit
  * status, for there may be no such command. */
@@ -71,23 +63,6 @@ int command_usage(const struct command *cmd);
 int command_unknown(const char *name);
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
-
-/* Each returns its exit status and has said why on standard error when that
- * is not EXIT_DONE. */
-int command_init(const struct command_line *c);
-int command_url(const struct command_line *c);
-int command_publish(const struct command_line *c);
-int command_tail(const struct command_line *c);
-int command_prune(const struct command_line *c);
-int command_jobs(const struct command_line *c);
-int command_show(const struct command_line *c);
-int command_delete(const struct command_line *c);
-int command_token(const struct command_line *c);
-int command_ticket(const struct command_line *c);
-int command_stats(const struct command_line *c);
-int command_doctor(const struct command_line *c);
-int command_help(const struct command_line *c);
-int command_version(const struct command_line *c);
 
 /* Opens the settings' database, or says why not and returns NULL. Returns
  * owned (db_close). */

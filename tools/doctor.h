@@ -21,8 +21,15 @@ enum finding {
 	FINDING_FAIL, /* does not work: exit status 1 */
 };
 
+struct doctor_flags {
+	char *key, *origin, *ca;
+	int64_t gap, idle; /* ms; idle 0: not given */
+	bool is_long;
+};
+
 struct doctor {
 	const struct command_line *c;
+	const struct doctor_flags *flags;
 	const char *url; /* of the site; borrowed; NULL: not known */
 	struct buf file; /* the database, where its name leads */
 	/* The settings as the two programs read them; all zero: they cannot. */
@@ -73,8 +80,7 @@ void doctor_machine(struct doctor *d);
 /* Do the programs answer on the sockets that the settings name? */
 void doctor_sockets(struct doctor *d);
 
-/* Can the URL and the flags be? EXIT_DONE, or EXIT_USAGE after saying why
- * not. */
+/* Can the URL be? EXIT_DONE, or EXIT_USAGE after saying why not. */
 int doctor_usage(struct doctor *d);
 
 /* Asks the web server at d->url. */

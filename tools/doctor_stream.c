@@ -102,8 +102,9 @@ next_us(const struct probe *p)
 {
 	const struct web *w = p->w;
 	int n = p->n_published;
-	int64_t pause_ms =
-	    n == STEPS - 1 && w->idle_ms > 0 ? w->idle_ms : w->gap_ms;
+	int64_t pause_ms = n == STEPS - 1 && web_idle_ms(w) > 0
+			       ? web_idle_ms(w)
+			       : w->d->flags->gap;
 
 	if (n > 0)
 		return p->published_us[n - 1] + pause_ms * 1000;
@@ -275,19 +276,19 @@ check_silence(struct probe *p)
 	struct web *w = p->w;
 	int64_t heartbeat_ms = w->d->events.heartbeat;
 
-	if (w->idle_ms == 0)
+	if (web_idle_ms(w) == 0)
 		return;
-	if (p->n_heartbeats == 0 && w->idle_ms > 2 * heartbeat_ms)
+	if (p->n_heartbeats == 0 && web_idle_ms(w) > 2 * heartbeat_ms)
 		doctor_say(w->d, FINDING_FAIL, "idle",
 		    web_remedy(w, FAULT_BUFFERED),
 		    "no heartbeat came in %.1f s, and one is sent every %.1f "
 		    "s",
-		    (double)w->idle_ms / 1e3, (double)heartbeat_ms / 1e3);
+		    (double)web_idle_ms(w) / 1e3, (double)heartbeat_ms / 1e3);
 	else
 		doctor_say(w->d, FINDING_OK, "idle", NULL,
 		    "the stream stayed open for %.1f s with %d heartbeats and "
 		    "nothing else",
-		    (double)w->idle_ms / 1e3, p->n_heartbeats);
+		    (double)web_idle_ms(w) / 1e3, p->n_heartbeats);
 }
 
 void

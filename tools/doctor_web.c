@@ -15,7 +15,6 @@
 #include "auth/claims.h"
 #include "auth/url_signature.h"
 #include "base/clock.h"
-#include "base/opt.h"
 #include "grant.h"
 #include "store/jobs.h"
 #include "text/json_text.h"
@@ -47,6 +46,14 @@ web_remedy(struct web *w, enum fault fault)
 	buf_reset(&w->remedy);
 	remedies_add(&w->remedy, span_of(w->server), fault);
 	return w->remedy.len > 0 ? w->remedy.data : NULL;
+}
+
+int64_t
+web_idle_ms(const struct web *w)
+{
+	if (w->d->flags->idle > 0 || !w->d->flags->is_long)
+		return w->d->flags->idle;
+	return 65000;
 }
 
 bool
@@ -398,20 +405,6 @@ take_url(struct web *w, const char *url)
 	return n > (size_t)(host - url);
 }
 
-static bool
-take_times(struct web *w)
-{
-	const struct command_line *c = w->d->c;
-
-	w->gap_ms = 1000;
-	w->idle_ms = c->is_long ? 65000 : 0;
-	return (c->gap == NULL ||
-		   (opt_parse_duration(c->gap, &w->gap_ms) == OK &&
-		       w->gap_ms > 0)) &&
-	       (c->idle == NULL ||
-		   opt_parse_duration(c->idle, &w->idle_ms) == OK);
-}
-
 /* Whom the web server will name in REMOTE_USER must own the job. */
 static enum err
 give_job(struct web *w)
@@ -463,8 +456,9 @@ give_token(struct web *w, struct buf *why)
 	buf_add_str(&w->authorization, "Authorization: Bearer ");
 	claims.jobs = jobs.data;
 	claims.iat_s = clock_real_ms() / 1000;
-	claims.exp_s = claims.iat_s + 3600 + w->idle_ms / 1000;
-	e = buf_ok(&jobs) ? grant_sign(w->d->c, &claims, &w->authorization, why)
+	claims.exp_s = claims.iat_s + 3600 + web_idle_ms(w) / 1000;
+	e = buf_ok(&jobs) ? grant_sign(w->d->c->settings, w->d->flags->key,
+				&claims, &w->authorization, why)
 			  : ERR_NOMEM;
 	w->headers[0] = w->authorization.data;
 	buf_done(&jobs);
@@ -487,8 +481,8 @@ run(struct web *w)
 	/* They are quick, and say nothing more after an interrupt. */
 	check_authorization(w);
 	check_body(w);
-	if (w->d->c->origin != NULL)
-		check_origin(w, w->d->c->origin);
+	if (w->d->flags->origin != NULL)
+		check_origin(w, w->d->flags->origin);
 	buf_done(&why);
 }
 
@@ -512,9 +506,6 @@ doctor_usage(struct doctor *d)
 	if (d->url != NULL && !take_url(&w, d->url))
 		status = command_misuse(
 		    "doctor", "the URL is http(s)://HOST[:PORT][/PREFIX]");
-	else if (!take_times(&w))
-		status = command_misuse(
-		    "doctor", "--gap and --idle take times such as 300ms");
 	done(&w);
 	return status;
 }
@@ -542,8 +533,8 @@ doctor_web(struct doctor *d)
 	if (d->db == NULL || d->events.db == NULL || d->webhook.db == NULL) {
 		doctor_say(d, FINDING_FAIL, "server", "mend what is above",
 		    "it is not asked without settings and a database");
-	} else if (!take_url(&w, d->url) || !take_times(&w) ||
-		   !buf_ok(&w.base) || http_new(d->c->ca, &w.http) != OK ||
+	} else if (!take_url(&w, d->url) || !buf_ok(&w.base) ||
+		   http_new(d->flags->ca, &w.http) != OK ||
 		   db_open(d->c->settings->db, DB_WRITE, WAIT_MS, &w.db,
 		       &fault) != OK) {
 		doctor_say(d, FINDING_FAIL, "server", NULL,

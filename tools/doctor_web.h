@@ -20,7 +20,6 @@ struct web {
 	struct buf base; /* the URL up to the prefix, without a slash */
 	struct buf user; /* of the URL; "": none */
 	char job[48];	 /* ours alone */
-	int64_t gap_ms, idle_ms;
 	/* Header fields for who reads: a token, where tokens are asked for. */
 	struct buf authorization;
 	const char *headers[2];
@@ -34,6 +33,9 @@ void web_ask(struct web *w, struct http_request *r, struct http_answer *ret,
 
 /* What mends it with this server. Valid until the next call. */
 const char *web_remedy(struct web *w, enum fault fault);
+
+/* How long the stream shall stay silent; 0: it need not. */
+int64_t web_idle_ms(const struct web *w);
 
 /* The code of a refusal of jobwire's own. Appends it; false: the answer is not
  * from jobwire, or is no refusal. */

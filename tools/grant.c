@@ -59,25 +59,20 @@ grant_is_text(const char *text)
 }
 
 int
-grant_init(const struct command_line *c, const char *what, struct grant *g)
+grant_init(const struct grant_flags *flags, const char *what, struct grant *g)
 {
-	int64_t ttl_ms = INT64_C(3600) * 1000;
+	int64_t ttl_ms = flags->ttl != 0 ? flags->ttl : GRANT_TTL_MS;
 	char bytes[JTI_BYTES];
 
-	if (c->sub == NULL || !grant_is_text(c->sub))
+	if (flags->sub == NULL || !grant_is_text(flags->sub))
 		return command_misuse(what, "--sub names who may read");
-	if (c->jobs != NULL && !add_job_ids(&g->jobs, c->jobs))
+	if (flags->jobs != NULL && !add_job_ids(&g->jobs, flags->jobs))
 		return command_misuse(what, "--jobs takes job ids: a,b");
-	if (c->ttl != NULL &&
-	    (opt_parse_duration(c->ttl, &ttl_ms) != OK || ttl_ms < 1000 ||
-		ttl_ms / 1000 > CLAIMS_LIFE_MAX_S))
-		return command_misuse(
-		    what, "--ttl takes a time such as 1h, at most 366d");
 	random_bytes(bytes, sizeof(bytes));
 	base64_add(&g->jti, (struct span){bytes, sizeof(bytes)}, BASE64_URL);
 	if (!buf_ok(&g->jobs) || !buf_ok(&g->jti))
 		return command_fail(what, "out of memory");
-	g->claims.sub = (char *)(uintptr_t)c->sub;
+	g->claims.sub = (char *)(uintptr_t)flags->sub;
 	g->claims.jti = g->jti.data;
 	g->claims.jobs = g->jobs.data;
 	g->claims.iat_s = clock_real_ms() / 1000;
@@ -87,15 +82,15 @@ grant_init(const struct command_line *c, const char *what, struct grant *g)
 
 /* The keys that can sign: --key, else the secret of HS256. */
 static enum err
-load_keys(const struct command_line *c, struct jws_keys *ret, struct buf *why)
+load_keys(const struct settings *s, const char *key, struct jws_keys *ret,
+    struct buf *why)
 {
-	const struct settings *s = c->settings;
 	enum jws_alg alg = auth_settings_jwt(s).alg;
 	struct jws_keys keys = {0};
 	enum err e = OK;
 
-	if (c->key != NULL)
-		e = jws_keys_load(c->key, alg, true, &keys, why);
+	if (key != NULL)
+		e = jws_keys_load(key, alg, true, &keys, why);
 	else if (alg == JWS_HS256)
 		e = jws_keys_load(s->jwt_key, alg, true, &keys, why);
 	if (e == OK && keys.n == 0) {
@@ -110,12 +105,12 @@ load_keys(const struct command_line *c, struct jws_keys *ret, struct buf *why)
 }
 
 enum err
-grant_sign(const struct command_line *c, const struct claims *claims,
-    struct buf *out, struct buf *why)
+grant_sign(const struct settings *s, const char *key,
+    const struct claims *claims, struct buf *out, struct buf *why)
 {
-	const struct jwt_config cfg = auth_settings_jwt(c->settings);
+	const struct jwt_config cfg = auth_settings_jwt(s);
 	struct jws_keys keys = {0};
-	enum err e = load_keys(c, &keys, why);
+	enum err e = load_keys(s, key, &keys, why);
 
 	if (e == OK)
 		e = jwt_make(&cfg, &keys, claims, out);

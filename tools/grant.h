@@ -19,18 +19,41 @@ struct grant {
 	struct buf jobs, jti;
 };
 
+/* The flags of whoever makes one. */
+struct grant_flags {
+	char *sub, *jobs;
+	int64_t ttl; /* ms; 0: GRANT_TTL_MS */
+};
+
+enum { GRANT_TTL_MS = 3600 * 1000 };
+
+/* Their rows, for values that begin with a struct grant_flags. */
+#define GRANT_FLAGS                                                            \
+	{COMMAND_FLAG(struct grant_flags, sub), .metavar = "NAME",             \
+	    .help = "who may read"},                                           \
+	    {COMMAND_FLAG(struct grant_flags, jobs), .metavar = "LIST",        \
+		.help = "further jobs that may be read: a,b"},                 \
+	{                                                                      \
+		COMMAND_FLAG(struct grant_flags, ttl),                         \
+		    .type = OPT_DURATION, .min = 1000,                         \
+		    .max = INT64_C(1000) * CLAIMS_LIFE_MAX_S,                  \
+		    .help = "how long it is good (1h)"                         \
+	}
+
 /* Fills the grant, or says for the command `what` what is wrong with its flags.
  * Returns the exit status; grant_done() in every case. */
-int grant_init(const struct command_line *c, const char *what, struct grant *g);
+int grant_init(
+    const struct grant_flags *flags, const char *what, struct grant *g);
 void grant_done(struct grant *g);
 
 /* May a claim be this text? */
 bool grant_is_text(const char *text);
 
-/* Appends a token signed with --key, else with the secret of HS256. Errors as
+/* Appends a token signed with key, as --key names it; NULL: with the secret of
+ * HS256. Errors as
  * jws_keys_load() and jwt_make(); ERR_AUTH: there is no such key. *why, a
  * sentence, may stay empty. */
-CHECK_RESULT enum err grant_sign(const struct command_line *c,
+CHECK_RESULT enum err grant_sign(const struct settings *s, const char *key,
     const struct claims *claims, struct buf *out, struct buf *why);
 
 #endif

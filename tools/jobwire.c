@@ -24,81 +24,69 @@ static int
 run_with_settings(const struct command *cmd, const struct opt_flags *flags,
     int argc, char **argv)
 {
-	struct command_line *c = flags->target;
 	struct settings s = {0};
-	int status;
+	struct command_line c = {.settings = &s, .args = argv + 2};
+	int status, n;
 
-	c->settings = &s;
-	status = settings_main(&s, PROGRAM_TOOL, "", flags, argc, argv, &c->n);
+	status = settings_main(&s, PROGRAM_TOOL, "", flags, argc, argv, &n);
 	db_allow_remote(s.allow_remote == ALLOW_REMOTE_ON);
 	if (status < 0 && s.check) {
 		status = service_check(&s, PROGRAM_TOOL, DB_READ);
-	} else if (status < 0 && c->n == 0) {
+	} else if (status < 0 && cmd == NULL) {
 		status = command_usage(NULL);
 	} else if (status < 0) {
-		c->n--;
-		c->args = argv + 2;
-		status = cmd != NULL ? run(c, cmd) : command_unknown(argv[1]);
+		c.n = n - 1;
+		status = run(&c, cmd);
 	}
 	settings_done(&s);
-	opt_done(command_flags, c);
 	return status;
 }
 
-int
-command_version(const struct command_line *c)
-{
-	char *argv[] = {NULL, (char *)(uintptr_t) "--version", NULL};
-	struct settings s;
-	int n;
-
-	(void)c;
-	return settings_main(&s, PROGRAM_TOOL, "", NULL, 2, argv, &n);
-}
-
-/* Help and version are answered whatever the settings are. */
 static int
-run_without_settings(
-    const struct command *cmd, struct opt_flags *flags, int argc, char **argv)
+run_without_settings(const struct command *cmd, const struct opt_flags *flags,
+    int argc, char **argv)
 {
-	struct command_line *c = flags->target;
 	struct settings s = {0};
+	struct command_line c = {.settings = &s, .args = argv + 2};
 	const struct opt_source src = {
 	    .defs = settings_table, .program = PROGRAM_TOOL, .flags = flags};
 	struct buf message = BUF_INIT;
-	int status;
+	int status = EXIT_USAGE, n;
 
-	if (opt_load_words(&src, &s, argc - 1, argv + 1, &c->n, &message) !=
-	    OK) {
-		(void)fprintf(stderr, "jobwire: %s\n", buf_span(&message).p);
-		status = EXIT_USAGE;
+	if (opt_load_words(&src, &s, argc - 1, argv + 1, &n, &message) == OK) {
+		c.n = n - 1;
+		status = run(&c, cmd);
 	} else {
-		c->n--;
-		c->args = argv + 2;
-		status = run(c, cmd);
+		(void)fprintf(stderr, "jobwire: %s\n", buf_span(&message).p);
 	}
 	buf_done(&message);
 	settings_done(&s);
-	opt_done(command_flags, c);
 	return status;
 }
 
 static int
 answer(int argc, char **argv)
 {
-	struct command_line c = {0};
-	struct opt_flags flags = {command_flags, ~0u, &c};
+	static const struct opt_def none[] = {{.name = NULL}};
+	struct opt_flags flags = {.defs = none, .others = command_flags()};
 	const struct opt_source src = {.defs = settings_table, .flags = &flags};
 	const char *name = opt_argument(&src, argc - 1, argv + 1, 0);
 	const struct command *cmd = name != NULL ? command_find(name) : NULL;
+	int status;
 
 	if (opt_find_flag(&src, argc - 1, argv + 1, "help") != NULL)
 		return command_explain(name);
-	if (cmd != NULL)
-		flags.program = cmd->bit;
-	if (cmd != NULL && (cmd->bit & (COMMAND_HELP | COMMAND_VERSION)) != 0)
-		return run_without_settings(cmd, &flags, argc, argv);
-	return run_with_settings(cmd, &flags, argc, argv);
+	if (name != NULL && cmd == NULL)
+		return command_unknown(name);
+	if (cmd != NULL && cmd->flags != NULL) {
+		flags.defs = cmd->flags;
+		flags.target = cmd->values;
+	}
+	status = cmd != NULL && cmd->is_always
+		     ? run_without_settings(cmd, &flags, argc, argv)
+		     : run_with_settings(cmd, &flags, argc, argv);
+	opt_done(flags.defs, flags.target);
+	return status;
 }
 
 int

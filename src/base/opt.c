@@ -482,7 +482,7 @@ suggest_flag(struct load *l)
 
 	offer_flags(&n, &name, l->src->defs, l->src->program);
 	if (more != NULL)
-		offer_flags(&n, &name, more->defs, more->program);
+		offer_flags(&n, &name, more->defs, l->src->program);
 	if (n.best != NULL) {
 		buf_add_str(l->message, "; did you mean ");
 		add_flag(l->message, n.best);
@@ -495,17 +495,15 @@ static enum err
 take_flag(struct load *l, const struct opt_word *w)
 {
 	const struct opt_def *d = w->def;
-	bool is_ours = w->table == NULL;
-	unsigned program = is_ours ? l->src->program : w->table->program;
-	void *target = is_ours ? l->target : w->table->target;
+	bool is_setting = w->kind == OPT_WORD_SETTING;
 
 	buf_reset(&l->place);
 	add_printable(&l->place, w->text, strcspn(w->text, "="));
-	if (d == NULL || (d->programs & program) == 0) {
-		(void)refuse(
-		    l, is_ours ? "unknown flag" : "not a flag of this command");
-		if (is_ours)
-			suggest_flag(l);
+	if (w->kind == OPT_WORD_OTHER)
+		return refuse(l, "not a flag of this command");
+	if (d == NULL || (d->programs & l->src->program) == 0) {
+		(void)refuse(l, "unknown flag");
+		suggest_flag(l);
 		return ERR_PROTO;
 	}
 	if (d->type == OPT_FLAG && w->value != NULL)
@@ -513,24 +511,25 @@ take_flag(struct load *l, const struct opt_word *w)
 	/* An empty setting is one that is not set. A flag of a command that
 	 * were passed over could widen what it limits. */
 	if (d->type != OPT_FLAG &&
-	    (w->value == NULL || (!is_ours && *w->value == '\0')))
+	    (w->value == NULL || (!is_setting && *w->value == '\0')))
 		return refuse(l, "needs a value");
-	return take_value(l, d, target, w->value != NULL ? w->value : "");
+	return take_value(l, d, is_setting ? l->target : l->src->flags->target,
+	    w->value != NULL ? w->value : "");
 }
 
 static enum err
 take_words(struct load *l, int argc, char **argv, int *ret_argc)
 {
-	struct opt_words words = {l->src, argc, argv, 0, false};
+	struct opt_words words = {.src = l->src, .argc = argc, .argv = argv};
 	struct opt_word w;
 	int n = 0;
 	enum err e = OK;
 
 	while (e == OK && opt_next_word(&words, &w)) {
-		if (w.is_flag)
-			e = take_flag(l, &w);
-		else
+		if (w.kind == OPT_WORD_ARGUMENT)
 			argv[n++] = w.text;
+		else
+			e = take_flag(l, &w);
 	}
 	if (e == OK)
 		*ret_argc = n;
@@ -564,7 +563,7 @@ opt_load(const struct opt_source *src, void *target, int argc, char **argv,
 	enum err e = take_defaults(&l, src->defs, src->program, target);
 
 	if (e == OK && more != NULL)
-		e = take_defaults(&l, more->defs, more->program, more->target);
+		e = take_defaults(&l, more->defs, src->program, more->target);
 	if (e == OK && src->file != NULL)
 		e = take_file(&l);
 	if (e == OK)

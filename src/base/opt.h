@@ -51,10 +51,11 @@ struct opt_def {
 /* Flags of the command line alone, into a target of their own; their names are
  * not those of settings. */
 struct opt_flags {
-	const struct opt_def *defs;
-	unsigned program; /* whose `programs` may be given; others are refused
-			     as flags of another command */
-	void *target;	  /* zeroed; opt_done() frees its strings */
+	const struct opt_def *defs; /* those of this command */
+	void *target;		    /* zeroed; opt_done() frees its strings */
+	const struct opt_def *const *others; /* tables of all commands, ended
+						by NULL: what only another one
+						has is refused as such */
 };
 
 /* What opt_load works on. Arrays end with an entry whose name is NULL. */

@@ -23,20 +23,36 @@ opt_find_def(const struct opt_def *d, struct span name, char separator)
 	return NULL;
 }
 
+/* Finds whose flag a name is, and sets the kind and the definition. */
+static void
+find_flag(const struct opt_source *src, struct span name, struct opt_word *w)
+{
+	const struct opt_flags *more = src->flags;
+
+	w->kind = OPT_WORD_SETTING;
+	w->def = opt_find_def(src->defs, name, '-');
+	if (w->def == NULL && more != NULL) {
+		w->kind = OPT_WORD_FLAG;
+		w->def = opt_find_def(more->defs, name, '-');
+		for (size_t i = 0; w->def == NULL && more->others[i] != NULL;
+		     i++) {
+			w->kind = OPT_WORD_OTHER;
+			w->def = opt_find_def(more->others[i], name, '-');
+		}
+	}
+	if (w->def == NULL)
+		w->kind = OPT_WORD_UNKNOWN;
+}
+
 static void
 find_word(const struct opt_source *src, struct opt_word *w)
 {
 	const char *text = strcmp(w->text, "-h") == 0 ? "--help" : w->text;
-	struct span name = {text + 2, strcspn(text, "=") - 2};
 
-	if (text[1] != '-')
-		return;
-	if (src->flags != NULL)
-		w->def = opt_find_def(src->flags->defs, name, '-');
-	if (w->def != NULL)
-		w->table = src->flags;
-	else
-		w->def = opt_find_def(src->defs, name, '-');
+	w->kind = OPT_WORD_UNKNOWN;
+	if (text[1] == '-')
+		find_flag(
+		    src, (struct span){text + 2, strcspn(text, "=") - 2}, w);
 }
 
 bool
@@ -52,9 +68,7 @@ opt_next_word(struct opt_words *words, struct opt_word *ret)
 	if (words->next >= words->argc)
 		return false;
 	w.text = words->argv[words->next++];
-	w.is_flag =
-	    !words->flags_ended && w.text[0] == '-' && w.text[1] != '\0';
-	if (w.is_flag) {
+	if (!words->flags_ended && w.text[0] == '-' && w.text[1] != '\0') {
 		find_word(words->src, &w);
 		w.value = strchr(w.text, '=');
 		if (w.value != NULL)
@@ -71,12 +85,12 @@ const char *
 opt_find_flag(
     const struct opt_source *src, int argc, char **argv, const char *name)
 {
-	struct opt_words words = {src, argc, argv, 0, false};
+	struct opt_words words = {.src = src, .argc = argc, .argv = argv};
 	const char *found = NULL;
 	struct opt_word w;
 
 	while (opt_next_word(&words, &w))
-		if (w.is_flag && w.def != NULL && w.table == NULL &&
+		if (w.kind == OPT_WORD_SETTING &&
 		    strcmp(w.def->name, name) == 0)
 			found = w.value != NULL ? w.value : "";
 	return found;
@@ -85,11 +99,11 @@ opt_find_flag(
 const char *
 opt_argument(const struct opt_source *src, int argc, char **argv, int n)
 {
-	struct opt_words words = {src, argc, argv, 0, false};
+	struct opt_words words = {.src = src, .argc = argc, .argv = argv};
 	struct opt_word w;
 
 	while (opt_next_word(&words, &w))
-		if (!w.is_flag && n-- == 0)
+		if (w.kind == OPT_WORD_ARGUMENT && n-- == 0)
 			return w.text;
 	return NULL;
 }

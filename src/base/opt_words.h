@@ -9,14 +9,20 @@
 
 #include "base/opt.h"
 
+enum opt_word_kind {
+	OPT_WORD_ARGUMENT,
+	OPT_WORD_SETTING, /* all others are flags, too */
+	OPT_WORD_FLAG,	  /* one of opt_flags.defs */
+	OPT_WORD_OTHER,	  /* one of another command */
+	OPT_WORD_UNKNOWN,
+};
+
 /* What is borrowed comes from argv and from the tables. */
 struct opt_word {
+	enum opt_word_kind kind;
 	char *text;
-	bool is_flag;
 	const struct opt_def *def; /* of a flag; NULL: unknown */
-	const struct opt_flags
-	    *table;	   /* whose flag it is; NULL: the settings' */
-	const char *value; /* of a flag; NULL: it has none */
+	const char *value;	   /* of a flag; NULL: it has none */
 };
 
 /* Set the first three, and the rest to zero. */

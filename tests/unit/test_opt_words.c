@@ -11,7 +11,7 @@
 
 #include "base/opt.h"
 
-enum { ONE = 1, TWO = 2 };
+enum { ONE = 1 };
 
 struct target {
 	char *name, *key;
@@ -29,6 +29,20 @@ static const struct opt_def table[] = {
     {.name = NULL},
 };
 
+/* Of two commands. */
+static const struct opt_def tail_flags[] = {
+    {.name = "tail", .offset = offsetof(struct target, key), .programs = ONE},
+    {.name = NULL},
+};
+static const struct opt_def rows_flags[] = {
+    {.name = "rows",
+	.offset = offsetof(struct target, count),
+	.type = OPT_INT,
+	.fallback = "7",
+	.programs = ONE},
+    {.name = NULL},
+};
+
 static struct target target;
 static struct buf message;
 static int arg_count;
@@ -39,17 +53,8 @@ static void
 test_flags_of_commands(void **state)
 {
 	struct target more = {0};
-	struct opt_flags flags = {
-	    (const struct opt_def[]){{.name = "tail",
-					 .offset = offsetof(struct target, key),
-					 .programs = TWO},
-		{.name = "rows",
-		    .offset = offsetof(struct target, count),
-		    .type = OPT_INT,
-		    .fallback = "7",
-		    .programs = ONE},
-		{.name = NULL}},
-	    ONE, &more};
+	const struct opt_def *const all[] = {tail_flags, rows_flags, NULL};
+	struct opt_flags flags = {rows_flags, &more, all};
 	struct opt_source src = {
 	    .defs = table, .program = ONE, .flags = &flags};
 	char *argv[] = {strcpy(arg_texts[0], "--name"),
@@ -70,7 +75,8 @@ test_flags_of_commands(void **state)
 	assert_int_equal(more.count, 2);
 	assert_string_equal(target.name, "--rows");
 	assert_int_equal(target.count, 3); /* the setting's own */
-	flags.program = TWO;
+	opt_done(rows_flags, &more);
+	flags.defs = tail_flags;
 	argv[0] = strcpy(arg_texts[0], "--rows");
 	argv[1] = strcpy(arg_texts[1], "1");
 	buf_reset(&message);
