@@ -135,65 +135,45 @@ call_answer_memory(struct exchange *x)
 {
 	struct answer a = ANSWER_INIT;
 
-	body_refuse(ERR_NOMEM, &a);
+	refusal_answer(&refusal_no_memory, &a);
 	x->ops->answer(x, &a);
 	answer_done(&a);
 }
 
 bool
+call_refuse_as(struct call *c, const struct refusal *why)
+{
+	refusal_answer(why, &c->answer);
+	c->outcome = why->status < 500 ? CALL_REFUSED : CALL_FAILED;
+	return false;
+}
+
+bool
 call_refuse(struct call *c, int status, const char *code, const char *message)
 {
-	answer_error(&c->answer, status, code, message);
-	c->outcome = status < 500 ? CALL_REFUSED : CALL_FAILED;
-	if (status == 503)
-		answer_header(&c->answer, "Retry-After", "2");
-	return false;
+	const struct refusal why = {status, code, message, NULL, 0};
+
+	return call_refuse_as(c, &why);
 }
 
 bool
 call_refuse_memory(struct call *c)
 {
-	return call_refuse(c, 503, "out_of_memory",
-	    "There is no memory for this request now.");
+	return call_refuse_as(c, &refusal_no_memory);
 }
 
 void
 call_answer_trouble(struct call *c)
 {
-	static const struct {
-		enum err err;
-		int status;
-		const char *code, *message;
-	} faults[] = {
-	    {ERR_PROTO, 400, "bad_payload",
-		"The database's checks refuse this event."},
-	    {ERR_LIMIT, 413, "data_too_large",
-		"The event is larger than a row may be."},
-	    {ERR_BUSY, 503, "database_busy",
-		"Another program holds the database; send it again."},
-	    {ERR_FULL, 507, "database_full", "The disk is full."},
-	    {ERR_GONE, 503, "database_missing",
-		"The database is not there now; send it again."},
-	    {ERR_NOMEM, 503, "out_of_memory",
-		"There is no memory for this request now."},
-	    {ERR_READONLY, 500, "database_readonly",
-		"The database cannot be written."},
-	    {ERR_CORRUPT, 500, "database_corrupt", "The database is damaged."},
-	};
-
-	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
-		if (faults[i].err == c->commit.result) {
-			(void)call_refuse(c, faults[i].status, faults[i].code,
-			    faults[i].message);
-			return;
-		}
-	(void)call_refuse(
-	    c, 500, "database_error", "The database could not be written.");
+	(void)call_refuse_as(c, refusal_of(REFUSAL_OF_WRITE, c->commit.result));
 }
 
 bool
 call_take_publisher(struct call *c)
 {
+	struct refusal why = {401, "publish_key_invalid",
+	    "Publishing needs Authorization: Bearer and a publish key.", NULL,
+	    0};
 	enum err e =
 	    publish_key_check(&c->keys->publish, c->request->authorization);
 
@@ -204,22 +184,18 @@ call_take_publisher(struct call *c)
 		    "This server has no publish_keys, so nobody may publish.");
 	if (e != ERR_AUTH)
 		return call_refuse_memory(c);
-	(void)call_refuse(c, 401, "publish_key_invalid",
-	    "Publishing needs Authorization: Bearer and a publish key.");
-	/* RFC 6750 section 3: the scheme alone where nothing was sent. So a
-	 * web server that keeps the field back is told from a wrong key. */
-	answer_header(&c->answer, "WWW-Authenticate",
-	    *c->request->authorization == '\0'
-		? "Bearer"
-		: "Bearer error=\"invalid_token\"");
-	return false;
+	/* So a web server that keeps the field back is told from a wrong
+	 * key. */
+	why.challenge = *c->request->authorization == '\0' ? REFUSAL_NO_TOKEN
+							   : REFUSAL_BAD_TOKEN;
+	return call_refuse_as(c, &why);
 }
 
 bool
 call_take_job_id(struct call *c)
 {
 	if (!job_id_ok(c->segment))
-		return call_refuse(c, 400, "bad_job_id", JOB_ID_MESSAGE);
+		return call_refuse_as(c, &refusal_bad_job_id);
 	buf_add_span(&c->job_id, c->segment);
 	return buf_ok(&c->job_id) ? true : call_refuse_memory(c);
 }
@@ -242,9 +218,8 @@ call_take_body(struct call *c)
 {
 	if (c->request->body_error == OK)
 		return true;
-	body_refuse(c->request->body_error, &c->answer);
-	c->outcome = c->answer.status < 500 ? CALL_REFUSED : CALL_FAILED;
-	return false;
+	return call_refuse_as(
+	    c, refusal_of(REFUSAL_OF_BODY, c->request->body_error));
 }
 
 /* RFC 8259 section 8.1: a byte order mark may be passed over. */

@@ -22,6 +22,7 @@
 #include "store/db.h"
 #include "web/answer.h"
 #include "web/exchange.h"
+#include "web/refusal.h"
 #include "web/request.h"
 
 struct call;
@@ -124,6 +125,7 @@ void call_answer_memory(struct exchange *x);
 /* --- for the handlers ----------------------------------------------------- */
 
 /* Each refuses the call: false, for `return call_refuse(..)` in prepare(). */
+bool call_refuse_as(struct call *c, const struct refusal *why);
 bool call_refuse(
     struct call *c, int status, const char *code, const char *message);
 bool call_refuse_memory(struct call *c);

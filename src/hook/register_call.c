@@ -47,7 +47,7 @@ take_job_id(struct call *c, struct span body)
 	if (c->job_id.len == 0)
 		return make_job_id(c);
 	if (!job_id_ok(buf_span(&c->job_id)))
-		return call_refuse(c, 400, "bad_job_id", JOB_ID_MESSAGE);
+		return call_refuse_as(c, &refusal_bad_job_id);
 	return true;
 }
 

@@ -85,8 +85,7 @@ routes_find(struct call *c)
 			return routes[i].handler;
 	}
 	if (pattern == NULL) {
-		(void)call_refuse(
-		    c, 404, "not_found", "There is nothing at this path.");
+		(void)call_refuse_as(c, &refusal_not_found);
 		return NULL;
 	}
 	(void)call_refuse(c, 405, "method_not_allowed",

@@ -32,14 +32,6 @@ for_pages(struct call *c, bool ok)
 }
 
 static bool
-refuse(struct call *c, const struct refusal *why)
-{
-	refusal_answer(why, &c->answer);
-	c->outcome = CALL_REFUSED;
-	return false;
-}
-
-static bool
 take_token(struct call *c, struct ticket_call *t)
 {
 	enum err e;
@@ -50,7 +42,7 @@ take_token(struct call *c, struct ticket_call *t)
 	e = authenticator_read_token(
 	    &c->keys->authenticator, c->request, c->now_s, &t->reader, &t->why);
 	if (e == ERR_AUTH)
-		return refuse(c, &t->why);
+		return call_refuse_as(c, &t->why);
 	return e == OK || call_refuse_memory(c);
 }
 
@@ -177,7 +169,7 @@ conclude(struct call *c)
 		    (long long)(left_s < TICKET_LIFE_S ? left_s
 						       : TICKET_LIFE_S));
 	} else if (c->commit.result == ERR_AUTH) {
-		(void)refuse(c, &t->why);
+		(void)call_refuse_as(c, &t->why);
 	} else {
 		call_answer_trouble(c);
 	}

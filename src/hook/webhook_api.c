@@ -163,8 +163,7 @@ is_full(const struct webhook_api *api)
 static void
 refuse_overload(struct webhook_api *api, struct call *c)
 {
-	(void)call_refuse(
-	    c, 503, "overloaded", "The server is overloaded; send it again.");
+	(void)call_refuse_as(c, refusal_of(REFUSAL_OF_BODY, ERR_AGAIN));
 	finish(api, c);
 }
 

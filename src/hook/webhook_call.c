@@ -104,7 +104,7 @@ check_names(struct call *c, const struct webhook_call *d, bool is_job_id_needed)
 {
 	if ((c->job_id.len > 0 || is_job_id_needed) &&
 	    !job_id_ok(buf_span(&c->job_id)))
-		return call_refuse(c, 400, "bad_job_id", JOB_ID_MESSAGE);
+		return call_refuse_as(c, &refusal_bad_job_id);
 	if (!job_label_ok(buf_span(&d->restore_id)))
 		return call_refuse(c, 400, "bad_restore_id",
 		    "A restore_id has at most 256 bytes and no control "
@@ -211,8 +211,7 @@ prepare(struct call *c)
 	c->state = d;
 	d->provider = provider_find(c->segment);
 	if (d->provider == NULL)
-		return call_refuse(
-		    c, 404, "not_found", "There is nothing at this path.");
+		return call_refuse_as(c, &refusal_not_found);
 	if (!take_claim(c, d) || !take_body(c, d))
 		return false;
 	c->type = d->event.type;

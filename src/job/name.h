@@ -19,7 +19,6 @@ enum {
 
 /* What is said to whoever sends another one. */
 #define JOB_ID_RULE "1 to 128 characters of A-Z a-z 0-9 . _ : ~ -"
-#define JOB_ID_MESSAGE "A job id is " JOB_ID_RULE
 
 /* Is it by JOB_ID_RULE? */
 bool job_id_ok(struct span id);

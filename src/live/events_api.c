@@ -18,10 +18,10 @@
 #include "live/stream.h"
 #include "store/jobs.h"
 #include "web/accept.h"
-#include "web/body.h"
 #include "web/cors.h"
 #include "text/json_text.h"
 #include "web/query.h"
+#include "web/refusal.h"
 #include "web/sse.h"
 
 enum { WAIT_MAX_S = 55 }; /* web servers give up after 60 s of silence */
@@ -48,23 +48,22 @@ reply(struct call *c, struct answer *a)
 }
 
 static void
-refuse(struct call *c, int status, const char *code, const char *message)
+refuse_as(struct call *c, const struct refusal *why)
 {
 	struct answer a = ANSWER_INIT;
 
-	answer_error(&a, status, code, message);
-	if (status == 405)
+	refusal_answer(why, &a);
+	if (why->status == 405)
 		answer_header(&a, "Allow", METHODS);
 	reply(c, &a);
 }
 
 static void
-refuse_body(struct call *c)
+refuse(struct call *c, int status, const char *code, const char *message)
 {
-	struct answer a = ANSWER_INIT;
+	const struct refusal why = {status, code, message, NULL, 0};
 
-	body_refuse(c->r->body_error, &a);
-	reply(c, &a);
+	refuse_as(c, &why);
 }
 
 /* It cannot be said now. */
@@ -73,7 +72,6 @@ refuse_trouble(struct call *c, enum err e)
 {
 	struct stream_request req = {.wants_json = false};
 	struct buf headers = BUF_INIT;
-	struct answer a = ANSWER_INIT;
 
 	if (c->wants_stream) {
 		cors_add(&headers, c->api->cors_origins, c->r->origin);
@@ -81,8 +79,7 @@ refuse_trouble(struct call *c, enum err e)
 		stream_refuse(c->api->hub, c->x, &req, e);
 		buf_done(&headers);
 	} else {
-		answer_trouble(&a, e);
-		reply(c, &a);
+		refuse_as(c, refusal_of(REFUSAL_OF_READ, e));
 	}
 }
 
@@ -90,16 +87,9 @@ static void
 refuse_err(struct call *c, enum err e)
 {
 	if (e == ERR_AUTH)
-		refuse(c, 403, "job_forbidden",
-		    "This job does not belong to you.");
+		refuse_as(c, refusal_of(REFUSAL_OF_READ, e));
 	else
 		refuse_trouble(c, e);
-}
-
-static void
-refuse_job_id(struct call *c)
-{
-	refuse(c, 400, "bad_job_id", JOB_ID_MESSAGE);
 }
 
 /* --- Parameters ----------------------------------------------------------- */
@@ -160,7 +150,7 @@ job_list_check(struct call *c, const struct job_list *list)
 	enum err e = list->text.failed ? ERR_NOMEM : OK;
 
 	if (list->is_bad) {
-		refuse_job_id(c);
+		refuse_as(c, &refusal_bad_job_id);
 		return false;
 	}
 	if (list->is_long) {
@@ -363,7 +353,7 @@ handle_job(struct call *c, const char *path_id)
 	enum err e;
 
 	if (path_id == NULL || !job_id_ok(span_of(path_id))) {
-		refuse_job_id(c);
+		refuse_as(c, &refusal_bad_job_id);
 		return;
 	}
 	e = reader_check_job(&c->reader, h->db, path_id);
@@ -498,16 +488,13 @@ static bool
 authenticate(struct call *c)
 {
 	struct refusal why;
-	struct answer a = ANSWER_INIT;
 	enum err e = authenticator_identify(c->api->authenticator,
 	    c->api->hub->db, c->r, clock_real_ms() / 1000, &c->reader, &why);
 
-	if (e == ERR_AUTH) {
-		refusal_answer(&why, &a);
-		reply(c, &a);
-	} else if (e != OK) {
+	if (e == ERR_AUTH)
+		refuse_as(c, &why);
+	else if (e != OK)
 		refuse_trouble(c, e);
-	}
 	return e == OK;
 }
 
@@ -520,11 +507,11 @@ events_api_request(struct events_api *api, struct exchange *x)
 	bool wants_json;
 
 	if (c.r->body_error != OK) {
-		refuse_body(&c);
+		refuse_as(&c, refusal_of(REFUSAL_OF_BODY, c.r->body_error));
 		return;
 	}
 	if (route == NULL) {
-		refuse(&c, 404, "not_found", "There is nothing at this path.");
+		refuse_as(&c, &refusal_not_found);
 		return;
 	}
 	c.wants_stream = route->get == handle_events &&

@@ -125,15 +125,3 @@ poll_fill(struct poll_page *f, struct hub *h, const struct selection *sel,
 	f->is_terminal = is_terminal;
 	return OK;
 }
-
-void
-answer_trouble(struct answer *a, enum err e)
-{
-	if (e == ERR_NOMEM)
-		answer_error(a, 503, "out_of_memory",
-		    "There is no memory for this request now.");
-	else
-		answer_error(a, 503, "database_unavailable",
-		    "The database cannot be read now.");
-	answer_header(a, "Retry-After", "5");
-}

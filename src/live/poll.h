@@ -34,8 +34,4 @@ struct poll_page {
 CHECK_RESULT enum err poll_fill(struct poll_page *f, struct hub *h,
     const struct selection *sel, struct answer *a);
 
-/* 503 for a database that cannot be read, or with ERR_NOMEM for want of memory;
- * replaces what is in the answer. */
-void answer_trouble(struct answer *a, enum err e);
-
 #endif

@@ -115,7 +115,7 @@ stream_answer_json(struct stream *s, bool is_over)
 		return;
 	}
 	if (e != OK)
-		answer_trouble(&a, e);
+		refusal_answer(refusal_of(REFUSAL_OF_READ, e), &a);
 	buf_add_str(&a.headers, s->json->headers);
 	stream_release(s, STREAM_COMPLETED);
 	x->ops->answer(x, &a);

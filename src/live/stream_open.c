@@ -199,20 +199,20 @@ send_answer(
  * stream that ends at once and a long reconnection time. Others read 503. */
 static void
 answer_later(struct exchange *x, const struct stream_request *req,
-    const char *code, const char *message)
+    const struct refusal *why)
 {
+	struct refusal later = *why;
 	struct answer a = ANSWER_INIT;
 	int64_t wait_ms =
 	    random_between(OVERLOAD_RETRY_MIN_MS, OVERLOAD_RETRY_MAX_MS);
 
 	if (req->wants_json) {
-		answer_error(&a, 503, code, message);
-		buf_addf(&a.headers, "Retry-After: %lld\r\n",
-		    (long long)(wait_ms / 1000));
+		later.retry_after_s = wait_ms / 1000;
+		refusal_answer(&later, &a);
 	} else {
 		buf_add_str(&a.headers, STREAM_TYPE);
 		buf_addf(&a.body, "retry: %lld\n: %s\n", (long long)wait_ms,
-		    message);
+		    why->message);
 	}
 	send_answer(x, req, &a);
 }
@@ -221,17 +221,9 @@ void
 stream_refuse(struct hub *h, struct exchange *x,
     const struct stream_request *req, enum err e)
 {
-	if (e == ERR_FULL) {
+	if (e == ERR_FULL)
 		h->stats->overloads++;
-		answer_later(x, req, "overloaded",
-		    "No further client can wait here now.");
-	} else if (e == ERR_NOMEM) {
-		answer_later(x, req, "out_of_memory",
-		    "There is no memory for this request now.");
-	} else {
-		answer_later(x, req, "database_unavailable",
-		    "The database cannot be read now.");
-	}
+	answer_later(x, req, refusal_of(REFUSAL_OF_READ, e));
 }
 
 static void

@@ -133,31 +133,6 @@ body_finish(struct body *b, struct span *ret)
 	return OK;
 }
 
-void
-body_refuse(enum err e, struct answer *ret)
-{
-	switch (e) {
-	case ERR_LIMIT:
-		answer_error(ret, 413, "body_too_large",
-		    "The request body is larger than this server accepts.");
-		break;
-	case ERR_AGAIN:
-		answer_error(ret, 503, "overloaded",
-		    "The server is overloaded; send it again.");
-		break;
-	case ERR_NOMEM:
-		answer_error(ret, 503, "out_of_memory",
-		    "There is no memory for this request now.");
-		break;
-	default:
-		answer_error(ret, 507, "spool_full",
-		    "There is no space for a body of this length now.");
-		break;
-	}
-	if (ret->status == 503)
-		answer_header(ret, "Retry-After", "2");
-}
-
 bool
 body_is_mapped(const struct body *b)
 {

@@ -15,7 +15,6 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "web/answer.h"
 
 enum { BODY_MEMORY_MAX = 256 * 1024 }; /* bytes; a longer one goes to a file */
 
@@ -49,9 +48,6 @@ void body_add(struct body *b, const void *p, size_t n);
 
 /* The whole body, borrowed until body_done(). Errors as b->err. */
 CHECK_RESULT enum err body_finish(struct body *b, struct span *ret);
-
-/* What is answered when body_finish() failed with e. */
-void body_refuse(enum err e, struct answer *ret);
 
 bool body_is_mapped(const struct body *b);
 

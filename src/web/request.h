@@ -31,7 +31,7 @@ struct request {
 	const char *remote_addr;
 	struct span variables; /* all of them: NAME=value, each terminated */
 	/* Set by the transport; borrowed from it. Empty with body_error, which
-	 * body_refuse() puts into words. */
+	 * refusal_of() has the words for. */
 	struct span body;
 	enum err body_error; /* OK, or why the body was not let in */
 	bool is_body_mapped; /* for body_release_pages() */

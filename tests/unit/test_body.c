@@ -230,28 +230,6 @@ test_no_memory(void **state)
 	assert_whole(b, 2 * MAX, true);
 }
 
-static void
-test_refusals(void **state)
-{
-	static const struct {
-		enum err e;
-		int status;
-	} refusals[] = {{ERR_LIMIT, 413}, {ERR_AGAIN, 503}, {ERR_NOMEM, 503},
-	    {ERR_FULL, 507}, {ERR_SYS, 507}};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
-		struct answer a = ANSWER_INIT;
-
-		body_refuse(refusals[i].e, &a);
-		assert_int_equal(a.status, refusals[i].status);
-		assert_int_equal(
-		    strstr(buf_span(&a.headers).p, "Retry-After: ") != NULL,
-		    a.status == 503);
-		answer_done(&a);
-	}
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
@@ -268,7 +246,6 @@ main(void)
 	    TEST(test_no_folder),
 	    TEST(test_file_that_cannot_grow),
 	    TEST(test_no_memory),
-	    TEST(test_refusals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

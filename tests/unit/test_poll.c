@@ -230,12 +230,6 @@ test_without_database(void **state)
 	(void)state;
 	db_close(&hub->db);
 	assert_int_equal(fill("a", 0, NULL), ERR_GONE);
-	answer_trouble(&answer, ERR_GONE);
-	assert_int_equal(answer.status, 503);
-	assert_non_null(strstr(answer.body.data, "\"database_unavailable\""));
-	answer_trouble(&answer, ERR_NOMEM);
-	assert_non_null(strstr(answer.body.data, "\"out_of_memory\""));
-	assert_non_null(strstr(answer.headers.data, "Retry-After: 5\r\n"));
 }
 
 /* --- memory --------------------------------------------------------------- */
