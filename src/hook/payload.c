@@ -130,10 +130,10 @@ payload_begin(
 		       "without control characters.";
 		return e;
 	}
-	e = read_status(m->status, &ret->type);
+	e = read_status(m->status, &ret->row.type);
 	if (e == ERR_PROTO)
 		*why = "The job's status must be a string.";
-	if (e != OK || ret->type == NULL)
+	if (e != OK || ret->row.type == NULL)
 		return e;
 	buf_add_char(&ret->data, '{');
 	if (ret->external_id.len > 0) {
@@ -249,7 +249,7 @@ add_output(struct provider_event *e, struct span value, size_t inline_output)
 	} else {
 		payload_add_key(&e->data, SPAN_LIT("output_omitted"));
 		buf_add_str(&e->data, "true");
-		e->output = value;
+		e->row.output = value;
 	}
 }
 
@@ -274,14 +274,15 @@ payload_end(
 {
 	if (payload_is_given(m->error)) {
 		add_error(&ret->data, m->error);
-		ret->error = m->error;
+		ret->row.error = m->error;
 	}
 	/* null is the result of a job that completed, and of any other says
 	 * that there is none: an earlier part of it must stay. */
 	if (payload_is_given(m->output) ||
-	    (m->output.n > 0 && job_state_of(ret->type) == JOB_COMPLETED))
+	    (m->output.n > 0 && job_state_of(ret->row.type) == JOB_COMPLETED))
 		add_output(ret, m->output, inline_output);
 	buf_add_char(&ret->data, '}');
+	ret->row.data = buf_span(&ret->data);
 	add_input_job_id(ret, m->input);
 	return buf_ok(&ret->data) && buf_ok(&ret->external_id) &&
 		       buf_ok(&ret->input_job_id)

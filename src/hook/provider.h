@@ -15,19 +15,20 @@
 #include "base/err.h"
 #include "base/near.h"
 #include "hook/keys.h"
+#include "store/events.h"
 #include "web/request.h"
 
 enum { PROVIDER_IDENTITY_MAX = 10 };
 
-/* What a body says. Spans are JSON texts within it. */
+/* What a body says. */
 struct provider_event {
-	const char *type;   /* NULL: nothing a stream should hear of */
-	struct buf data;    /* owned: the event's JSON object */
-	struct span output; /* the result, when data leaves it out for its
-				size; else empty */
-	struct span error;  /* the whole error, of which data has only what is
-				for the page; empty: none */
-	struct buf external_id;	 /* owned: the provider's id of the job */
+	/* Of it type (NULL: nothing a stream should hear of), data, output and
+	 * error, which are JSON texts within the body, the last two borrowed.
+	 * Output is the result, when data leaves it out for its size; error the
+	 * whole error, of which data has only what is for the page. */
+	struct event_new row;
+	struct buf data;	/* owned: row.data, once payload_end() did it */
+	struct buf external_id; /* owned: the provider's id of the job */
 	struct buf input_job_id; /* owned: our id of the job, where the body
 				     echoes it as input.job_id; else empty */
 	/* What tells this call from other calls about the same job, but not

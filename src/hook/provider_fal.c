@@ -28,7 +28,7 @@ fal_normalise(const struct request *r, struct span body, size_t inline_output,
 	if (!payload_is_given(m.error))
 		m.error = payload_error;
 	e = payload_begin(&m, ret, why);
-	if (e != OK || ret->type == NULL)
+	if (e != OK || ret->row.type == NULL)
 		return e;
 	/* A request ends once, however often the call is repeated. Without its
 	 * id the whole body has to tell. */

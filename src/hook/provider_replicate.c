@@ -62,7 +62,7 @@ replicate_normalise(const struct request *r, struct span body,
 
 	payload_find(body, wanted, sizeof(wanted) / sizeof(wanted[0]));
 	e = payload_begin(&m, ret, why);
-	if (e != OK || ret->type == NULL)
+	if (e != OK || ret->row.type == NULL)
 		return e;
 	add_metrics(&ret->data, metrics);
 	payload_add_delivery_id(r, body, ret);

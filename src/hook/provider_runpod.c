@@ -63,7 +63,7 @@ runpod_normalise(const struct request *r, struct span body,
 	else if (!payload_is_given(m.status) && payload_is_given(m.output))
 		m.status = SPAN_LIT("\"COMPLETED\"");
 	e = payload_begin(&m, ret, why);
-	if (e != OK || ret->type == NULL)
+	if (e != OK || ret->row.type == NULL)
 		return e;
 	for (size_t i = 0; i < NUMBERS; i++)
 		payload_add_number(

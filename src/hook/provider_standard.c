@@ -41,7 +41,7 @@ standard_normalise(const struct request *r, struct span body,
 	if (json_text_kind(m.status) != JSON_TEXT_STRING)
 		m.status = type;
 	e = payload_begin(&m, ret, why);
-	if (e != OK || ret->type == NULL)
+	if (e != OK || ret->row.type == NULL)
 		return e;
 	payload_add_number(&ret->data, SPAN_LIT("progress"), progress);
 	payload_add_delivery_id(r, body, ret);

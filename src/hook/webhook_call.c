@@ -156,7 +156,7 @@ take_body(struct call *c, struct webhook_call *d)
 		return call_refuse(c, 400, "bad_payload", why);
 	if (e != OK)
 		return call_refuse_memory(c);
-	if (d->event.type != NULL && c->job_id.len == 0 &&
+	if (d->event.row.type != NULL && c->job_id.len == 0 &&
 	    d->event.external_id.len == 0 && d->event.input_job_id.len == 0)
 		return call_refuse(c, 400, "bad_job_id",
 		    "Neither the query's job_id nor the body says which job "
@@ -205,6 +205,7 @@ static bool
 prepare(struct call *c)
 {
 	struct webhook_call *d = calloc(1, sizeof(*d));
+	struct event_new *row;
 
 	if (d == NULL)
 		return call_refuse_memory(c);
@@ -214,22 +215,17 @@ prepare(struct call *c)
 		return call_refuse_as(c, &refusal_not_found);
 	if (!take_claim(c, d) || !take_body(c, d))
 		return false;
-	c->type = d->event.type;
+	row = &d->event.row;
+	c->type = row->type;
 	if (c->type == NULL) {
 		c->outcome = CALL_IGNORED;
 		answer_taken(c, NULL);
 		return false;
 	}
-	c->commit.weight = d->event.output.n + d->event.error.n;
-	d->row = (struct event_new){
-	    .type = c->type,
-	    .data = buf_span(&d->event.data),
-	    .source = d->provider->source,
-	    .delivery_key = d->key,
-	    .output = d->event.output,
-	    .error = d->event.error,
-	    .restore_id = call_text(&d->restore_id),
-	};
+	row->source = d->provider->source;
+	row->delivery_key = d->key;
+	row->restore_id = call_text(&d->restore_id);
+	c->commit.weight = row->output.n + row->error.n;
 	return make_key(c, d);
 }
 
@@ -261,7 +257,7 @@ keep(struct call *c, struct webhook_call *d, struct db *db)
 {
 	bool is_duplicate = false;
 	enum err e = unclaimed_keep(
-	    db, d->event.external_id.data, &d->row, &is_duplicate);
+	    db, d->event.external_id.data, &d->event.row, &is_duplicate);
 
 	c->outcome = is_duplicate ? CALL_DUPLICATE : CALL_UNCLAIMED;
 	return e;
@@ -272,16 +268,17 @@ store(struct call *c, struct webhook_call *d, struct db *db)
 {
 	enum job_state state;
 	bool is_duplicate = false;
-	enum err e = jobs_state(db, d->row.job_id, &state);
+	enum err e = jobs_state(db, d->event.row.job_id, &state);
 
 	if (e != OK)
 		return e;
-	if (job_state_admits(state, job_state_of(d->row.type))) {
-		e = events_append(db, &d->row, &d->id, &is_duplicate);
+	if (job_state_admits(state, job_state_of(d->event.row.type))) {
+		e = events_append(db, &d->event.row, &d->id, &is_duplicate);
 		c->outcome = is_duplicate ? CALL_DUPLICATE : CALL_STORED;
 		return e;
 	}
-	e = events_find(db, d->row.source, d->row.delivery_key, &d->id);
+	e = events_find(
+	    db, d->event.row.source, d->event.row.delivery_key, &d->id);
 	c->outcome = e == OK ? CALL_DUPLICATE : CALL_IGNORED;
 	return e == ERR_NOENT ? OK : e;
 }
@@ -300,7 +297,7 @@ write_rows(struct call *c, struct db *db)
 		return keep(c, d, db);
 	if (e != OK)
 		return e;
-	d->row.job_id = d->found_id.data;
+	d->event.row.job_id = d->found_id.data;
 	return store(c, d, db);
 }
 

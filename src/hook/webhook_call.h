@@ -15,13 +15,12 @@
 
 struct webhook_call {
 	const struct provider *provider;
-	struct provider_event event;
+	struct provider_event event; /* its row lacks the job after prepare() */
 	struct buf finite;     /* the body without NaN, where it had one */
 	struct buf restore_id; /* terminated */
 	struct buf found_id;   /* of the job that it was found to be about */
 	char key[CRYPTO_SHA256_SIZE];
-	struct event_new row; /* ready after prepare(), but for the job */
-	int64_t id;	      /* the row's; 0: none */
+	int64_t id; /* the row's; 0: none */
 };
 
 #endif

@@ -52,17 +52,17 @@ assert_event(const struct provider_event *e, struct span body)
 {
 	struct span value;
 
-	assert(job_state_of(e->type) != JOB_NO_STATE ||
-	       strcmp(e->type, JOB_PROGRESS) == 0);
+	assert(job_state_of(e->row.type) != JOB_NO_STATE ||
+	       strcmp(e->row.type, JOB_PROGRESS) == 0);
 	assert(json_text_check(buf_span(&e->data), &value) == OK);
 	assert(json_text_kind(value) == JSON_TEXT_OBJECT &&
 	       value.n == e->data.len);
 	assert(e->data.len <= DATA_MAX);
 	assert_utf8(&e->data);
 	assert(json_text_get(value, "output_omitted", &value) ==
-	       (e->output.n > 0));
-	assert_within(e->output, body);
-	assert_within(e->error, body);
+	       (e->row.output.n > 0));
+	assert_within(e->row.output, body);
+	assert_within(e->row.error, body);
 	assert(e->external_id.len <= EXTERNAL_ID_MAX);
 	assert_utf8(&e->external_id);
 	assert(
@@ -81,7 +81,7 @@ try_provider(const char *name, struct span body)
 	err =
 	    provider_find(span_of(name))->normalise(&r, body, INLINE, &e, &why);
 	assert(err == OK || (err == ERR_PROTO && why != NULL));
-	if (err == OK && e.type != NULL)
+	if (err == OK && e.row.type != NULL)
 		assert_event(&e, body);
 	provider_event_done(&e);
 }

@@ -95,7 +95,7 @@ assert_event(const char *json, const char *type, const char *data)
 	const char *why;
 
 	assert_int_equal(normalise(json, INLINE, &e, &why), OK);
-	assert_string_equal(e.type, type);
+	assert_string_equal(e.row.type, type);
 	assert_string_equal(buf_span(&e.data).p, data);
 	assert_clean(&e);
 	provider_event_done(&e);
@@ -167,8 +167,8 @@ test_completed(void **state)
 
 	assert_int_equal(normalise(CAPTURED, INLINE, &e, &why), OK);
 	assert_string_equal(e.external_id.data, ID);
-	assert_int_equal(e.output.n, 0); /* data holds it */
-	assert_int_equal(e.error.n, 0);
+	assert_int_equal(e.row.output.n, 0); /* data holds it */
+	assert_int_equal(e.row.error.n, 0);
 	assert_int_equal(e.input_job_id.len, 0);
 	provider_event_done(&e);
 }
@@ -278,7 +278,7 @@ test_unknown_status(void **state)
 		    "\"error\":\"e\"}",
 		    statuses[i]);
 		assert_int_equal(normalise(body.data, INLINE, &e, &why), OK);
-		assert_null(e.type);
+		assert_null(e.row.type);
 		provider_event_done(&e);
 	}
 	buf_done(&body);
@@ -432,7 +432,7 @@ test_error_text_without_message(void **state)
 		buf_addf(
 		    &body, "{\"status\":\"FAILED\",\"error\":%s}", errors[i]);
 		assert_int_equal(normalise(body.data, INLINE, &e, &why), OK);
-		assert_string_equal(e.type, "failed");
+		assert_string_equal(e.row.type, "failed");
 		if (strstr(e.data.data, "hostname") != NULL ||
 		    strstr(e.data.data, "Traceback") != NULL ||
 		    strstr(e.data.data, "worker_id") != NULL)
@@ -491,18 +491,18 @@ test_output_limit(void **state)
 	assert_int_equal(normalise(body, size, &e, &why), OK);
 	assert_string_equal(
 	    e.data.data, "{\"external_id\":\"j\",\"output\":\"0123456789\"}");
-	assert_int_equal(e.output.n, 0);
+	assert_int_equal(e.row.output.n, 0);
 	provider_event_done(&e);
 
 	assert_int_equal(normalise(body, size - 1, &e, &why), OK);
 	assert_string_equal(
 	    e.data.data, "{\"external_id\":\"j\",\"output_omitted\":true}");
-	assert_true(span_eq_str(e.output, "\"0123456789\""));
+	assert_true(span_eq_str(e.row.output, "\"0123456789\""));
 	provider_event_done(&e);
 
 	assert_int_equal(normalise("{\"output\":0}", 0, &e, &why), OK);
 	assert_string_equal(e.data.data, "{\"output_omitted\":true}");
-	assert_true(span_eq_str(e.output, "0"));
+	assert_true(span_eq_str(e.row.output, "0"));
 	provider_event_done(&e);
 }
 
@@ -598,7 +598,7 @@ test_no_memory(void **state)
 			if (err != (is_more ? ERR_NOMEM : OK))
 				fail_msg("body %zu, allocation %u: %s, type %s",
 				    i, n, err_text(err),
-				    e.type == NULL ? "none" : e.type);
+				    e.row.type == NULL ? "none" : e.row.type);
 			if (!is_more)
 				assert_true(span_eq(
 				    buf_span(&e.data), buf_span(&whole.data)));

@@ -80,10 +80,10 @@ assert_event(const char *provider, const struct buf *json, const char *type,
 
 	assert_int_equal(normalise(provider, json, INLINE, &e), OK);
 	if (type == NULL) {
-		assert_null(e.type);
+		assert_null(e.row.type);
 	} else {
-		assert_non_null(e.type);
-		assert_string_equal(e.type, type);
+		assert_non_null(e.row.type);
+		assert_string_equal(e.row.type, type);
 		assert_string_equal(e.data.data, data);
 		assert_clean(&e);
 	}
@@ -442,12 +442,12 @@ test_output_limit(void **state)
 
 		assert_int_equal(normalise(bodies[i][0], &body, size, &e), OK);
 		assert_string_equal(e.data.data, "{\"output\":[1,2.0]}");
-		assert_int_equal(e.output.n, 0);
+		assert_int_equal(e.row.output.n, 0);
 		provider_event_done(&e);
 		assert_int_equal(
 		    normalise(bodies[i][0], &body, size - 1, &e), OK);
 		assert_string_equal(e.data.data, "{\"output_omitted\":true}");
-		assert_true(span_eq_str(e.output, "[1, 2.0]"));
+		assert_true(span_eq_str(e.row.output, "[1, 2.0]"));
 		provider_event_done(&e);
 		buf_done(&body);
 	}
@@ -472,7 +472,7 @@ test_whole_error(void **state)
 		body = json(text.data);
 		assert_int_equal(
 		    normalise("runpod-completion", &body, INLINE, &e), OK);
-		assert_true(span_eq_str(e.error, errors[i][1]));
+		assert_true(span_eq_str(e.row.error, errors[i][1]));
 		provider_event_done(&e);
 		buf_done(&text);
 		buf_done(&body);

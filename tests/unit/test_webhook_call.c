@@ -56,7 +56,7 @@ test_accepted(void **state)
 
 	sign_well(s);
 	assert_accepted(s);
-	e = &webhook(s)->row;
+	e = &webhook(s)->event.row;
 	assert_string_equal(s->d->job_id.data, "job-1");
 	assert_string_equal(e->type, "completed");
 	assert_true(
@@ -78,7 +78,7 @@ test_accepted_without_ids(void **state)
 	sign(s, "runpod-completion", "job-1", "", NOW);
 	s->request.body = SPAN_LIT("{\"output\":[1]}");
 	assert_accepted(s);
-	assert_null(webhook(s)->row.restore_id);
+	assert_null(webhook(s)->event.row.restore_id);
 	assert_int_equal(webhook(s)->event.external_id.len, 0);
 }
 
@@ -94,9 +94,9 @@ test_large_output(void **state)
 	sign_well(s);
 	s->request.body = SPAN_LIT(body);
 	assert_accepted(s);
-	assert_true(
-	    span_eq_str(webhook(s)->row.data, "{\"output_omitted\":true}"));
-	assert_int_equal(webhook(s)->row.output.n, 66);
+	assert_true(span_eq_str(
+	    webhook(s)->event.row.data, "{\"output_omitted\":true}"));
+	assert_int_equal(webhook(s)->event.row.output.n, 66);
 }
 
 /* Two calls are one when they are about the same attempt of the same job. */
@@ -137,7 +137,7 @@ test_ignored(void **state)
 	assert_string_equal(s->d->answer.body.data,
 	    "{\"ok\":true,\"job_id\":\"job-1\",\"event_id\":null,"
 	    "\"duplicate\":false}\n");
-	assert_null(webhook(s)->event.type);
+	assert_null(webhook(s)->event.row.type);
 	assert_discreet(s);
 }
 
@@ -218,7 +218,7 @@ test_lenient_json(void **state)
 		     "\"executionTime\":NaN,\"output\":[-Infinity,"
 		     "\"NaN \\\" Infinity\",Infinity,1e400]}");
 	assert_accepted(s);
-	assert_true(span_eq_str(webhook(s)->row.data,
+	assert_true(span_eq_str(webhook(s)->event.row.data,
 	    "{\"external_id\":\"x\",\"output\":[null,"
 	    "\"NaN \\\" Infinity\",null,1e400]}"));
 }
@@ -374,14 +374,14 @@ test_no_memory(void **state)
 
 	sign_well(s);
 	assert_accepted(s);
-	buf_add_span(&data, webhook(s)->row.data);
+	buf_add_span(&data, webhook(s)->event.row.data);
 	for (unsigned n = 2; is_more; n++) { /* 1 is prepare()'s own */
 		alloc_fail_start(n);
 		is_ready = prepare(s);
 		is_more = alloc_fail_stop();
 		if (is_ready)
-			assert_true(
-			    span_eq(webhook(s)->row.data, buf_span(&data)));
+			assert_true(span_eq(
+			    webhook(s)->event.row.data, buf_span(&data)));
 		else if (!s->d->answer.body.failed &&
 			 s->d->answer.status != 503)
 			fail_msg("allocation %u: %s", n,

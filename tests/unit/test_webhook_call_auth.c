@@ -214,7 +214,7 @@ test_restore_id(void **state)
 	}
 	s->request.query = "job_id=a&restore_id=a+b%2F%22%C3%A4";
 	assert_accepted(s);
-	assert_string_equal(webhook(s)->row.restore_id, "a b/\"\xc3\xa4");
+	assert_string_equal(webhook(s)->event.row.restore_id, "a b/\"\xc3\xa4");
 	buf_add_str(&query, "job_id=a&restore_id=");
 	for (int i = 0; i < 256; i++)
 		buf_add_char(&query, 'r');
