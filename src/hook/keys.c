@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Loads the keys of the writing half. What a key is good for is auth's and
- * provider.c's business. Blocks on files.
+ * Loads the keys of the writing half. Blocks on files.
  */
 #include "hook/keys.h"
 

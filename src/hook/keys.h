@@ -29,10 +29,10 @@ struct hook_keys_config {
 };
 
 /*
- * Loads them. Borrows config and stats as authenticator_init() does. Errors: ERR_SYS (a file, errno kept), ERR_LIMIT,
- * ERR_PROTO, ERR_AUTH (no jwt_key), ERR_NOMEM; *message says which setting and
- * why, never a key. *ret is written on success only (hook_keys_done()). Blocks
- * on the files.
+ * Loads them. Borrows config and stats as authenticator_init() does. Errors:
+ * ERR_SYS (a file, errno kept), ERR_LIMIT, ERR_PROTO, ERR_AUTH (no jwt_key),
+ * ERR_NOMEM; *message says which setting and why, never a key. *ret is written
+ * on success only (hook_keys_done()). Blocks on the files.
  */
 CHECK_RESULT enum err hook_keys_load(const struct hook_keys_config *config,
     struct authenticator_stats *stats, struct hook_keys *ret,

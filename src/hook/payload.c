@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * From a body's members to an event, for all providers. Which member is which
- * is for the provider's own file to say. Nothing of a body gets into an event
- * but what is copied here by name: bodies echo requests and our signed URL.
- * Pure.
+ * From a body's members to an event, for all providers. Their own files say
+ * which member is which. Nothing of a body gets into an event but what is
+ * copied here by name: bodies echo requests and our signed URL. Pure.
  */
 #include "hook/payload.h"
 
@@ -253,8 +252,8 @@ add_output(struct provider_event *e, struct span value, size_t inline_output)
 	}
 }
 
-/* Only a text that can be a job's id: what a request holds is its sender's
- * business. */
+/* Only a text that can be a job's id: a request may hold anything by that
+ * name. */
 static void
 add_input_job_id(struct provider_event *e, struct span input)
 {

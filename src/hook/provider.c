@@ -4,6 +4,8 @@
  */
 #include "hook/provider.h"
 
+#include <string.h>
+
 static enum err
 verify_standard(
     const struct request *r, const struct hook_keys *keys, int64_t now_s)
@@ -56,4 +58,14 @@ provider_event_identify(struct provider_event *e, struct span part)
 	while (e->identity[i].n > 0)
 		i++;
 	e->identity[i] = part;
+}
+
+enum err
+provider_event_key(const struct provider_event *e, struct span job_id,
+    char ret[CRYPTO_SHA256_SIZE])
+{
+	struct span parts[2 + PROVIDER_IDENTITY_MAX] = {job_id, SPAN_LIT("\n")};
+
+	memcpy(&parts[2], e->identity, sizeof(e->identity));
+	return crypto_sha256_of(parts, 2 + PROVIDER_IDENTITY_MAX, ret);
 }

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "auth/crypto.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/near.h"
@@ -44,9 +45,19 @@ void provider_event_done(struct provider_event *e);
 void provider_event_identify(struct provider_event *e, struct span part);
 
 /*
+ * The key under which a report is known, whichever way it comes. job_id is the
+ * one that its URL names, or a report that was asked for by a job's own: so one
+ * body can stand behind two jobs. A job that is found later is none, or a call
+ * that is sent again after its job was registered would count twice.
+ * ERR_NOMEM.
+ */
+CHECK_RESULT enum err provider_event_key(const struct provider_event *e,
+    struct span job_id, char ret[CRYPTO_SHA256_SIZE]);
+
+/*
  * r->body is one JSON object, checked by json_text_check(), and body is that
- * object. Fills *ret (zeroed before; provider_event_done() in any case). ERR_PROTO
- * with *why, a sentence, when members have the wrong type; ERR_NOMEM.
+ * object. Fills *ret (zeroed before; provider_event_done() in any case).
+ * ERR_PROTO with *why, a sentence, when members have the wrong type; ERR_NOMEM.
  */
 typedef enum err provider_normalise_fn(const struct request *r,
     struct span body, size_t inline_output, struct provider_event *ret,

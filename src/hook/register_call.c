@@ -3,10 +3,10 @@
  * POST /jobs: a job is registered before it starts, and gets the URLs that its
  * provider and its page are given. Only the writing blocks.
  */
-#include <sys/random.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "hook/routes.h"
 #include "hook/provider.h"
 #include "hook/urls.h"
@@ -31,9 +31,7 @@ make_job_id(struct call *c)
 	unsigned char bytes[RANDOM_BYTES];
 	char text[2 * RANDOM_BYTES + 1];
 
-	/* So few bytes come whole once the pool is filled, at boot. */
-	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
-		return call_refuse_memory(c);
+	random_bytes(bytes, sizeof(bytes));
 	hex_write(text, bytes, sizeof(bytes));
 	buf_add_str(&c->job_id, text);
 	return buf_ok(&c->job_id) ? true : call_refuse_memory(c);

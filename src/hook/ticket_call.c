@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A token for a ticket: who may have one, and for which jobs. What a ticket is,
- * and what it lets read, is auth's business. The writing blocks on the disk,
- * nothing else does.
+ * POST /tickets, a token for a ticket: who may have one, and for which jobs.
+ * auth/ticket.c makes it. The writing blocks on the disk, nothing else does.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Puts together the URLs of the contract. Signing is auth/url_signature.c's business.
- * Pure.
+ * Puts together the URLs of the contract; auth/url_signature.c signs. Pure.
  */
 #include "hook/urls.h"
 

@@ -53,8 +53,8 @@ CHECK_RESULT enum err webhook_api_set_keys(
     struct webhook_api *api, struct hook_keys *keys);
 
 /* Takes the exchange; api is a struct webhook_api *. Fits
- * transport_config.on_request. Blocks on nothing; the commit at the end of the turn
- * does on the disk. */
+ * transport_config.on_request. Blocks on nothing; the commit at the end of the
+ * turn does on the disk. */
 void webhook_api_request(void *api, struct exchange *x);
 
 /* Tries for the last time to commit what has come, and answers it: before the

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A provider's webhook: whose job it is about, whether it may speak of it, and
- * which event it makes. What a body means is the provider's file's business.
- * The writing blocks on the disk, nothing else does.
+ * POST /webhooks/{provider}, a provider's report: whose job it is about, whether
+ * it may speak of it, and which event it makes. What a body means is in the
+ * provider's own file. The writing blocks on the disk, nothing else does.
  */
 #include "hook/webhook_call.h"
 
@@ -164,23 +164,6 @@ take_body(struct call *c, struct webhook_call *d)
 	return true;
 }
 
-/*
- * The key under which this call is known. The URL's job goes into it, so that
- * one body can stand behind two jobs; a job that is found later does not, or a
- * call that is sent again after its job was registered would count twice.
- */
-static bool
-make_key(struct call *c, struct webhook_call *d)
-{
-	struct span parts[2 + PROVIDER_IDENTITY_MAX] = {
-	    buf_span(&c->job_id), SPAN_LIT("\n")};
-
-	memcpy(&parts[2], d->event.identity, sizeof(d->event.identity));
-	return crypto_sha256_of(parts, 2 + PROVIDER_IDENTITY_MAX, d->key) ==
-		   OK ||
-	       call_refuse_memory(c);
-}
-
 static void
 answer_taken(struct call *c, const char *event_id)
 {
@@ -226,7 +209,9 @@ prepare(struct call *c)
 	row->delivery_key = d->key;
 	row->restore_id = call_text(&d->restore_id);
 	c->commit.weight = row->output.n + row->error.n;
-	return make_key(c, d);
+	return provider_event_key(&d->event, buf_span(&c->job_id), d->key) ==
+		   OK ||
+	       call_refuse_memory(c);
 }
 
 /* --- Within the writer's transaction -------------------------------------- */

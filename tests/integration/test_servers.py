@@ -27,7 +27,8 @@ SANITIZERS = ("Sanitizer", "runtime error")
 
 # Who is asked.
 READ = ["/events/a", "/events", "/jobs/a", "/healthz", "/metrics"]
-WRITE = ["/webhooks/runpod-completion", "/jobs", "/jobs/a/events", "/tickets"]
+WRITE = ["/webhooks/runpod-completion", "/jobs", "/jobs/a/events",
+         "/jobs/a/restore", "/jobs/a/cancel", "/tickets"]
 
 
 @pytest.fixture(name="front", scope="module", params=WAYS)
