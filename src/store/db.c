@@ -116,33 +116,31 @@ static enum err
 no_path(struct db *db, enum db_mode mode)
 {
 	int reason = errno;
-	bool is_missing = reason == ENOENT || reason == ENOTDIR;
 	struct stat link;
-	char *text = db->fault.text;
-	size_t size = sizeof(db->fault.text);
+	enum err e;
 
-	db->fault.sys_errno = reason;
-	if (is_missing && lstat(db->path, &link) == 0)
-		snprintf(text, size,
-		    "%.100s is a symbolic link that leads nowhere; remove it "
-		    "or make the file it names",
-		    db->path);
-	else if (is_missing && mode == DB_CREATE)
-		snprintf(text, size,
-		    "no folder for %.100s; create the folder first", db->path);
-	else if (is_missing)
-		snprintf(text, size,
-		    "no database at %.70s; "
-		    "create it with: jobwire init --db %.70s",
-		    db->path, db->path);
-	else
-		snprintf(text, size,
+	if (reason != ENOENT && reason != ENOTDIR)
+		e = stmt_refuse(db,
+		    reason == ENOSPC || reason == EDQUOT ? ERR_FULL
+							 : ERR_READONLY,
 		    "cannot reach %.100s: %s; "
 		    "give this user access to its folder",
 		    db->path, strerror(reason));
-	if (is_missing)
-		return ERR_NOENT;
-	return reason == ENOSPC || reason == EDQUOT ? ERR_FULL : ERR_READONLY;
+	else if (lstat(db->path, &link) == 0)
+		e = stmt_refuse(db, ERR_NOENT,
+		    "%.100s is a symbolic link that leads nowhere; remove it "
+		    "or make the file it names",
+		    db->path);
+	else if (mode == DB_CREATE)
+		e = stmt_refuse(db, ERR_NOENT,
+		    "no folder for %.100s; create the folder first", db->path);
+	else
+		e = stmt_refuse(db, ERR_NOENT,
+		    "no database at %.70s; "
+		    "create it with: jobwire init --db %.70s",
+		    db->path, db->path);
+	db->fault.sys_errno = reason;
+	return e;
 }
 
 /* Set before there are threads. */
@@ -175,11 +173,10 @@ refuse_remote(struct db *db)
 
 	if (name == NULL)
 		return OK;
-	snprintf(db->fault.text, sizeof(db->fault.text),
+	return stmt_refuse(db, ERR_READONLY,
 	    "%.70s is on %s, where SQLite's locks and shared memory do not "
 	    "hold; put it on a local disk (or set allow_remote = on)",
 	    db->path, name);
-	return ERR_READONLY;
 }
 
 /* SQLite says of a folder that it cannot be opened, and opens a device. */
@@ -190,10 +187,8 @@ refuse_special(struct db *db, const char *full)
 
 	if (stat(full, &file) != 0 || S_ISREG(file.st_mode))
 		return OK;
-	snprintf(db->fault.text, sizeof(db->fault.text),
-	    "%.100s is %s; name a file", db->path,
-	    S_ISDIR(file.st_mode) ? "a folder" : "no file");
-	return ERR_READONLY;
+	return stmt_refuse(db, ERR_READONLY, "%.100s is %s; name a file",
+	    db->path, S_ISDIR(file.st_mode) ? "a folder" : "no file");
 }
 
 static enum err
@@ -240,7 +235,6 @@ read_identity(struct db *db, enum db_mode mode)
 	const char *epoch = NULL;
 	sqlite3_stmt *st;
 	struct stat file;
-	bool has_row = false;
 	enum err e;
 
 	if (stat(db->path, &file) != 0)
@@ -249,15 +243,11 @@ read_identity(struct db *db, enum db_mode mode)
 	db->ino = file.st_ino;
 	st = stmt_open(db, STMT_META);
 	stmt_bind_text(db, st, 1, "epoch");
-	e = stmt_step(db, st, &has_row);
-	if (e == OK && has_row)
-		e = stmt_column_text(db, st, 0, &epoch);
-	if (e == OK) {
-		if (epoch != NULL && strlen(epoch) == DB_EPOCH_SIZE - 1)
-			memcpy(db->epoch, epoch, DB_EPOCH_SIZE);
-		else
-			e = stmt_failed(db, SQLITE_CORRUPT);
-	}
+	e = stmt_row_text(db, st, &epoch);
+	if (epoch != NULL && strlen(epoch) == DB_EPOCH_SIZE - 1)
+		memcpy(db->epoch, epoch, DB_EPOCH_SIZE);
+	else if (e == OK || e == ERR_NOENT)
+		e = stmt_failed(db, SQLITE_CORRUPT);
 	stmt_close(st);
 	return e;
 }
@@ -452,14 +442,19 @@ db_commit(struct db *db)
 	return db_has_moved(db) ? stmt_failed(db, SQLITE_READONLY_DBMOVED) : OK;
 }
 
-/* The fault of what led here is kept: it is what the caller reports. */
 void
 db_rollback(struct db *db)
 {
-	struct db_fault fault = db->fault;
+	stmt_rollback(db);
+}
 
-	if (!sqlite3_get_autocommit(db->h) && stmt_do(db, STMT_ROLLBACK) != OK)
-		db->fault = fault;
+enum err
+db_end(struct db *db, enum err e)
+{
+	if (e == OK)
+		return db_commit(db);
+	db_rollback(db);
+	return e;
 }
 
 enum err

@@ -110,7 +110,11 @@ CHECK_RESULT enum err db_begin(struct db *db);
  * wait. */
 CHECK_RESULT enum err db_begin_read(struct db *db);
 CHECK_RESULT enum err db_commit(struct db *db);
+/* The connection's fault stays that of what led here. */
 void db_rollback(struct db *db);
+/* Commits when e is OK; else rolls back and answers e. e is what came of the
+ * transaction, or of its db_begin(). */
+CHECK_RESULT enum err db_end(struct db *db, enum err e);
 
 /* A part of a transaction that may be undone alone. db_part_end() keeps what
  * was written since db_part_begin(), or undoes it. */

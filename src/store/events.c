@@ -173,15 +173,10 @@ enum err
 events_before_last(struct db *db, const char *job_id, int n, int64_t *ret)
 {
 	sqlite3_stmt *st = stmt_open(db, STMT_NTH_LAST);
-	int64_t id = 0;
-	enum err e;
 
 	stmt_bind_text(db, st, 1, job_id);
 	stmt_bind_int(db, st, 2, n);
-	e = stmt_run_int(db, st, 1, &id);
-	if (e == OK)
-		*ret = id - 1;
-	return e;
+	return stmt_run_int(db, st, 0, ret);
 }
 
 static enum err

@@ -14,15 +14,10 @@ idempotency_find(struct db *db, const char *key, struct idempotency_record *ret)
 {
 	sqlite3_stmt *st = stmt_open(db, STMT_KEY);
 	const char *request;
-	bool has_row = false;
 	enum err e;
 
 	stmt_bind_text(db, st, 1, key);
-	e = stmt_step(db, st, &has_row);
-	if (e == OK && !has_row)
-		e = ERR_NOENT;
-	if (e == OK)
-		e = stmt_column_text(db, st, 0, &request);
+	e = stmt_row_text(db, st, &request);
 	if (e == OK) {
 		snprintf(ret->request, sizeof(ret->request), "%s",
 		    request != NULL ? request : "");

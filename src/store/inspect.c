@@ -33,12 +33,10 @@ inspect_count(struct db *db, struct inspect_counts *ret)
 {
 	struct inspect_counts s = {0};
 	sqlite3_stmt *st = stmt_open(db, STMT_COUNT);
-	bool has_row = false;
-	enum err e;
+	enum err e = stmt_row(db, st);
 	int i = 0;
 
-	e = stmt_step(db, st, &has_row);
-	if (e == OK && has_row) {
+	if (e == OK) {
 		for (enum job_state k = JOB_QUEUED; k < JOB_STATES; k++)
 			s.jobs[k] = sqlite3_column_int64(st, i++);
 		s.events = sqlite3_column_int64(st, i++);
@@ -47,7 +45,7 @@ inspect_count(struct db *db, struct inspect_counts *ret)
 		if (e == OK)
 			e = copy_time(db, st, i, s.newest);
 	}
-	if (e == OK && has_row)
+	if (e == OK)
 		*ret = s;
 	stmt_close(st);
 	return e;
@@ -59,15 +57,14 @@ inspect_prunable(
 {
 	char cutoff[CLOCK_RFC3339_SIZE];
 	sqlite3_stmt *st = stmt_open(db, STMT_PRUNABLE);
-	bool has_row = false;
 	enum err e;
 
 	retention_cutoff(keep->days, cutoff);
 	stmt_bind_text(db, st, 1, cutoff);
 	stmt_bind_int(db, st, 2, keep->progress);
 	stmt_bind_int(db, st, 3, keep->events);
-	e = stmt_step(db, st, &has_row);
-	if (e == OK && has_row) {
+	e = stmt_row(db, st);
+	if (e == OK) {
 		ret->jobs = (uint64_t)sqlite3_column_int64(st, 0);
 		ret->events = (uint64_t)sqlite3_column_int64(st, 1);
 	}
@@ -78,7 +75,7 @@ inspect_prunable(
 /* Interrupts the connection after a time, from a thread of its own: a progress
  * handler is not called while SQLite 3.40 walks through the pages of a table,
  * but an interruption is heeded. */
-struct alarm {
+struct time_limit {
 	sqlite3 *h;
 	struct timespec at; /* CLOCK_REALTIME, as sem_timedwait() has it */
 	sem_t over;
@@ -86,57 +83,54 @@ struct alarm {
 };
 
 static void *
-run_alarm(void *arg)
+interrupt_late(void *arg)
 {
-	struct alarm *a = arg;
+	struct time_limit *t = arg;
 	int rc;
 
 	do
-		rc = sem_timedwait(&a->over, &a->at);
+		rc = sem_timedwait(&t->over, &t->at);
 	while (rc != 0 && errno == EINTR);
 	if (rc != 0)
-		sqlite3_interrupt(a->h);
+		sqlite3_interrupt(t->h);
 	return NULL;
 }
 
 static enum err
-alarm_start(struct alarm *a, sqlite3 *h, int64_t after_ms)
+time_limit_start(struct time_limit *t, sqlite3 *h, int64_t after_ms)
 {
-	a->h = h;
-	(void)clock_gettime(CLOCK_REALTIME, &a->at);
-	a->at.tv_sec += (time_t)(after_ms / 1000);
-	a->at.tv_nsec += (long)(after_ms % 1000) * 1000000;
-	if (a->at.tv_nsec >= 1000000000) {
-		a->at.tv_sec++;
-		a->at.tv_nsec -= 1000000000;
+	t->h = h;
+	(void)clock_gettime(CLOCK_REALTIME, &t->at);
+	t->at.tv_sec += (time_t)(after_ms / 1000);
+	t->at.tv_nsec += (long)(after_ms % 1000) * 1000000;
+	if (t->at.tv_nsec >= 1000000000) {
+		t->at.tv_sec++;
+		t->at.tv_nsec -= 1000000000;
 	}
-	if (sem_init(&a->over, 0, 0) != 0)
+	if (sem_init(&t->over, 0, 0) != 0)
 		return ERR_SYS;
-	if (pthread_create(&a->thread, NULL, run_alarm, a) != 0) {
-		(void)sem_destroy(&a->over);
+	if (pthread_create(&t->thread, NULL, interrupt_late, t) != 0) {
+		(void)sem_destroy(&t->over);
 		return ERR_SYS;
 	}
 	return OK;
 }
 
 static void
-alarm_stop(struct alarm *a)
+time_limit_stop(struct time_limit *t)
 {
-	(void)sem_post(&a->over);
-	(void)pthread_join(a->thread, NULL);
-	(void)sem_destroy(&a->over);
+	(void)sem_post(&t->over);
+	(void)pthread_join(t->thread, NULL);
+	(void)sem_destroy(&t->over);
 }
 
 /* The first row says it all: "ok", or the first thing that is wrong. */
 static enum err
 take_finding(struct db *db, sqlite3_stmt *st)
 {
-	bool has_row = false;
-	const char *text = NULL;
-	enum err e = stmt_step(db, st, &has_row);
+	const char *text;
+	enum err e = stmt_row_text(db, st, &text);
 
-	if (e == OK && has_row)
-		e = stmt_column_text(db, st, 0, &text);
 	if (e != OK)
 		return e;
 	if (text == NULL || strcmp(text, "ok") == 0)
@@ -150,15 +144,15 @@ take_finding(struct db *db, sqlite3_stmt *st)
 enum err
 inspect_check(struct db *db, int64_t budget_ms, bool *ret_whole)
 {
-	struct alarm alarm;
+	struct time_limit limit;
 	sqlite3_stmt *st = stmt_open(db, STMT_QUICK_CHECK);
 	bool is_cut = false;
-	enum err e = alarm_start(&alarm, db->h, budget_ms);
+	enum err e = time_limit_start(&limit, db->h, budget_ms);
 
 	if (e != OK)
 		return e;
 	e = take_finding(db, st);
-	alarm_stop(&alarm);
+	time_limit_stop(&limit);
 	if (e != OK && db->fault.code == SQLITE_INTERRUPT) {
 		is_cut = true;
 		e = OK;
@@ -173,13 +167,9 @@ enum err
 inspect_is_wal(struct db *db, bool *ret)
 {
 	sqlite3_stmt *st = stmt_open(db, STMT_JOURNAL);
-	const char *mode = NULL;
-	bool has_row = false;
-	enum err e;
+	const char *mode;
+	enum err e = stmt_row_text(db, st, &mode);
 
-	e = stmt_step(db, st, &has_row);
-	if (e == OK && has_row)
-		e = stmt_column_text(db, st, 0, &mode);
 	if (e == OK)
 		*ret = mode != NULL && strcmp(mode, "wal") == 0;
 	stmt_close(st);

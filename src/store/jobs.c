@@ -45,37 +45,36 @@ jobs_bounds(struct db *db, const char *job_id, struct job_bounds *ret)
 	return e;
 }
 
+/* What a statement with one parameter says; 0 where it says nothing. */
+static enum err
+read_int(struct db *db, unsigned id, const char *parameter, int64_t *ret)
+{
+	sqlite3_stmt *st = stmt_open(db, id);
+
+	stmt_bind_text(db, st, 1, parameter);
+	return stmt_run_int(db, st, 0, ret);
+}
+
 enum err
 jobs_gone_floor(struct db *db, int64_t *ret)
 {
-	sqlite3_stmt *st = stmt_open(db, STMT_META);
-
-	stmt_bind_text(db, st, 1, "gone_floor");
-	return stmt_run_int(db, st, 0, ret);
+	return read_int(db, STMT_META, "gone_floor", ret);
 }
 
 enum err
 jobs_owner_floor(struct db *db, const char *owner, int64_t *ret)
 {
-	sqlite3_stmt *st = stmt_open(db, STMT_OWNER_FLOOR);
-
-	stmt_bind_text(db, st, 1, owner);
-	return stmt_run_int(db, st, 0, ret);
+	return read_int(db, STMT_OWNER_FLOOR, owner, ret);
 }
 
 enum err
 jobs_owns(struct db *db, const char *job_id, const char *owner, bool *ret)
 {
 	sqlite3_stmt *st = stmt_open(db, STMT_OWNS_JOB);
-	int64_t n = 0;
-	enum err e;
 
 	stmt_bind_text(db, st, 1, job_id);
 	stmt_bind_text(db, st, 2, owner);
-	e = stmt_run_int(db, st, 0, &n);
-	if (e == OK)
-		*ret = n > 0;
-	return e;
+	return stmt_run_bool(db, st, ret);
 }
 
 static enum err
@@ -115,16 +114,11 @@ enum err
 jobs_find_external(struct db *db, const char *external_id, struct buf *ret)
 {
 	sqlite3_stmt *st = stmt_open(db, STMT_JOB_NAMED);
-	const char *job_id = NULL;
-	bool has_row = false;
+	const char *job_id;
 	enum err e;
 
 	stmt_bind_text(db, st, 1, external_id);
-	e = stmt_step(db, st, &has_row);
-	if (e == OK && !has_row)
-		e = ERR_NOENT;
-	if (e == OK)
-		e = stmt_column_text(db, st, 0, &job_id);
+	e = stmt_row_text(db, st, &job_id);
 	if (e == OK)
 		buf_add_span(ret, span_of(job_id));
 	stmt_close(st);
@@ -194,13 +188,12 @@ static enum err
 get(struct db *db, unsigned id, const char *job_id, struct job *ret)
 {
 	sqlite3_stmt *st = stmt_open(db, id);
-	bool has_row = false;
 	enum err e;
 
 	stmt_bind_text(db, st, 1, job_id);
-	e = stmt_step(db, st, &has_row);
+	e = stmt_row(db, st);
 	if (e == OK)
-		e = has_row ? jobs_load(db, st, ret) : ERR_NOENT;
+		e = jobs_load(db, st, ret);
 	stmt_close(st);
 	return e;
 }
@@ -220,10 +213,7 @@ jobs_get_whole(struct db *db, const char *job_id, struct job *ret)
 enum err
 jobs_count_events(struct db *db, const char *job_id, int64_t *ret)
 {
-	sqlite3_stmt *st = stmt_open(db, STMT_JOB_EVENTS);
-
-	stmt_bind_text(db, st, 1, job_id);
-	return stmt_run_int(db, st, 0, ret);
+	return read_int(db, STMT_JOB_EVENTS, job_id, ret);
 }
 
 enum err

@@ -79,18 +79,12 @@ prune_jobs(struct db *db, int64_t keep_days, struct retention_done *done,
 		*ret_more = false;
 		return e;
 	}
-	if ((e = db_begin(db)) != OK)
-		return e;
+	e = db_begin(db);
 	/* Asked again: only now can nobody reopen it under our hands. */
-	while (budget > 0 && (e = find_old_job(db, cutoff, &job)) == OK &&
-	       job != 0)
-		if ((e = delete_job(db, job, &budget, &then)) != OK)
-			break;
-	if (e != OK) {
-		db_rollback(db);
-		return e;
-	}
-	if ((e = db_commit(db)) != OK)
+	while (e == OK && budget > 0 &&
+	       (e = find_old_job(db, cutoff, &job)) == OK && job != 0)
+		e = delete_job(db, job, &budget, &then);
+	if ((e = db_end(db, e)) != OK)
 		return e;
 	*ret_more = budget == 0;
 	*done = then;
@@ -127,20 +121,14 @@ delete_events(
     struct db *db, const int64_t *ids, size_t n, struct retention_done *done)
 {
 	uint64_t n_deleted = 0;
-	enum err e;
+	enum err e = db_begin(db);
 	size_t i;
 
-	if ((e = db_begin(db)) != OK)
-		return e;
 	for (i = 0; e == OK && i < n; i++) {
 		e = run_with(db, STMT_DELETE_EVENT, ids[i], 0);
 		n_deleted += (uint64_t)sqlite3_changes(db->h);
 	}
-	if (e != OK) {
-		db_rollback(db);
-		return e;
-	}
-	if ((e = db_commit(db)) == OK)
+	if ((e = db_end(db, e)) == OK)
 		done->events += n_deleted;
 	return e;
 }
@@ -195,12 +183,8 @@ delete_aged(struct db *db, unsigned id, const char *cutoff, bool *ret_more)
 	stmt_bind_text(db, st, 1, cutoff);
 	stmt_bind_int(db, st, 2, STMT_BATCH_ROWS);
 	e = stmt_run(db, st);
-	if (e != OK) {
-		db_rollback(db);
-		return e;
-	}
-	*ret_more = sqlite3_changes(db->h) == STMT_BATCH_ROWS;
-	return db_commit(db);
+	*ret_more = e == OK && sqlite3_changes(db->h) == STMT_BATCH_ROWS;
+	return db_end(db, e);
 }
 
 static enum err
@@ -208,7 +192,7 @@ prune_aged(struct db *db, int64_t keep_days, bool *ret_more)
 {
 	char cutoff[CLOCK_RFC3339_SIZE];
 	sqlite3_stmt *st;
-	int64_t is_there = 0;
+	bool is_there = false;
 	enum err e = OK;
 
 	*ret_more = false;
@@ -220,9 +204,9 @@ prune_aged(struct db *db, int64_t keep_days, bool *ret_more)
 		/* Looked for first: a DELETE locks out writers. */
 		st = stmt_open(db, aged[i].find);
 		stmt_bind_text(db, st, 1, cutoff);
-		if ((e = stmt_run_int(db, st, 0, &is_there)) != OK)
+		if ((e = stmt_run_bool(db, st, &is_there)) != OK)
 			return e;
-		if (is_there != 0)
+		if (is_there)
 			return delete_aged(
 			    db, aged[i].delete, cutoff, ret_more);
 	}

@@ -31,25 +31,21 @@ read_version(struct db *db, int64_t *ret_version)
 {
 	int64_t application, version, n_objects;
 	sqlite3_stmt *st = stmt_open(db, STMT_IDENTITY);
-	bool has_row = false;
-	enum err e;
+	enum err e = stmt_row(db, st);
 
-	if ((e = stmt_step(db, st, &has_row)) != OK)
+	if (e != OK)
 		goto out;
 	application = sqlite3_column_int64(st, 0);
 	version = sqlite3_column_int64(st, 1);
 	n_objects = sqlite3_column_int64(st, 2);
 	if (application != APPLICATION_ID &&
-	    (application != 0 || version != 0 || n_objects != 0)) {
-		db->fault = (struct db_fault){0};
-		snprintf(db->fault.text, sizeof(db->fault.text),
+	    (application != 0 || version != 0 || n_objects != 0))
+		e = stmt_refuse(db, ERR_CORRUPT,
 		    "%.100s is the database of another program; "
 		    "give jobwire a path of its own",
 		    db->path);
-		e = ERR_CORRUPT;
-		goto out;
-	}
-	*ret_version = version;
+	else
+		*ret_version = version;
 out:
 	stmt_close(st);
 	return e;
@@ -73,47 +69,36 @@ wrong_version(struct db *db, int64_t version)
 {
 	const char *remedy = "run: jobwire init";
 
+	if (version == 0)
+		return stmt_refuse(db, ERR_VERSION,
+		    "%.70s is empty, as is a copy of a database in use without "
+		    "its -wal: copy with sqlite3's .backup; to begin anew run: "
+		    "jobwire init",
+		    db->path);
 	if (version > SCHEMA_VERSION)
 		remedy = "upgrade jobwire";
 	else if (is_unreleased(version))
 		remedy = "it was made before the first release: "
 			 "move it away and run: jobwire init";
-	db->fault = (struct db_fault){0};
-	if (version == 0) {
-		snprintf(db->fault.text, sizeof(db->fault.text),
-		    "%.70s is empty, as is a copy of a database in use without "
-		    "its -wal: copy with sqlite3's .backup; to begin anew run: "
-		    "jobwire init",
-		    db->path);
-		return ERR_VERSION;
-	}
-	snprintf(db->fault.text, sizeof(db->fault.text),
+	return stmt_refuse(db, ERR_VERSION,
 	    "%.60s: schema version %" PRId64
 	    " is %s than this program's %d; %s",
 	    db->path, version, version > SCHEMA_VERSION ? "newer" : "older",
 	    SCHEMA_VERSION, remedy);
-	return ERR_VERSION;
 }
 
 static enum err
 try_wal(struct db *db)
 {
 	sqlite3_stmt *st = stmt_open(db, STMT_JOURNAL_WAL);
-	const char *mode = NULL;
-	bool has_row = false;
-	enum err e;
+	const char *mode;
+	enum err e = stmt_row_text(db, st, &mode);
 
-	e = stmt_step(db, st, &has_row);
-	if (e == OK && has_row)
-		e = stmt_column_text(db, st, 0, &mode);
-	if (e == OK && (mode == NULL || strcmp(mode, "wal") != 0)) {
-		db->fault = (struct db_fault){0};
-		snprintf(db->fault.text, sizeof(db->fault.text),
+	if (e == OK && (mode == NULL || strcmp(mode, "wal") != 0))
+		e = stmt_refuse(db, ERR_IO,
 		    "%.100s cannot use a write-ahead log; "
 		    "move it to a local file system",
 		    db->path);
-		e = ERR_IO;
-	}
 	stmt_close(st);
 	return e;
 }
@@ -139,7 +124,7 @@ migrate(struct db *db)
 	enum err e;
 	int rc;
 
-	if ((e = db_begin(db)) != OK)
+	if ((e = stmt_do(db, STMT_BEGIN_WRITE)) != OK)
 		return e;
 	/* Another process may have done it while we waited for the lock. */
 	e = read_version(db, &version);
@@ -154,7 +139,7 @@ migrate(struct db *db)
 	if (e == OK)
 		e = stmt_do(db, STMT_COMMIT);
 	if (e != OK)
-		db_rollback(db);
+		stmt_rollback(db);
 	return e;
 }
 

@@ -6,6 +6,7 @@
  */
 #include "store/stmt.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -166,7 +167,7 @@ static const char *const sql[] = {
     [STMT_JOB_WHOLE] = "SELECT " JOB_COLUMNS ", j.output, " JOB_ERROR
 		       " FROM jobs AS j WHERE j.job_id = ?1",
     [STMT_JOB_EVENTS] = "SELECT count(*) FROM job_events WHERE job_id = ?1",
-    [STMT_NTH_LAST] = "SELECT min(id) FROM (SELECT id FROM job_events "
+    [STMT_NTH_LAST] = "SELECT min(id) - 1 FROM (SELECT id FROM job_events "
 		      "WHERE job_id = ?1 ORDER BY id DESC LIMIT ?2)",
     [STMT_REMOVE_JOB] = "DELETE FROM jobs WHERE job_id = ?1",
     [STMT_JOBS] = JOBS_NEWEST(""),
@@ -284,6 +285,18 @@ stmt_failed(struct db *db, int rc)
 }
 
 enum err
+stmt_refuse(struct db *db, enum err e, const char *format, ...)
+{
+	va_list args;
+
+	db->fault = (struct db_fault){0};
+	va_start(args, format);
+	(void)vsnprintf(db->fault.text, sizeof(db->fault.text), format, args);
+	va_end(args);
+	return e;
+}
+
+enum err
 stmt_prepare(struct db *db, unsigned id)
 {
 	const char *text = sql[id < STMT_READ_JOB ? id : STMT_READ_JOB];
@@ -370,6 +383,23 @@ stmt_judge_json(struct db *db, enum err e, struct span json)
 }
 
 enum err
+stmt_row(struct db *db, sqlite3_stmt *st)
+{
+	bool has_row = false;
+	enum err e = stmt_step(db, st, &has_row);
+
+	return e == OK && !has_row ? ERR_NOENT : e;
+}
+
+enum err
+stmt_row_text(struct db *db, sqlite3_stmt *st, const char **ret)
+{
+	enum err e = stmt_row(db, st);
+
+	return e == OK ? stmt_column_text(db, st, 0, ret) : e;
+}
+
+enum err
 stmt_run_int(struct db *db, sqlite3_stmt *st, int64_t fallback, int64_t *ret)
 {
 	bool has_row = false;
@@ -380,6 +410,17 @@ stmt_run_int(struct db *db, sqlite3_stmt *st, int64_t fallback, int64_t *ret)
 			   ? sqlite3_column_int64(st, 0)
 			   : fallback;
 	stmt_close(st);
+	return e;
+}
+
+enum err
+stmt_run_bool(struct db *db, sqlite3_stmt *st, bool *ret)
+{
+	int64_t n = 0;
+	enum err e = stmt_run_int(db, st, 0, &n);
+
+	if (e == OK)
+		*ret = n != 0;
 	return e;
 }
 
@@ -402,6 +443,16 @@ enum err
 stmt_do(struct db *db, unsigned id)
 {
 	return stmt_run(db, stmt_open(db, id));
+}
+
+/* The fault of what led here is kept: it is what the caller reports. */
+void
+stmt_rollback(struct db *db)
+{
+	struct db_fault fault = db->fault;
+
+	if (!sqlite3_get_autocommit(db->h) && stmt_do(db, STMT_ROLLBACK) != OK)
+		db->fault = fault;
 }
 
 void

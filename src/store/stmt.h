@@ -67,7 +67,8 @@ enum stmt_id {
 	STMT_JOB,	    /* job -> row of jobs_load() */
 	STMT_JOB_WHOLE,	    /* the same, with its error */
 	STMT_JOB_EVENTS,    /* job -> how many there are */
-	STMT_NTH_LAST,	    /* job, n -> id of its n-th last event */
+	STMT_NTH_LAST,	    /* job, n -> id before that of its n-th last
+			event */
 	STMT_REMOVE_JOB,    /* job */
 	STMT_JOBS,	    /* limit -> rows of jobs_load() */
 	STMT_JOBS_IN_STATE, /* limit, state -> rows of jobs_load() */
@@ -113,6 +114,11 @@ struct db {
  * connection's fault, and returns rc as our error. */
 CHECK_RESULT enum err stmt_failed(struct db *db, int rc);
 
+/* Returns e, for a reason that SQLite knows nothing of: the fault has code 0 and
+ * a text that says it all. */
+CHECK_RESULT enum err stmt_refuse(struct db *db, enum err e, const char *format,
+    ...) __attribute__((format(printf, 3, 4)));
+
 /* Prepares slot id, for when there may be no memory for it later. */
 CHECK_RESULT enum err stmt_prepare(struct db *db, unsigned id);
 
@@ -140,9 +146,19 @@ CHECK_RESULT enum err stmt_run(struct db *db, sqlite3_stmt *st);
 CHECK_RESULT enum err stmt_judge_json(
     struct db *db, enum err e, struct span json);
 
+/* One step to a row that has to be there. ERR_NOENT: it is not. */
+CHECK_RESULT enum err stmt_row(struct db *db, sqlite3_stmt *st);
+
+/* The same, and its first column as stmt_column_text() has it. */
+CHECK_RESULT enum err stmt_row_text(
+    struct db *db, sqlite3_stmt *st, const char **ret);
+
 /* One step and close; *ret is the row's first column, or `fallback`. */
 CHECK_RESULT enum err stmt_run_int(
     struct db *db, sqlite3_stmt *st, int64_t fallback, int64_t *ret);
+
+/* The same as a boolean; false without a row. */
+CHECK_RESULT enum err stmt_run_bool(struct db *db, sqlite3_stmt *st, bool *ret);
 
 /* Column i, from 0, of the present row as text; NULL where it is NULL. Borrowed
  * until the next step or stmt_close(). ERR_NOMEM. */
@@ -151,6 +167,9 @@ CHECK_RESULT enum err stmt_column_text(
 
 /* stmt_open() and stmt_run() of a statement without parameters. */
 CHECK_RESULT enum err stmt_do(struct db *db, unsigned id);
+
+/* As db_rollback(). */
+void stmt_rollback(struct db *db);
 
 /* Resets and lets go of what was bound. Accepts NULL. */
 void stmt_close(sqlite3_stmt *st);

@@ -22,11 +22,7 @@ tokens_revoke(
 	stmt_bind_text(db, st, 1, kind);
 	stmt_bind_text(db, st, 2, digest);
 	stmt_bind_int(db, st, 3, now_s);
-	e = stmt_run(db, st);
-	if (e == OK)
-		return db_commit(db);
-	db_rollback(db);
-	return e;
+	return db_end(db, stmt_run(db, st));
 }
 
 enum err
@@ -34,16 +30,11 @@ tokens_is_revoked(
     struct db *db, const char *jti, const char *sub, int64_t iat_s, bool *ret)
 {
 	sqlite3_stmt *st = stmt_open(db, STMT_IS_REVOKED);
-	int64_t is_revoked = 0;
-	enum err e;
 
 	stmt_bind_text(db, st, 1, jti);
 	stmt_bind_text(db, st, 2, sub);
 	stmt_bind_int(db, st, 3, iat_s);
-	e = stmt_run_int(db, st, 0, &is_revoked);
-	if (e == OK)
-		*ret = is_revoked != 0;
-	return e;
+	return stmt_run_bool(db, st, ret);
 }
 
 enum err
@@ -70,20 +61,15 @@ ticket_claims(struct db *db, unsigned id, const char *digest, int64_t now_s,
     struct buf *claims)
 {
 	sqlite3_stmt *st = stmt_open(db, id);
-	const char *text = NULL;
-	bool has_row = false;
+	const char *text;
 	enum err e;
 
 	stmt_bind_text(db, st, 1, digest);
 	stmt_bind_int(db, st, 2, now_s);
-	e = stmt_step(db, st, &has_row);
-	if (e == OK && !has_row)
-		e = ERR_NOENT;
-	if (e == OK)
-		e = stmt_column_text(db, st, 0, &text);
+	e = stmt_row_text(db, st, &text);
 	if (e == OK) {
 		buf_add_span(claims, span_of(text));
-		e = buf_ok(claims) ? stmt_step(db, st, &has_row) : ERR_NOMEM;
+		e = buf_ok(claims) ? stmt_run(db, st) : ERR_NOMEM;
 	}
 	stmt_close(st);
 	return e;
@@ -116,10 +102,7 @@ tokens_take_ticket(
 	buf_reserve(ret_claims, claims.len);
 	if (e == OK && !buf_ok(ret_claims))
 		e = ERR_NOMEM;
-	if (e == OK)
-		e = db_commit(db);
-	else
-		db_rollback(db);
+	e = db_end(db, e);
 	if (e == OK)
 		buf_add_span(ret_claims, buf_span(&claims));
 out:
@@ -140,12 +123,12 @@ enum err
 tokens_prune(struct db *db, int64_t now_s)
 {
 	sqlite3_stmt *st = stmt_open(db, STMT_OLD_TOKENS);
-	int64_t has_old = 0;
+	bool has_old = false;
 	enum err e;
 
 	stmt_bind_int(db, st, 1, now_s);
 	stmt_bind_int(db, st, 2, now_s - TOKENS_REVOKED_KEEP_S);
-	if ((e = stmt_run_int(db, st, 0, &has_old)) != OK || has_old == 0)
+	if ((e = stmt_run_bool(db, st, &has_old)) != OK || !has_old)
 		return e;
 	if ((e = db_begin(db)) != OK)
 		return e;
@@ -153,8 +136,5 @@ tokens_prune(struct db *db, int64_t now_s)
 	if (e == OK)
 		e = delete_before(
 		    db, STMT_DROP_REVOKED, now_s - TOKENS_REVOKED_KEEP_S);
-	if (e == OK)
-		return db_commit(db);
-	db_rollback(db);
-	return e;
+	return db_end(db, e);
 }
