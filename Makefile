@@ -69,6 +69,9 @@ LIB       := $(OBJ)/libjobwire.a
 PROGRAMS  := $(patsubst fcgi/%.c,jobwire-%,$(wildcard fcgi/*.c)) \
 	$(if $(TOOL_OBJS),jobwire)
 CGI       := $(patsubst cgi-bin/%.c,%.cgi,$(wildcard cgi-bin/*.c))
+# Scripts that the command line finds beside its folder, built or installed.
+SIMULATED := $(patsubst tools/simulate/%,$(dir $(BIN))share/jobwire/simulate/%, \
+	$(wildcard tools/simulate/*.py))
 UNIT      := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZ      := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 MICRO     := $(BUILD)/bench/micro
@@ -76,7 +79,7 @@ LOAD      := $(BUILD)/bench/load
 GENERATED := $(patsubst %.sql,$(GEN)/%_sql.h,$(wildcard schema.sql))
 
 # --- building ---------------------------------------------------------------
-all: $(addprefix $(BIN)/,$(PROGRAMS) $(CGI)) ## build the programs (the default)
+all: $(addprefix $(BIN)/,$(PROGRAMS) $(CGI)) $(SIMULATED) ## build the programs (the default)
 unit-programs: $(UNIT) $(FUZZ) $(MICRO) $(LOAD)
 
 say = $(if $(V),,@printf '  %-5s %s\n' $1 $@)
@@ -121,6 +124,9 @@ $(BUILD)/bundle/cgi-bin/%.cgi: $(OBJ)/cgi-bin/%.o $(LIB) FORCE
 $(BIN)/jobwire: $(TOOL_OBJS) $(LIB)
 	$(call say,LD)
 	$(link) $(LIBS) $(TOOL_LIBS)
+
+$(dir $(BIN))share/jobwire/simulate/%: tools/simulate/%
+	$(Q)install -D -m 644 $< $@
 
 # What a test of failing allocations is linked with; see the header.
 WRAP_FLAGS := -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc
@@ -223,6 +229,7 @@ FILES := $(patsubst %,$(BIN)/%:bin,$(PROGRAMS)) \
 	$(patsubst %,$(BIN)/%:lib/cgi-bin,$(CGI)) \
 	$(foreach m,$(wildcard man/*.[1-8]),$m:share/man/man$(subst .,,$(suffix $m))) \
 	$(patsubst %,%:$(SHARE),$(wildcard schema.sql)) \
+	$(patsubst %,%:$(SHARE)/simulate,$(SIMULATED)) \
 	$(patsubst %,%:$(SHARE)/demo,$(filter-out %.py,$(wildcard client/demo/*))) \
 	build/client/jobwire.js:$(SHARE)/demo/client \
 	$(patsubst %,build/client/%:$(SHARE)/client,$(CLIENT)) \
@@ -245,7 +252,7 @@ uninstall: ## remove what install installed
 	$(Q)set -e; for f in $(FILES); do \
 	rm -f "$(DESTDIR)$(PREFIX)/$${f#*:}/$$(basename "$${f%:*}")"; done
 	$(Q)cd "$(DESTDIR)$(PREFIX)" && rmdir -p --ignore-fail-on-non-empty \
-		$(SHARE)/demo/client $(SHARE)/client share/doc/jobwire/examples 2>/dev/null || true
+		$(SHARE)/simulate $(SHARE)/demo/client $(SHARE)/client share/doc/jobwire/examples 2>/dev/null || true
 
 dist: ## a tarball of the last commit in build/
 	$(Q)mkdir -p build

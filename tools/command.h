@@ -36,6 +36,8 @@ struct command {
 	const struct opt_def *flags; /* its own; NULL: none */
 	void *values;		     /* their target; zeroed */
 	bool is_always;		     /* answered whatever the settings are */
+	bool is_other; /* another program's face: its arguments, flags too, are
+			  not ours; args has both our names before them */
 };
 
 /* The beginning of a row of `flags`. */
@@ -44,8 +46,9 @@ struct command {
 	.programs = PROGRAM_TOOL
 
 extern const struct command command_delete, command_doctor, command_init,
-    command_jobs, command_prune, command_publish, command_show, command_stats,
-    command_tail, command_ticket, command_token, command_url;
+    command_jobs, command_prune, command_publish, command_show,
+    command_simulate, command_stats, command_tail, command_ticket,
+    command_token, command_url;
 
 /* NULL: there is none. */
 const struct command *command_find(const char *name);

@@ -64,6 +64,20 @@ run_without_settings(const struct command *cmd, const struct opt_flags *flags,
 	return status;
 }
 
+/* Finds the words behind the command's name. False: a flag of ours follows, or
+ * nothing. */
+static bool
+find_others(struct command_line *c, const char *name, int argc, char **argv)
+{
+	int i = 1;
+
+	while (argv[i] != name)
+		i++;
+	c->n = argc - i - 1;
+	c->args = argv + i + 1;
+	return c->n > 0 && *c->args[0] != '-';
+}
+
 static int
 answer(int argc, char **argv)
 {
@@ -72,8 +86,11 @@ answer(int argc, char **argv)
 	const struct opt_source src = {.defs = settings_table, .flags = &flags};
 	const char *name = opt_argument(&src, argc - 1, argv + 1, 0);
 	const struct command *cmd = name != NULL ? command_find(name) : NULL;
+	struct command_line c = {0};
 	int status;
 
+	if (cmd != NULL && cmd->is_other && find_others(&c, name, argc, argv))
+		return run(&c, cmd);
 	if (opt_find_flag(&src, argc - 1, argv + 1, "help") != NULL)
 		return command_explain(name);
 	if (name != NULL && cmd == NULL)

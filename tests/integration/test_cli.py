@@ -124,7 +124,7 @@ def test_nothing_to_listen_on(make_site):
 
 COMMANDS = [
     "init", "url", "publish", "tail", "jobs", "show", "delete", "token",
-    "ticket", "prune", "stats", "doctor", "help", "version",
+    "ticket", "prune", "stats", "doctor", "simulate", "help", "version",
 ]
 
 
