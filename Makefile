@@ -64,10 +64,9 @@ JOBWIRE_LDFLAGS := -pie -pthread -Wl,-z,relro,-z,now $(SANITIZE)
 
 # --- what there is ----------------------------------------------------------
 LIB_OBJS  := $(patsubst %.c,$(OBJ)/%.o,$(wildcard src/*/*.c))
-TOOL_OBJS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out %/relay.c,$(wildcard tools/*.c)))
+TOOL_OBJS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tools/*.c))
 LIB       := $(OBJ)/libjobwire.a
-PROGRAMS  := $(patsubst fcgi/%.c,jobwire-%,$(wildcard fcgi/*.c)) \
-	$(if $(TOOL_OBJS),jobwire)
+PROGRAMS  := $(patsubst fcgi/%.c,jobwire-%,$(wildcard fcgi/*.c)) jobwire
 CGI       := $(patsubst cgi-bin/%.c,%.cgi,$(wildcard cgi-bin/*.c))
 # Scripts that the command line finds beside its folder, built or installed.
 SIMULATED := $(patsubst tools/simulate/%,$(dir $(BIN))share/jobwire/simulate/%, \
@@ -76,7 +75,7 @@ UNIT      := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/tes
 FUZZ      := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 MICRO     := $(BUILD)/bench/micro
 LOAD      := $(BUILD)/bench/load
-GENERATED := $(patsubst %.sql,$(GEN)/%_sql.h,$(wildcard schema.sql))
+GENERATED := $(GEN)/schema_sql.h
 
 # --- building ---------------------------------------------------------------
 all: $(addprefix $(BIN)/,$(PROGRAMS) $(CGI)) $(SIMULATED) ## build the programs (the default)
@@ -228,7 +227,7 @@ UNITS := $(patsubst contrib/%,$(GEN)/%,$(wildcard contrib/systemd/*.service cont
 FILES := $(patsubst %,$(BIN)/%:bin,$(PROGRAMS)) \
 	$(patsubst %,$(BIN)/%:lib/cgi-bin,$(CGI)) \
 	$(foreach m,$(wildcard man/*.[1-8]),$m:share/man/man$(subst .,,$(suffix $m))) \
-	$(patsubst %,%:$(SHARE),$(wildcard schema.sql)) \
+	schema.sql:$(SHARE) \
 	$(patsubst %,%:$(SHARE)/simulate,$(SIMULATED)) \
 	$(patsubst %,%:$(SHARE)/demo,$(filter-out %.py,$(wildcard client/demo/*))) \
 	build/client/jobwire.js:$(SHARE)/demo/client \

@@ -8,7 +8,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/near.h"
-#include "base/opt.h"
+#include "conf/opt.h"
 #include "command.h"
 #include "hook/provider.h"
 #include "hook/urls.h"

@@ -11,7 +11,7 @@
 
 #include "base/err.h"
 #include "base/near.h"
-#include "base/opt.h"
+#include "conf/opt.h"
 #include "conf/settings.h"
 #include "store/db.h"
 #include "store/events.h"

@@ -8,7 +8,6 @@
 #include <sys/timex.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -17,6 +16,7 @@
 #include "io/loop.h"
 #include "io/watch.h"
 #include "store/inspect.h"
+#include "text/decimal.h"
 
 enum {
 	POLL_MS = 20,
@@ -68,16 +68,19 @@ run_test(const char *db_path, struct test *t)
 }
 
 /* How many programs of one user may watch; 0 where the kernel does not say. */
-static long
+static int64_t
 max_instances(void)
 {
 	struct buf text = BUF_INIT;
-	long n = 0;
+	int64_t n = 0;
 
 	if (file_read("/proc/sys/fs/inotify/max_user_instances", 64, &text) ==
-		OK &&
-	    text.len > 0)
-		n = strtol(text.data, NULL, 10);
+	    OK) {
+		struct span line = buf_span(&text);
+
+		if (decimal_cut(&line, &n) != OK)
+			n = 0;
+	}
 	buf_done(&text);
 	return n;
 }
@@ -88,7 +91,7 @@ check_inotify(struct doctor *d)
 	struct test t = {0};
 	/* Every worker has one, and so has each `jobwire tail`. */
 	int64_t wanted = d->events.workers + 16;
-	long n = max_instances();
+	int64_t n = max_instances();
 	enum err e;
 
 	if (d->c->settings->inotify == INOTIFY_OFF) {
@@ -109,7 +112,8 @@ check_inotify(struct doctor *d)
 	else if (n > 0 && n < wanted)
 		doctor_say(d, FINDING_WARN, "inotify",
 		    "sysctl fs.inotify.max_user_instances=512",
-		    "a user may have %ld instances, and %" PRId64 " are needed",
+		    "a user may have %" PRId64 " instances, and %" PRId64
+		    " are needed",
 		    n, wanted);
 	else
 		doctor_say(d, FINDING_OK, "inotify", NULL,

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "grant.h"
 #include "store/jobs.h"
+#include "text/hex.h"
 #include "text/json_text.h"
 
 void
@@ -514,12 +515,11 @@ static void
 name_job(struct web *w)
 {
 	unsigned char bytes[16];
-	size_t n = (size_t)snprintf(w->job, sizeof(w->job), "doctor-");
+	char digits[2 * sizeof(bytes) + 1];
 
 	random_bytes(bytes, sizeof(bytes));
-	for (size_t i = 0; i < sizeof(bytes); i++, n += 2)
-		(void)snprintf(
-		    w->job + n, sizeof(w->job) - n, "%02x", bytes[i]);
+	hex_write(digits, bytes, sizeof(bytes));
+	(void)snprintf(w->job, sizeof(w->job), "doctor-%s", digits);
 }
 
 void

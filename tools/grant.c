@@ -10,7 +10,7 @@
 #include "app/auth_settings.h"
 #include "auth/jwt.h"
 #include "base/clock.h"
-#include "base/opt.h"
+#include "conf/opt.h"
 #include "job/name.h"
 #include "text/base64.h"
 #include "text/json_text.h"

@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "auth/crypto.h"
+#include "base/file.h"
 #include "base/log.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -313,16 +314,14 @@ allow(struct fence *f, const char *path, uint64_t rights)
 static void
 allow_folder(struct fence *f, const char *path, uint64_t rights)
 {
-	const char *slash = strrchr(path, '/');
-	char *folder = slash == NULL
-			   ? strdup(".")
-			   : strndup(path, (size_t)(slash + 1 - path));
+	struct buf folder = BUF_INIT;
 
-	if (folder == NULL)
-		f->why = err_text(ERR_NOMEM);
+	file_add_folder(&folder, path);
+	if (buf_ok(&folder))
+		allow(f, folder.data, rights);
 	else
-		allow(f, folder, rights);
-	free(folder);
+		f->why = err_text(ERR_NOMEM);
+	buf_done(&folder);
 }
 
 /* In the folder of a file, so that the file may be replaced; and where it is a

@@ -18,6 +18,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/container_of.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "io/sock.h"
 
@@ -207,14 +208,12 @@ service_listen(const struct settings *s, enum program program, int *ret_fd)
 static void
 make_folder(const char *db_path)
 {
-	const char *slash = strrchr(db_path, '/');
-	char *folder = NULL;
+	struct buf folder = BUF_INIT;
 
-	if (slash != NULL && slash != db_path)
-		folder = strndup(db_path, (size_t)(slash - db_path));
-	if (folder != NULL)
-		(void)mkdir(folder, 0700);
-	free(folder);
+	file_add_folder(&folder, db_path);
+	if (buf_ok(&folder))
+		(void)mkdir(folder.data, 0700);
+	buf_done(&folder);
 }
 
 enum err

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 /* 9999-12-31T23:59:59.999Z, the last moment RFC 3339 can write. */
@@ -85,16 +86,22 @@ random_between(int64_t lo, int64_t hi)
 bool
 clock_parse_rfc3339(const char *text, int64_t *ret_real_ms)
 {
+	char again[CLOCK_RFC3339_SIZE];
 	struct tm tm = {0};
-	int ms, used = 0;
+	int64_t real_ms;
+	int ms;
 
-	if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ%n", &tm.tm_year,
+	if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ", &tm.tm_year,
 		&tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec,
-		&ms, &used) != 7 ||
-	    used != CLOCK_RFC3339_SIZE - 1 || text[used] != '\0')
+		&ms) != 7)
 		return false;
 	tm.tm_year -= 1900;
 	tm.tm_mon--;
-	*ret_real_ms = (int64_t)timegm(&tm) * 1000 + ms;
+	real_ms = (int64_t)timegm(&tm) * 1000 + ms;
+	/* sscanf() takes signs and spaces, timegm() a month 13. */
+	clock_rfc3339(real_ms, again);
+	if (strcmp(text, again) != 0)
+		return false;
+	*ret_real_ms = real_ms;
 	return true;
 }

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
 static enum err
@@ -62,4 +63,17 @@ file_read(const char *path, size_t max, struct buf *ret)
 	close(fd);
 	errno = saved_errno;
 	return e;
+}
+
+void
+file_add_folder(struct buf *out, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (slash == NULL)
+		buf_add_char(out, '.');
+	else if (slash == path)
+		buf_add_char(out, '/');
+	else
+		buf_add(out, path, (size_t)(slash - path));
 }

@@ -20,4 +20,8 @@ CHECK_RESULT enum err file_read(const char *path, size_t max, struct buf *ret);
 /* The same for what can be read from a descriptor until its end. */
 CHECK_RESULT enum err file_read_fd(int fd, size_t max, struct buf *ret);
 
+/* Appends the folder that a path is in, without a slash at its end; "/" and
+ * "." are as they are. Pure. */
+void file_add_folder(struct buf *out, const char *path);
+
 #endif

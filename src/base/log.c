@@ -58,21 +58,17 @@ line_add_str(struct line *l, const char *s)
 
 /* The escape of one byte that may not stand for itself; returns its length. */
 static size_t
-escape_byte(unsigned char c, char out[ESCAPED_PER_BYTE])
+escape_byte(unsigned char c, char out[ESCAPED_PER_BYTE + 1])
 {
-	static const char hex[] = "0123456789abcdef";
 	static const char plain[] = "\"\\\n\r\t", letters[] = "\"\\nrt";
 	const char *at = memchr(plain, c, sizeof(plain) - 1);
 
-	out[0] = '\\';
 	if (at != NULL) {
+		out[0] = '\\';
 		out[1] = letters[at - plain];
 		return 2;
 	}
-	out[1] = 'x';
-	out[2] = hex[c >> 4];
-	out[3] = hex[c & 15];
-	return 4;
+	return (size_t)snprintf(out, ESCAPED_PER_BYTE + 1, "\\x%02x", c);
 }
 
 /* All but printable ASCII is escaped: a byte above 0x7f may be a control
@@ -106,7 +102,7 @@ is_bare(const char *value, size_t n)
 static bool
 line_add_pair(struct line *l, const char *key, const char *value)
 {
-	char text[LOG_VALUE_MAX * ESCAPED_PER_BYTE];
+	char text[LOG_VALUE_MAX * ESCAPED_PER_BYTE + 1];
 	size_t n = strnlen(value, LOG_VALUE_MAX);
 	const char *quote = is_bare(value, n) ? "" : "\"";
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The table of all settings and the rules between them. How a value is found
- * and parsed is base/opt; what `@FILE` in a secret means is auth's. Blocks on
+ * and parsed is opt.h; what `@FILE` in a secret means is auth's. Blocks on
  * the configuration file; for start-up only.
  */
 #include "conf/settings.h"
@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/log.h"
 
 #ifndef JOBWIRE_VERSION
@@ -224,31 +225,25 @@ broken_rule(const struct settings *s)
 	return NULL;
 }
 
-static struct span
-parent_of(struct span path)
-{
-	while (path.n > 0 && path.p[path.n - 1] != '/')
-		path.n--;
-	return (struct span){path.p, path.n > 0 ? path.n - 1 : 0};
-}
-
 /* Where the settings are when nobody says so. Returns owned; NULL without
  * memory, or where /proc does not tell a CGI program its own place. */
 static char *
 default_file(enum program program)
 {
-	struct buf path = BUF_INIT;
-	char self[PATH_MAX];
+	struct buf folder = BUF_INIT, path = BUF_INIT;
+	char self[PATH_MAX + 1] = "";
 	ssize_t n;
 
 	if ((program & PROGRAMS_CGI) == 0)
 		return strdup(SETTINGS_FILE);
-	n = readlink("/proc/self/exe", self, sizeof(self));
+	n = readlink("/proc/self/exe", self, PATH_MAX);
 	if (n <= 0)
 		return NULL;
 	/* Of ~/cgi-bin/events.cgi: ~ */
-	buf_add_span(
-	    &path, parent_of(parent_of((struct span){self, (size_t)n})));
+	file_add_folder(&folder, self);
+	file_add_folder(&path, buf_span(&folder).p);
+	path.failed = path.failed || !buf_ok(&folder);
+	buf_done(&folder);
 	buf_add_str(&path, "/" FILE_NAME);
 	return buf_take(&path);
 }
@@ -257,16 +252,17 @@ default_file(enum program program)
 static enum err
 enter_folder_of(const char *file, struct buf *message)
 {
-	const char *slash = strrchr(file, '/');
-	char *path = slash == NULL ? strdup(".")
-				   : strndup(file, (size_t)(slash + 1 - file));
-	enum err e = path == NULL ? ERR_NOMEM : OK;
+	struct buf path = BUF_INIT;
+	enum err e;
 
-	if (e == OK && chdir(path) != 0) {
-		buf_addf(message, "cannot enter %s: %s", path, strerror(errno));
+	file_add_folder(&path, file);
+	e = buf_ok(&path) ? OK : ERR_NOMEM;
+	if (e == OK && chdir(path.data) != 0) {
+		buf_addf(
+		    message, "cannot enter %s: %s", path.data, strerror(errno));
 		e = ERR_SYS;
 	}
-	free(path);
+	buf_done(&path);
 	return e;
 }
 

@@ -10,7 +10,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "base/opt.h"
+#include "conf/opt.h"
 
 /* Where settings are, but for CGI programs, when nobody says so. */
 #define SETTINGS_FILE "/etc/jobwire/jobwire.conf"

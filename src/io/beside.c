@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
+
 void
 beside_add(struct buf *out, const char *db_path, const char *suffix)
 {
@@ -24,17 +26,10 @@ void
 beside_add_folder(struct buf *out, const char *db_path)
 {
 	struct buf file = BUF_INIT;
-	const char *slash;
 
 	beside_add(&file, db_path, "");
 	out->failed = out->failed || !buf_ok(&file);
-	slash = file.len > 0 ? strrchr(file.data, '/') : NULL;
-	if (slash == NULL)
-		buf_add_char(out, '.');
-	else if (slash == file.data)
-		buf_add_char(out, '/');
-	else
-		buf_add(out, file.data, (size_t)(slash - file.data));
+	file_add_folder(out, buf_span(&file).p);
 	buf_done(&file);
 }
 

@@ -11,7 +11,7 @@
 
 #include "auth/authenticator.h"
 #include "base/clock.h"
-#include "base/opt.h"
+#include "text/decimal.h"
 #include "io/status.h"
 #include "job/name.h"
 #include "live/poll.h"
@@ -204,8 +204,7 @@ read_wait(const struct request *r, int64_t *ret_ms)
 	enum err e = OK;
 
 	if (query_get(span_of(r->query), "wait", &text) &&
-	    (opt_parse_int(text.data, &n) != OK || n < 0 || n > WAIT_MAX_S ||
-		strlen(text.data) != text.len))
+	    (decimal_read(buf_span(&text), &n) != OK || n > WAIT_MAX_S))
 		e = ERR_PROTO;
 	if (!buf_ok(&text))
 		e = ERR_NOMEM;

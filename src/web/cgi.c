@@ -14,7 +14,7 @@
 
 #include "base/clock.h"
 #include "base/container_of.h"
-#include "base/opt.h"
+#include "text/decimal.h"
 
 enum { READ_SIZE = 16384 };
 
@@ -275,7 +275,7 @@ body_length(const struct request *r)
 {
 	int64_t n;
 
-	if (opt_parse_int(r->content_length, &n) == OK)
+	if (decimal_read(span_of(r->content_length), &n) == OK)
 		return n;
 	return strcmp(r->method, "POST") == 0 ? INT64_MAX : 0;
 }

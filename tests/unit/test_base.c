@@ -130,6 +130,40 @@ test_rfc3339(void **state)
 }
 
 static void
+test_rfc3339_parsed(void **state)
+{
+	static const char *const wrong[] = {"", "now", "2000-02-28T23:59:59Z",
+	    "2000- 2-28T23:59:59.007Z", "2000-02-28T23:59:59.007Z ",
+	    "2000-02-28T23:59:59.007", "2000-02-28T+3:59:59.007Z",
+	    "2000-13-01T00:00:00.000Z", "2000-02-30T00:00:00.000Z",
+	    "9999-99-99T99:99:99.999Z"};
+	int64_t ms = 5;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
+		assert_false(clock_parse_rfc3339(wrong[i], &ms));
+	assert_true(ms == 5);
+	assert_true(clock_parse_rfc3339("2000-02-28T23:59:59.007Z", &ms));
+	assert_true(ms == INT64_C(951782399007));
+}
+
+static void
+test_folder_of_path(void **state)
+{
+	static const char *const paths[][2] = {{"a", "."}, {"", "."},
+	    {"./a", "."}, {"/a", "/"}, {"/a/b", "/a"}, {"a/b/c", "a/b"}};
+	struct buf folder = BUF_INIT;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
+		buf_reset(&folder);
+		file_add_folder(&folder, paths[i][0]);
+		assert_string_equal(folder.data, paths[i][1]);
+	}
+	buf_done(&folder);
+}
+
+static void
 test_random_between(void **state)
 {
 	bool saw_lo = false, saw_hi = false;
@@ -297,6 +331,8 @@ main(void)
 	    cmocka_unit_test(test_buf_take),
 	    cmocka_unit_test(test_spans),
 	    cmocka_unit_test(test_rfc3339),
+	    cmocka_unit_test(test_rfc3339_parsed),
+	    cmocka_unit_test(test_folder_of_path),
 	    cmocka_unit_test(test_random_between),
 	    cmocka_unit_test(test_err_texts),
 	    cmocka_unit_test(test_file_read),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Unit tests of base/opt. */
+/* Unit tests of conf/opt. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "base/opt.h"
+#include "conf/opt.h"
 
 enum { ONE = 1, TWO = 2, THREE = 4 };
 
@@ -380,6 +380,21 @@ test_unreadable_files(void **state)
 	assert_non_null(strstr(message.data, "zero byte"));
 }
 
+/* A number of any size by one of three flags. */
+static enum err
+read_number(const char *flag, const char *text, int64_t *ret)
+{
+	static const struct opt_def numbers[] = {
+	    {.name = "time", .type = OPT_DURATION, .programs = ONE},
+	    {.name = "size", .type = OPT_SIZE, .programs = ONE},
+	    {.name = "int", .type = OPT_INT, .programs = ONE}, {.name = NULL}};
+	const struct opt_source src = {.defs = numbers, .program = ONE};
+	char *argv[] = {strcpy(arg_texts[0], flag), strcpy(arg_texts[1], text)};
+
+	buf_reset(&message);
+	return opt_load_words(&src, ret, 2, argv, &arg_count, &message);
+}
+
 static void
 test_numbers(void **state)
 {
@@ -399,23 +414,24 @@ test_numbers(void **state)
 
 	(void)state;
 	for (i = 0; i < sizeof(durations) / sizeof(durations[0]); i++) {
-		enum err e = opt_parse_duration(durations[i].text, &n);
+		enum err e = read_number("--time", durations[i].text, &n);
 
 		assert_int_equal(e, durations[i].ms < 0 ? ERR_PROTO : OK);
 		if (e == OK)
 			assert_true(n == durations[i].ms);
 	}
-	assert_int_equal(opt_parse_size("32m", &n), OK);
+	assert_int_equal(read_number("--size", "32m", &n), OK);
 	assert_int_equal(n, 33554432);
-	assert_int_equal(opt_parse_size("4k", &n), OK);
+	assert_int_equal(read_number("--size", "4k", &n), OK);
 	assert_int_equal(n, 4096);
-	assert_int_equal(opt_parse_size("1g", &n), ERR_PROTO);
-	assert_int_equal(opt_parse_size("8796093022208m", &n), ERR_PROTO);
+	assert_int_equal(read_number("--size", "1g", &n), ERR_PROTO);
+	assert_int_equal(
+	    read_number("--size", "8796093022208m", &n), ERR_PROTO);
 	assert_int_equal(n, 4096);
-	assert_int_equal(opt_parse_int("12", &n), OK);
+	assert_int_equal(read_number("--int", "12", &n), OK);
 	assert_int_equal(n, 12);
-	assert_int_equal(opt_parse_int("12s", &n), ERR_PROTO);
-	assert_int_equal(opt_parse_int("", &n), ERR_PROTO);
+	assert_int_equal(read_number("--int", "12s", &n), ERR_PROTO);
+	assert_int_equal(read_number("--int", "", &n), ERR_PROTO);
 }
 
 static void

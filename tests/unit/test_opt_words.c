@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Unit tests of base/opt with flags that are no settings. */
+/* Unit tests of conf/opt with flags that are no settings. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "base/opt.h"
+#include "conf/opt.h"
 
 enum { ONE = 1 };
 

@@ -3,7 +3,7 @@
  * Tells flags, their values and arguments of a command line apart; what a
  * value means is opt.c's. Pure.
  */
-#include "base/opt_words.h"
+#include "conf/opt_words.h"
 
 #include <string.h>
 

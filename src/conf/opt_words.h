@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The words of a command line. Layer: base, private to opt.
+ * The words of a command line. Layer: conf, private to opt.
  */
 #ifndef JOBWIRE_OPT_WORDS_H
 #define JOBWIRE_OPT_WORDS_H
 
 #include <stdbool.h>
 
-#include "base/opt.h"
+#include "conf/opt.h"
 
 enum opt_word_kind {
 	OPT_WORD_ARGUMENT,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Reads settings described by a table: command line, environment, file,
- * default, in this order of precedence. Layer: base; knows no setting itself.
+ * default, in this order of precedence. Layer: conf; knows no setting itself.
  *
  * A setting `retry_min` is the flag --retry-min (`--retry-min 1s` or
  * `--retry-min=1s`), the variable JOBWIRE_RETRY_MIN and the line
@@ -120,11 +120,5 @@ void opt_show(const struct opt_def *defs, unsigned program, const void *target,
  */
 void opt_swap(const struct opt_def *defs, unsigned program, void *a, void *b,
     struct buf *ret_kept);
-
-/* Parsers for one value, for command line arguments outside the table.
- * ERR_PROTO on anything but a whole number with a known unit. */
-CHECK_RESULT enum err opt_parse_duration(const char *text, int64_t *ret_ms);
-CHECK_RESULT enum err opt_parse_size(const char *text, int64_t *ret_bytes);
-CHECK_RESULT enum err opt_parse_int(const char *text, int64_t *ret);
 
 #endif

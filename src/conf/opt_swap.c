@@ -3,7 +3,7 @@
  * Changes the settings of a running program for those that were loaded anew, by
  * the same table. Loading is opt.c's business. Pure.
  */
-#include "base/opt.h"
+#include "conf/opt.h"
 
 #include <string.h>
 

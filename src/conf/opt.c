@@ -5,7 +5,7 @@
  * that involve two of them, are conf/settings. Blocks on the file; for
  * start-up only.
  */
-#include "base/opt.h"
+#include "conf/opt.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -14,7 +14,9 @@
 
 #include "base/file.h"
 #include "base/near.h"
-#include "base/opt_words.h"
+#include "conf/opt_words.h"
+#include "text/decimal.h"
+#include "text/span.h"
 
 enum {
 	FILE_MAX_BYTES = 64 * 1024, /* a configuration is far smaller */
@@ -34,6 +36,8 @@ struct load {
 	struct buf place;
 };
 
+static const char white_space[] = " \t\r\v\f";
+
 static const struct unit int_units[] = {{"", 1}, {NULL, 0}};
 static const struct unit duration_units[] = {{"", 1000}, {"ms", 1}, {"s", 1000},
     {"m", 60 * 1000}, {"h", 3600 * 1000}, {"d", 24 * 3600 * 1000}, {NULL, 0}};
@@ -43,43 +47,6 @@ static const struct unit size_units[] = {
 /*
  * Values
  */
-
-static enum err
-parse_number(const char *text, const struct unit *units, int64_t *ret)
-{
-	int64_t n = 0;
-	const char *p = text;
-
-	for (; *p >= '0' && *p <= '9'; p++)
-		if (__builtin_mul_overflow(n, 10, &n) ||
-		    __builtin_add_overflow(n, *p - '0', &n))
-			return ERR_PROTO;
-	while (units->name != NULL && strcmp(units->name, p) != 0)
-		units++;
-	if (p == text || units->name == NULL ||
-	    __builtin_mul_overflow(n, units->factor, &n))
-		return ERR_PROTO;
-	*ret = n;
-	return OK;
-}
-
-enum err
-opt_parse_duration(const char *text, int64_t *ret_ms)
-{
-	return parse_number(text, duration_units, ret_ms);
-}
-
-enum err
-opt_parse_size(const char *text, int64_t *ret_bytes)
-{
-	return parse_number(text, size_units, ret_bytes);
-}
-
-enum err
-opt_parse_int(const char *text, int64_t *ret)
-{
-	return parse_number(text, int_units, ret);
-}
 
 static const struct unit *
 units_of(enum opt_type type)
@@ -93,11 +60,11 @@ units_of(enum opt_type type)
 static struct span
 choice_at(const char *choices, int n)
 {
-	for (; n > 0 && *choices != '\0'; n--) {
-		choices = strchrnul(choices, '|');
-		choices += *choices == '|';
-	}
-	return (struct span){choices, strcspn(choices, "|")};
+	struct span rest = span_of(choices);
+
+	for (; n > 0; n--)
+		(void)span_cut(&rest, '|');
+	return span_cut(&rest, '|');
 }
 
 /* The place of `text` in "a|b|c", -1 when it is not there. */
@@ -114,12 +81,12 @@ choice_index(const char *choices, struct span text)
 }
 
 static enum err
-set_string(char **member, const char *text)
+set_string(char **member, struct span text)
 {
 	char *copy = NULL;
 
-	if (text[0] != '\0') {
-		copy = span_dup(span_of(text));
+	if (text.n > 0) {
+		copy = span_dup(text);
 		if (copy == NULL)
 			return ERR_NOMEM;
 	}
@@ -129,23 +96,27 @@ set_string(char **member, const char *text)
 }
 
 static enum err
-set_number(const struct opt_def *d, int64_t *member, const char *text)
+set_number(const struct opt_def *d, int64_t *member, struct span text)
 {
+	const struct unit *u = units_of(d->type);
 	int64_t n;
-	enum err e = parse_number(text, units_of(d->type), &n);
+	enum err e = decimal_cut(&text, &n);
 
 	if (e != OK)
 		return e;
-	if (d->max != 0 && (n < d->min || n > d->max))
+	while (u->name != NULL && !span_eq_str(text, u->name))
+		u++;
+	if (u->name == NULL || __builtin_mul_overflow(n, u->factor, &n) ||
+	    (d->max != 0 && (n < d->min || n > d->max)))
 		return ERR_PROTO;
 	*member = n;
 	return OK;
 }
 
 static enum err
-set_choice(const struct opt_def *d, int *member, const char *text)
+set_choice(const struct opt_def *d, int *member, struct span text)
 {
-	int i = choice_index(d->choices, span_of(text));
+	int i = choice_index(d->choices, text);
 
 	if (i < 0)
 		return ERR_PROTO;
@@ -154,7 +125,7 @@ set_choice(const struct opt_def *d, int *member, const char *text)
 }
 
 static enum err
-set_value(const struct opt_def *d, void *target, const char *text)
+set_value(const struct opt_def *d, void *target, struct span text)
 {
 	void *member = (char *)target + d->offset;
 
@@ -233,10 +204,11 @@ add_variable(struct buf *out, const char *name)
 
 /* What the user wrote, made fit for a message of one line. */
 static void
-add_printable(struct buf *out, const char *text, size_t n)
+add_printable(struct buf *out, struct span text)
 {
-	for (; n > 0 && *text != '\0'; text++, n--)
-		buf_add_char(out, isgraph((unsigned char)*text) ? *text : '?');
+	for (size_t i = 0; i < text.n; i++)
+		buf_add_char(
+		    out, isgraph((unsigned char)text.p[i]) ? text.p[i] : '?');
 }
 
 /*
@@ -291,7 +263,7 @@ say_gone(struct load *l, const struct opt_def *d)
 
 static enum err
 take_value(
-    struct load *l, const struct opt_def *d, void *target, const char *text)
+    struct load *l, const struct opt_def *d, void *target, struct span text)
 {
 	enum err e = set_value(d, target, text);
 
@@ -319,7 +291,7 @@ take_defaults(
 	for (; d->name != NULL && e == OK; d++) {
 		text = fallback_of(d, program);
 		if (text != NULL)
-			e = take_value(l, d, target, text);
+			e = take_value(l, d, target, span_of(text));
 	}
 	return e;
 }
@@ -343,15 +315,12 @@ static const struct opt_def *
 find_key(const struct opt_source *src, struct span key, bool *ret_is_ours)
 {
 	const struct opt_def *d = opt_find_def(src->defs, key, '_');
-	const char *end = memchr(key.p, '_', key.n);
+	struct span rest = key, alias = span_cut(&rest, '_');
 	unsigned programs = 0;
 
 	if (d != NULL) {
 		programs = d->programs;
-	} else if (src->aliases != NULL && end != NULL) {
-		struct span alias = {key.p, (size_t)(end - key.p)};
-		struct span rest = {end + 1, key.n - alias.n - 1};
-
+	} else if (src->aliases != NULL && rest.n > 0) {
 		programs = alias_programs(src->aliases, alias);
 		d = programs == 0 ? NULL : opt_find_def(src->defs, rest, '_');
 		programs &= d == NULL ? 0 : d->programs;
@@ -360,57 +329,41 @@ find_key(const struct opt_source *src, struct span key, bool *ret_is_ours)
 	return d;
 }
 
-static char *
-trim(char *text)
-{
-	char *end = text + strlen(text);
-
-	while (end > text && isspace((unsigned char)end[-1]))
-		end--;
-	*end = '\0';
-	return text + strspn(text, " \t\r\v\f");
-}
-
 static enum err
-take_line(struct load *l, char *line)
+take_line(struct load *l, struct span line)
 {
 	const struct opt_def *d;
-	char *equals, *key;
+	struct span key;
 	bool is_ours;
 
-	line = trim(line);
-	if (line[0] == '\0' || line[0] == '#')
+	line = span_trim(line, white_space);
+	if (line.n == 0 || line.p[0] == '#')
 		return OK;
-	equals = strchr(line, '=');
-	if (equals == NULL)
+	if (memchr(line.p, '=', line.n) == NULL)
 		return refuse(l, "expected `name = value`");
-	*equals = '\0';
-	key = trim(line);
-	d = find_key(l->src, span_of(key), &is_ours);
+	key = span_trim(span_cut(&line, '='), white_space);
+	d = find_key(l->src, key, &is_ours);
 	if (d == NULL) {
 		(void)refuse(l, "unknown setting ");
-		add_printable(l->message, key, strlen(key));
+		add_printable(l->message, key);
 		return ERR_PROTO;
 	}
 	if (d->type == OPT_FLAG)
 		return refuse(l, "this is for the command line only");
-	return is_ours ? take_value(l, d, l->target, trim(equals + 1)) : OK;
+	return is_ours
+		   ? take_value(l, d, l->target, span_trim(line, white_space))
+		   : OK;
 }
 
 static enum err
-take_lines(struct load *l, char *text)
+take_lines(struct load *l, struct span text)
 {
 	enum err e = OK;
-	char *next;
-	int number = 1;
 
-	for (; e == OK && *text != '\0'; text = next, number++) {
-		next = strchrnul(text, '\n');
-		if (*next != '\0')
-			*next++ = '\0';
+	for (int number = 1; e == OK && text.n > 0; number++) {
 		buf_reset(&l->place);
 		buf_addf(&l->place, "%s:%d", l->src->file, number);
-		e = take_line(l, text);
+		e = take_line(l, span_cut(&text, '\n'));
 	}
 	return e;
 }
@@ -430,8 +383,8 @@ take_file(struct load *l)
 		(void)refuse(l, e == ERR_SYS ? strerror(errno) : err_text(e));
 	else if (strlen(buf_span(&content).p) != content.len)
 		e = refuse(l, "holds a zero byte, so it is no text");
-	else if (content.len > 0)
-		e = take_lines(l, content.data);
+	else
+		e = take_lines(l, buf_span(&content));
 	buf_done(&content);
 	return e == ERR_LIMIT ? ERR_PROTO : e;
 }
@@ -450,7 +403,7 @@ take_environment(struct load *l)
 		add_variable(&l->place, d->name);
 		text = getenv(buf_span(&l->place).p);
 		if (text != NULL && text[0] != '\0')
-			e = take_value(l, d, l->target, text);
+			e = take_value(l, d, l->target, span_of(text));
 	}
 	return e;
 }
@@ -498,7 +451,7 @@ take_flag(struct load *l, const struct opt_word *w)
 	bool is_setting = w->kind == OPT_WORD_SETTING;
 
 	buf_reset(&l->place);
-	add_printable(&l->place, w->text, strcspn(w->text, "="));
+	add_printable(&l->place, (struct span){w->text, strcspn(w->text, "=")});
 	if (w->kind == OPT_WORD_OTHER)
 		return refuse(l, "not a flag of this command");
 	if (d == NULL || (d->programs & l->src->program) == 0) {
@@ -514,7 +467,7 @@ take_flag(struct load *l, const struct opt_word *w)
 	    (w->value == NULL || (!is_setting && *w->value == '\0')))
 		return refuse(l, "needs a value");
 	return take_value(l, d, is_setting ? l->target : l->src->flags->target,
-	    w->value != NULL ? w->value : "");
+	    span_of(w->value));
 }
 
 static enum err
@@ -579,7 +532,8 @@ opt_done(const struct opt_def *defs, void *target)
 	for (; defs->name != NULL; defs++)
 		if (defs->type == OPT_STRING)
 			(void)set_string(
-			    (void *)((char *)target + defs->offset), "");
+			    (void *)((char *)target + defs->offset),
+			    (struct span){0});
 }
 
 static const char *
