@@ -12,7 +12,7 @@
 #include "base/container_of.h"
 #include "base/log.h"
 #include "io/bell.h"
-#include "store/checkpoint.h"
+#include "store/backfill.h"
 
 /* Items per transaction: some ms of work. The benchmark compares it with 1. */
 #ifndef COMMIT_BATCH_MAX
@@ -33,6 +33,7 @@ struct committer {
 	struct committer_config cfg;
 	struct db *db; /* NULL: not open */
 	struct bell bell;
+	struct backfill *backfill;  /* NULL: brief */
 	struct commit_list waiting; /* as they came */
 	struct deferred flush;
 	struct timer retry;	 /* while others hold the lock */
@@ -238,19 +239,6 @@ wait_on(struct committer *c, struct commit_list *batch, int64_t now_us)
 	finish_batch(c, &overdue, ERR_BUSY);
 }
 
-/*
- * By the one who fills the WAL: a janitor hardly gets the lock of a writer that
- * never rests, and meanwhile the WAL grows. A reader, or another program, that
- * keeps it from being whole costs little: the next batch tries it again. Why it
- * fails is for the janitor to say, which meets the same.
- */
-static void
-checkpoint(struct committer *c)
-{
-	if (c->db != NULL)
-		(void)!checkpoint_if_filled(c->db, c->cfg.wal_limit_bytes);
-}
-
 static void
 commit_waiting(struct committer *c)
 {
@@ -276,8 +264,8 @@ commit_waiting(struct committer *c)
 	finish_batch(c, &batch, e);
 	if (c->cfg.is_brief)
 		committer_close(c);
-	else
-		checkpoint(c);
+	else if (c->db != NULL)
+		backfill_checkpoint(c->backfill, c->db, c->cfg.wal_limit_bytes);
 }
 
 /* --- looks ---------------------------------------------------------------- */
@@ -346,12 +334,15 @@ committer_start(const struct committer_config *cfg, struct committer **ret,
 	c->retry.on_due = on_retry;
 	if (!cfg->is_brief)
 		e = committer_open(c, cfg->busy_ms);
+	if (e == OK && !cfg->is_brief)
+		e = backfill_start(cfg->db_path, &c->backfill);
 	if (e == OK) {
 		*ret = c;
 		return OK;
 	}
 	if (fault != NULL)
 		*fault = c->fault;
+	committer_close(c);
 	free(c);
 	return e;
 }
@@ -384,6 +375,7 @@ committer_stop(struct committer **committer)
 		commit_waiting(c);
 	timer_cancel(c->cfg.loop, &c->retry);
 	loop_undefer(c->cfg.loop, &c->flush);
+	backfill_stop(&c->backfill);
 	committer_close(c);
 	free(c);
 	*committer = NULL;

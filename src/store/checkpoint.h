@@ -7,7 +7,8 @@
  * checkpoint (https://sqlite.org/wal.html, section 11), and only
  * PASSIVE reads the WAL header without the write lock. The janitor, and a
  * writer of many events itself, checkpoint with RESTART, which takes the lock
- * first. The WAL's file is not truncated: see wal.h.
+ * first; backfill.h does what a PASSIVE one does, where nothing races with it.
+ * The WAL's file is not truncated: see wal.h.
  */
 #ifndef JOBWIRE_CHECKPOINT_H
 #define JOBWIRE_CHECKPOINT_H

@@ -141,6 +141,24 @@ wal_size(const struct site *s)
 	return file.st_size;
 }
 
+/* One more each time that writers begin at the WAL's front again: a part of the
+ * salt (https://sqlite.org/fileformat2.html, section 4.1). */
+static inline uint32_t
+wal_generation(const struct site *s)
+{
+	unsigned char header[20];
+	char path[sizeof(s->path) + 8];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s-wal", s->path);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	assert_int_equal(fread(header, 1, sizeof(header), f), sizeof(header));
+	fclose(f);
+	return (uint32_t)header[16] << 24 | (uint32_t)header[17] << 16 |
+	       (uint32_t)header[18] << 8 | header[19];
+}
+
 /* n events of that type for the job, in one transaction. */
 static inline void
 raw_events(struct site *s, const char *job_id, const char *type, int n)
