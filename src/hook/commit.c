@@ -35,6 +35,8 @@ struct committer {
 	struct bell bell;
 	struct backfill *backfill;  /* NULL: brief */
 	struct commit_list waiting; /* as they came */
+	/* So many of them, the first, are committed one by one. */
+	size_t n_alone;
 	struct deferred flush;
 	struct timer retry;	 /* while others hold the lock */
 	int64_t locked_since_us; /* by others, as far as known; 0: not */
@@ -66,42 +68,32 @@ committer_open(struct committer *c, int busy_ms)
 
 /* --- a transaction -------------------------------------------------------- */
 
-/* OK also when the item failed by itself: that is its result. */
-static enum err
-write_item(struct db *db, struct commit_item *item)
+/* Is it about the item, and not about the database? */
+static bool
+is_refusal(enum err e)
 {
-	enum err e = db_part_begin(db);
-
-	if (e != OK)
-		return e;
-	item->result = item->write(item, db);
-	switch (item->result) {
-	case OK:
-		return db_part_end(db, true);
-	case ERR_PROTO:
-	case ERR_LIMIT:
-	case ERR_EXISTS:
-	case ERR_AUTH:
-		return db_part_end(db, false);
-	default:
-		return item->result;
-	}
+	return e == ERR_PROTO || e == ERR_LIMIT || e == ERR_EXISTS ||
+	       e == ERR_AUTH;
 }
 
+/* A refused item that has written nothing hurts no other. Of the rest, the
+ * first that fails is all that is told. */
 static enum err
 write_batch(struct db *db, const struct commit_list *batch)
 {
 	struct commit_item *item;
+	int64_t mark;
 	enum err e = db_begin(db);
 
 	if (e != OK)
 		return e;
 	STAILQ_FOREACH(item, batch, link) {
-		e = write_item(db, item);
-		if (e != OK) {
-			db_rollback(db);
-			return e;
-		}
+		mark = db_mark(db);
+		e = item->result = item->write(item, db);
+		if (e == OK || (is_refusal(e) && !db_has_written(db, mark)))
+			continue;
+		db_rollback(db);
+		return e;
 	}
 	return db_commit(db);
 }
@@ -185,20 +177,31 @@ note_end(struct committer *c, enum err e, int64_t began_us)
 
 /* --- batches -------------------------------------------------------------- */
 
-/* Moves what waits to the empty batch, as far as it is not too much. */
-static void
+/* Moves what waits to the empty batch, as far as it is not too much; how many
+ * items it is then. */
+static size_t
 cut_batch(struct committer *c, struct commit_list *batch)
 {
 	struct commit_item *item;
-	size_t weight = 0, n = 0;
+	size_t weight = 0, n = 0, most = c->n_alone > 0 ? 1 : COMMIT_BATCH_MAX;
 
-	while ((item = STAILQ_FIRST(&c->waiting)) != NULL &&
-	       n < COMMIT_BATCH_MAX && weight < BATCH_WEIGHT) {
+	while ((item = STAILQ_FIRST(&c->waiting)) != NULL && n < most &&
+	       weight < BATCH_WEIGHT) {
 		n++;
 		weight += item->weight;
 		STAILQ_REMOVE_HEAD(&c->waiting, link);
 		STAILQ_INSERT_TAIL(batch, item, link);
 	}
+	c->n_alone -= c->n_alone > 0;
+	return n;
+}
+
+/* The batch waits on, before what came later. */
+static void
+give_back(struct committer *c, struct commit_list *batch)
+{
+	STAILQ_CONCAT(batch, &c->waiting);
+	STAILQ_CONCAT(&c->waiting, batch);
 }
 
 static void
@@ -217,16 +220,14 @@ finish_batch(struct committer *c, struct commit_list *batch, enum err e)
 	}
 }
 
-/* The batch waits on, before what came later; but who has waited for so long,
- * is told. */
+/* The batch waits on; but who has waited for so long, is told. */
 static void
 wait_on(struct committer *c, struct commit_list *batch, int64_t now_us)
 {
 	struct commit_list overdue = STAILQ_HEAD_INITIALIZER(overdue);
 	struct commit_item *item;
 
-	STAILQ_CONCAT(batch, &c->waiting);
-	STAILQ_CONCAT(&c->waiting, batch);
+	give_back(c, batch);
 	while ((item = STAILQ_FIRST(&c->waiting)) != NULL &&
 	       now_us - item->since_us >= c->cfg.busy_ms * 1000LL) {
 		STAILQ_REMOVE_HEAD(&c->waiting, link);
@@ -244,20 +245,28 @@ commit_waiting(struct committer *c)
 {
 	struct commit_list batch = STAILQ_HEAD_INITIALIZER(batch);
 	int64_t began_us = clock_mono_us(), since_us = began_us;
+	size_t n = cut_batch(c, &batch);
 	enum err e;
 
-	cut_batch(c, &batch);
 	if (c->locked_since_us != 0)
 		since_us = STAILQ_FIRST(&batch)->since_us;
 	e = transact(c, &batch);
-	note_end(c, e, began_us);
 	if (e == ERR_BUSY) {
+		note_end(c, e, began_us);
 		wait_on(c, &batch, began_us);
 		return;
 	}
 	c->stats.commits++;
-	c->stats.failures += e != OK;
 	histogram_add(&c->stats.commit, clock_mono_us() - since_us);
+	if (n > 1 && e != OK && e != ERR_GONE) {
+		/* One of them may be why, and shall be the only one. */
+		c->n_alone = n;
+		give_back(c, &batch);
+		note_end(c, c->stats.state, began_us);
+		return;
+	}
+	note_end(c, is_refusal(e) ? OK : e, began_us);
+	c->stats.failures += e != OK && !is_refusal(e);
 	/* The bell before the answers: the page is waiting. */
 	if (e == OK)
 		bell_ring(&c->bell);

@@ -27,10 +27,10 @@ struct commit_item {
 	size_t weight;	  /* about how many bytes it writes */
 	/*
 	 * Writes, within the writer's transaction. May be called again, when
-	 * that could not be committed. ERR_PROTO, ERR_LIMIT, ERR_EXISTS and
-	 * ERR_AUTH are about this item: what it wrote is undone, and the others
-	 * of the batch do not notice. Any other error is the database's and
-	 * fails the batch.
+	 * that could not be committed, or another's writing failed: then what
+	 * had come together is committed one by one. ERR_PROTO, ERR_LIMIT,
+	 * ERR_EXISTS and ERR_AUTH are about this item; any other error is the
+	 * database's. What it wrote is undone.
 	 */
 	enum err (*write)(struct commit_item *item, struct db *db);
 	/* Set before on_done. OK: committed with synchronous=FULL into the file
@@ -44,9 +44,9 @@ struct commit_item {
 /* What the writer did. */
 struct commit_stats {
 	struct histogram commit; /* what each transaction took */
-	uint64_t commits;	 /* transactions */
+	uint64_t commits;	 /* transactions, also those that failed */
 	uint64_t items;		 /* committed */
-	uint64_t failures;	 /* batches that were not */
+	uint64_t failures;	 /* transactions that failed for good */
 	/* OK, or what is wrong: with the last batch, or with a lock that others
 	 * have held for so long that the next one will hardly come through. */
 	enum err state;

@@ -457,18 +457,17 @@ db_end(struct db *db, enum err e)
 	return e;
 }
 
-enum err
-db_part_begin(struct db *db)
+int64_t
+db_mark(const struct db *db)
 {
-	return stmt_do(db, STMT_SAVEPOINT);
+	return sqlite3_total_changes64(db->h);
 }
 
-enum err
-db_part_end(struct db *db, bool keep)
+bool
+db_has_written(const struct db *db, int64_t mark)
 {
-	enum err e = keep ? OK : stmt_do(db, STMT_UNDO);
-
-	return e == OK ? stmt_do(db, STMT_RELEASE) : e;
+	return sqlite3_total_changes64(db->h) != mark ||
+	       sqlite3_get_autocommit(db->h) != 0;
 }
 
 enum err

@@ -116,10 +116,10 @@ void db_rollback(struct db *db);
  * transaction, or of its db_begin(). */
 CHECK_RESULT enum err db_end(struct db *db, enum err e);
 
-/* A part of a transaction that may be undone alone. db_part_end() keeps what
- * was written since db_part_begin(), or undoes it. */
-CHECK_RESULT enum err db_part_begin(struct db *db);
-CHECK_RESULT enum err db_part_end(struct db *db, bool keep);
+/* Has the transaction written rows since the mark was taken, or was it ended
+ * since, as a trigger may? If neither, what failed since has left nothing. */
+int64_t db_mark(const struct db *db);
+bool db_has_written(const struct db *db, int64_t mark);
 
 /* Writes one row that means nothing, within the caller's transaction: can the
  * database be written? ERR_FULL also while its disk has less than 1 MiB. */

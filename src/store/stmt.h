@@ -32,9 +32,6 @@ enum stmt_id {
 	STMT_BEGIN_WRITE,
 	STMT_COMMIT,
 	STMT_ROLLBACK,
-	STMT_SAVEPOINT,
-	STMT_RELEASE,
-	STMT_UNDO,
 	STMT_IDENTITY,	       /* -> application_id, user_version, objects */
 	STMT_JOURNAL_WAL,      /* -> the journal mode there is now */
 	STMT_JOURNAL,	       /* -> the same, and leaves it */

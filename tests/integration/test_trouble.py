@@ -7,6 +7,8 @@ import os
 import resource
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 
@@ -19,7 +21,7 @@ from harness.publish import ForeignWriter, fixture
 from harness.readers import refusal
 from harness.senders import Senders
 from harness.site import checkpoint, program
-from harness.tmpfs import Ballast, small_disk
+from harness.tmpfs import Ballast, inside, small_disk
 from harness.wait import patience, until
 from test_database import unprivileged
 
@@ -353,6 +355,56 @@ def test_stopped_while_locked(inbound):
     assert not inbound.writer.rows()
 
 
+# -- one of a batch ----------------------------------------------------------
+
+
+@contextlib.contextmanager
+def locked(connection):
+    """A foreign program has the write lock."""
+    connection.execute("BEGIN IMMEDIATE")
+    yield
+    connection.execute("COMMIT")
+
+
+def post_together(site, lock, bodies):
+    """Posts a body for each job, in this order, while the context `lock` has
+    the database's; so they are committed together. Their statuses."""
+    statuses, threads, held = {}, [], 0
+
+    def post(job, body):
+        statuses[job] = site.post(site.signed(job), body).status
+
+    with lock:
+        for job, body in bodies.items():
+            threads.append(threading.Thread(target=post, args=(job, body)))
+            threads[-1].start()
+            held += len(body)
+            until(lambda n=held: read_inbound_metrics(site).value(
+                "webhook_body_bytes") >= n, "the body to be there")
+        # Parsed by the same thread as a long one of them, and after it.
+        assert site.post(site.signed("x"), b"{" + b" " * 100_000).status == 400
+    for thread in threads:
+        thread.join()
+    return statuses
+
+
+def test_a_foreign_trigger_ends_the_transaction(inbound):
+    """The one event that it will not have is refused, and no other."""
+    inbound.writer.connection.execute(
+        "CREATE TRIGGER foreign_one BEFORE INSERT ON job_events"
+        " WHEN NEW.job_id = 'job-3'"
+        " BEGIN SELECT RAISE(ROLLBACK, 'not this one'); END"
+    )
+    jobs = [f"job-{number}" for number in range(6)]
+    statuses = post_together(inbound, locked(inbound.writer.connection),
+                             dict.fromkeys(jobs, COMPLETED))
+    assert statuses == {**dict.fromkeys(jobs, 200), "job-3": 400}
+    stored = [row[1] for row in inbound.writer.rows()]
+    assert stored == [job for job in jobs if job != "job-3"]
+    assert log_count(inbound.webhook, "commit_failed") == 0
+    assert health(inbound) == 200
+
+
 # -- the disk ----------------------------------------------------------------
 
 
@@ -376,7 +428,7 @@ def fixture_small(make_site):
     """A site whose responder alone has its database on a small disk, and what
     fills that. What a test stores, and the WAL, must leave the most of it to
     the ballast: or there is no room when that is dropped."""
-    site = make_site(publish_keys=KEY, keep_events="1000000")
+    site = make_site(publish_keys=KEY, keep_events="1000000", workers="1")
     launcher = [
         *small_disk("64m", site.db_folder), "sh", "-c",
         '"$0" init --config "$3" >/dev/null && exec "$@"', program("jobwire"),
@@ -414,6 +466,43 @@ def test_database_full(small):
     assert_well_again(site)
     with copy_of(site, ballast) as writer:
         assert len(writer.rows("before") + writer.rows("during")) == 2
+
+
+_LOCKER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=20)
+connection.execute("BEGIN IMMEDIATE")
+print("locked", flush=True)
+sys.stdin.readline()
+connection.execute("ROLLBACK")
+"""
+
+
+@contextlib.contextmanager
+def locked_inside(site):
+    """A foreign program on the small disk has the write lock."""
+    with subprocess.Popen(
+        [*inside(site.webhook.pid), sys.executable, "-c", _LOCKER, site.db],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as locker:
+        assert locker.stdout.readline() == "locked\n"
+        yield
+        locker.stdin.close()
+
+
+def test_one_that_does_not_fit(small):
+    """There is room for ordinary ones, and they are stored."""
+    site, ballast = small
+    site.deliver("before", COMPLETED)
+    fill_up(site, ballast)
+    ballast.give_back(2 << 20)
+    until(lambda: health(site) == 200, "the database to be in use")
+    large = b'{"id":"1","status":"COMPLETED","output":"%s"}' % (b"x" * (12 << 20))
+    statuses = post_together(site, locked_inside(site), {
+        "one": COMPLETED, "two": COMPLETED, "large": large,
+    })
+    assert statuses == {"one": 200, "two": 200, "large": 507}
+    site.deliver("after", COMPLETED)
 
 
 def test_health_on_a_nearly_full_disk(small):

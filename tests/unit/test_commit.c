@@ -221,17 +221,19 @@ test_cut_by_weight(void **state)
 	assert_results(7, OK);
 }
 
-/* One refused item hurts no other, and leaves nothing. */
+/* One refused item hurts no other, and leaves nothing; where it has written
+ * something, each is committed alone. */
 static void
-test_refused(void **state)
+refuse_some(struct site *s, bool writes_nothing)
 {
 	static const enum err refusals[] = {
 	    ERR_PROTO, ERR_LIMIT, ERR_EXISTS, ERR_AUTH};
-	struct site *s = *state;
 
-	for (size_t i = 0; i < 4; i++)
+	for (size_t i = 0; i < 4; i++) {
 		things[2 + 3 * i].says = refusals[i];
-	assert_int_equal(commit_together(20), 1);
+		things[2 + 3 * i].writes_nothing = writes_nothing;
+	}
+	assert_int_equal(commit_together(20), writes_nothing ? 1 : 1 + 20);
 	for (size_t i = 0; i < 20; i++)
 		assert_int_equal(things[i].item.result, things[i].says);
 	assert_int_equal(count_events(s), 16);
@@ -241,10 +243,22 @@ test_refused(void **state)
 	assert_int_equal(stats()->failures, 0);
 }
 
+static void
+test_refused(void **state)
+{
+	refuse_some(*state, false);
+}
+
+static void
+test_refused_and_wrote_nothing(void **state)
+{
+	refuse_some(*state, true);
+}
+
 /* --- trouble -------------------------------------------------------------- */
 
-/* Trouble with the database is everybody's, and leaves nothing at all; the
- * next transaction works, on a new connection where that one is in doubt. */
+/* What one item meets, the others of its batch do not; and the next transaction
+ * works, on a new connection where that one is in doubt. */
 static void
 test_trouble(void **state)
 {
@@ -254,15 +268,34 @@ test_trouble(void **state)
 
 	for (size_t i = 0; i < sizeof(troubles) / sizeof(troubles[0]); i++) {
 		things[3].says = troubles[i];
-		assert_int_equal(commit_together(5), 1);
-		assert_results(5, troubles[i]);
+		assert_int_equal(commit_together(4), 1 + 4);
+		assert_results(3, OK);
+		assert_int_equal(things[3].item.result, troubles[i]);
 		assert_int_equal(stats()->failures, i + 1);
 		assert_int_equal(stats()->state, troubles[i]);
-		assert_int_equal(count_events(s), (long long)i);
+		assert_int_equal(count_events(s), (long long)(4 * i + 3));
 		commit_one(0);
 		assert_int_equal(things[0].item.result, OK);
 		assert_int_equal(stats()->state, OK);
 	}
+}
+
+/* A trigger of somebody else's that ends the transaction, for one of them. */
+static void
+test_trigger_that_rolls_back(void **state)
+{
+	struct site *s = *state;
+
+	raw(s, "CREATE TRIGGER foreign_one BEFORE INSERT ON job_events "
+	       "WHEN NEW.job_id = 'job-3' "
+	       "BEGIN SELECT RAISE(ROLLBACK, 'no job-3'); END");
+	(void)commit_together(8);
+	for (size_t i = 0; i < 8; i++)
+		assert_int_equal(
+		    things[i].item.result, i == 3 ? ERR_PROTO : OK);
+	assert_int_equal(count_events(s), 7);
+	assert_int_equal(stats()->state, OK);
+	assert_int_equal(commit_together(3), 1);
 }
 
 static size_t fails_at;
@@ -282,30 +315,38 @@ end_failing(struct commit_item *item)
 	on_done(item);
 }
 
-/* Whatever allocation of a transaction fails: all is stored, or nothing, and
- * the next one works. */
+/* Whatever allocation of a transaction fails, nothing of it is stored; of
+ * several that come together each is tried again. The next one works. */
 static void
-test_no_memory(void **state)
+fail_allocations(struct site *s, size_t n)
 {
 	struct deferred begin = {.run = begin_failing};
-	struct site *s = *state;
-	long long n_events = 3;
+	enum err e;
 
-	(void)commit_together(3); /* prepares the statements */
-	things[2].item.on_done = end_failing;
+	things[n - 1].item.on_done = end_failing;
 	for (fails_at = 1, has_failed = true; has_failed; fails_at++) {
+		long long n_events = count_events(s);
+
 		loop_defer(loop, &begin);
-		(void)commit_together(3);
-		if (things[0].item.result == OK)
-			n_events += 3;
-		else
-			assert_int_equal(things[0].item.result, ERR_NOMEM);
-		assert_results(3, things[0].item.result);
+		(void)commit_together(n);
+		e = things[0].item.result;
+		assert_true(e == OK || (n == 1 && e == ERR_NOMEM));
+		assert_results(n, e);
+		n_events += e == OK ? (long long)n : 0;
 		assert_int_equal(count_events(s), n_events);
 	}
 	assert_true(fails_at > 3);
-	assert_results(3, OK);
+	assert_results(n, OK);
 	assert_int_equal(stats()->state, OK);
+	things[n - 1].item.on_done = on_done;
+}
+
+static void
+test_no_memory(void **state)
+{
+	(void)commit_together(3); /* prepares the statements */
+	fail_allocations(*state, 1);
+	fail_allocations(*state, 3);
 }
 
 static void
@@ -617,7 +658,9 @@ main(void)
 	    TEST(test_cut_by_number),
 	    TEST(test_cut_by_weight),
 	    TEST(test_refused),
+	    TEST(test_refused_and_wrote_nothing),
 	    TEST(test_trouble),
+	    TEST(test_trigger_that_rolls_back),
 	    TEST(test_no_memory),
 	    TEST(test_missing),
 	    TEST(test_replaced),

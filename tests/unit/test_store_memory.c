@@ -307,19 +307,11 @@ add_ticket(struct site *s)
 	return tokens_add_ticket(s->db, &ticket, NOW_S, 10);
 }
 
-/* A part that is undone, one that stays, and a row that means nothing. */
+/* A row that means nothing. */
 static enum err
-write_parts(struct site *s)
+probe(struct site *s)
 {
-	enum err e = db_part_begin(s->db);
-
-	if (e == OK)
-		e = db_probe(s->db);
-	if (e == OK)
-		e = db_part_end(s->db, false);
-	if (e == OK)
-		e = db_part_begin(s->db);
-	return e == OK ? db_part_end(s->db, true) : e;
+	return db_probe(s->db);
 }
 
 /* --- transactions of their own -------------------------------------------- */
@@ -460,7 +452,7 @@ static const struct op {
     {"keep unclaimed", WRITES, keep_unclaimed, NULL},
     {"add key", WRITES, add_key, NULL},
     {"add ticket", WRITES, add_ticket, NULL},
-    {"parts", WRITES, write_parts, NULL},
+    {"probe", WRITES, probe, NULL},
     {"commit", COMMITS, commit_event,
 	"DELETE FROM job_events WHERE type = 'completed'"},
     {"revoke", COMMITS, revoke_token, "DELETE FROM revoked"},

@@ -29,6 +29,12 @@ def small_disk(size, folder):
     return _command(size, folder)
 
 
+def inside(pid):
+    """The command in front of a program that sees the file systems which that
+    process sees."""
+    return ["nsenter", "-U", "-m", "--preserve-credentials", "-t", str(pid)]
+
+
 class Ballast:
     """A file that takes all the space there is, in the folder as a process
     sees it."""
