@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What jobs, their events and their owners may be called, and how many jobs
- * one request may name. Layer: job, pure.
+ * What jobs, their events and their owners may be called, how many jobs one
+ * request may name, and how large an event is. Layer: job, pure.
  */
 #ifndef JOBWIRE_JOB_NAME_H
 #define JOBWIRE_JOB_NAME_H
@@ -15,6 +15,7 @@ enum {
 	JOB_TYPE_MAX = 64,   /* bytes of an event's type */
 	JOB_LABEL_MAX = 256, /* bytes of an owner, external id or restore id */
 	JOB_IDS_MAX = 64,    /* jobs that a stream or a ticket is for */
+	JOB_DATA_MAX = 32 << 20, /* bytes of an event's data */
 };
 
 /* What is said to whoever sends another one. */

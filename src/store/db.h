@@ -43,8 +43,8 @@ enum {
 /*
  * Opens path. Sets: WAL, synchronous=FULL, foreign keys off, cell_size_check,
  * DEFENSIVE, mmap_size 0, a WAL of DB_WAL_BYTES, no autocheckpoint and no
- * checkpoint on close (checkpoint.h says why), a busy handler that waits 0.5-1.5
- * ms at a time, jittered, up to busy_ms in all.
+ * checkpoint on close (see checkpoint.h), a busy handler that waits 0.5-1.5 ms
+ * at a time, jittered, up to busy_ms in all.
  * Then checks application_id and user_version and, with DB_WRITE or
  * DB_CREATE, migrates an older schema under BEGIN IMMEDIATE. What is empty is
  * taken with DB_CREATE alone: mostly it is a copy that lacks its WAL.
@@ -67,9 +67,9 @@ void db_allow_remote(bool is_allowed);
  * static text, NULL: a local one. */
 const char *db_is_remote(const char *path);
 
-/* Sets synchronous=NORMAL: from now on this connection's commits do not wait for
- * the disk, and a power cut may undo them. For rows that are of no use after a
- * power cut. ERR_IO, ERR_NOMEM. */
+/* Sets synchronous=NORMAL: this connection's commits do not wait for the disk
+ * any more, and a power cut may undo them. For rows that are of no use after
+ * one. ERR_IO, ERR_NOMEM. */
 CHECK_RESULT enum err db_sync_normal(struct db *db);
 
 /* Makes all connections of this process together keep about so many bytes of

@@ -41,7 +41,8 @@ void janitor_stop(struct janitor **j);
  * small batch of retention, on the calling thread, if nobody else holds the
  * lock. interval_ms is not used. Retention begins at a random event, so that
  * many such processes together see all of them. Blocks on the disk, and on
- * others for BUSY_MS at most each time.
+ * others for half a second at most each time. What goes wrong is told to
+ * on_fault.
  */
 void janitor_step(const struct janitor_config *cfg);
 

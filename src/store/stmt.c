@@ -12,8 +12,6 @@
 
 #include "text/json_text.h"
 
-enum { DATA_MAX = 32 << 20 }; /* of an event, as schema.sql has it */
-
 /* A member of an event's data with its text as written: see schema.sql. */
 #define RAW_MEMBER(data, path)                                                 \
 	"CASE WHEN json_type(" data ", '" path "') IS NOT NULL "               \
@@ -373,7 +371,7 @@ stmt_judge_json(struct db *db, enum err e, struct span json)
 	if (e != ERR_PROTO || strstr(db->fault.text, "json") == NULL)
 		return e;
 	if (json.n > 0 &&
-	    (json.n > DATA_MAX || json_text_check(json, &object) != OK ||
+	    (json.n > JOB_DATA_MAX || json_text_check(json, &object) != OK ||
 		json_text_kind(object) != JSON_TEXT_OBJECT))
 		return e;
 	return stmt_failed(db, SQLITE_NOMEM);

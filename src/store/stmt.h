@@ -111,8 +111,8 @@ struct db {
  * connection's fault, and returns rc as our error. */
 CHECK_RESULT enum err stmt_failed(struct db *db, int rc);
 
-/* Returns e, for a reason that SQLite knows nothing of: the fault has code 0 and
- * a text that says it all. */
+/* Returns e, for a reason that SQLite knows nothing of: the fault has code 0
+ * and a text that says it all. */
 CHECK_RESULT enum err stmt_refuse(struct db *db, enum err e, const char *format,
     ...) __attribute__((format(printf, 3, 4)));
 
@@ -138,7 +138,7 @@ CHECK_RESULT enum err stmt_run(struct db *db, sqlite3_stmt *st);
 
 /* SQLite's JSON functions call malformed what they have no memory for.
  * ERR_NOMEM when e is that a CHECK did so with a text that is a JSON object of
- * no more than 32 MiB (or empty, which is none and was sound when it was
+ * no more than JOB_DATA_MAX (or empty, which is none and was sound when it was
  * stored); else e. */
 CHECK_RESULT enum err stmt_judge_json(
     struct db *db, enum err e, struct span json);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The tables revoked and tickets. Layer: store. Knows digests only; what they
- * are of, and what claims mean, is auth's business. Times are seconds since
+ * The tables revoked and tickets. Layer: store. Knows digests only; see
+ * auth/ticket.h and auth/jwt.h for what they are of. Times are seconds since
  * 1970.
  */
 #ifndef JOBWIRE_TOKENS_H

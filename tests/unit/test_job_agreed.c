@@ -178,6 +178,33 @@ test_names_of_schema(void **state)
 	raw(s, "ROLLBACK");
 }
 
+/* An event whose data has so many bytes. */
+static bool
+takes_bytes(struct site *s, size_t n)
+{
+	static const char before[] = "{\"x\":\"", after[] = "\"}";
+	char *data = malloc(n);
+	bool is_taken;
+
+	assert_non_null(data);
+	memset(data, 'x', n);
+	memcpy(data, before, strlen(before));
+	memcpy(data + n - strlen(after), after, strlen(after));
+	is_taken = takes(s,
+	    "INSERT INTO job_events (job_id, type, data) "
+	    "VALUES ('a', ?1, ?2)",
+	    SPAN_LIT("step"), (struct span){data, n});
+	free(data);
+	return is_taken;
+}
+
+static void
+test_data_of_schema(void **state)
+{
+	assert_true(takes_bytes(*state, JOB_DATA_MAX));
+	assert_false(takes_bytes(*state, JOB_DATA_MAX + 1));
+}
+
 /* Those that streams send of themselves are stored, and not streamed. */
 static void
 test_reserved_types(void **state)
@@ -289,6 +316,7 @@ main(void)
 	    SITE_TEST(test_triggers_of_schema),
 	    SITE_TEST(test_late_reports_of_schema),
 	    SITE_TEST(test_names_of_schema),
+	    SITE_TEST(test_data_of_schema),
 	    SITE_TEST(test_reserved_types),
 	    SITE_TEST(test_states_of_statements),
 	    cmocka_unit_test(test_client),
