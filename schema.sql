@@ -327,3 +327,96 @@ CREATE INDEX tickets_subject
 
 -- Versions 1 to 5 were before the first release.
 PRAGMA user_version = 6;
+
+-- Version 7: runs, the submissions of jobs to the service that does them
+-- (docs/protocol.md, "Runs"). `jobwire-webhook` adds them, `jobwire-runner`
+-- carries them out.
+
+-- The restore id of the event's own run, where the job has another one now;
+-- NULL: that of the job, '': none. Writers need not give it.
+ALTER TABLE job_events ADD COLUMN restore_id TEXT;
+
+-- action      as the settings name it; NULL: the site has submitted it itself
+-- input       a JSON object; policy: one, or NULL. Gone when the run has ended
+-- state       waiting, to be sent; submitting, it leaves now; unknown, it was
+--             sent, and nobody knows whether it arrived; submitted; ended
+-- attempts    how often it was sent, or tried to
+-- next_at     when there is something to do
+-- deadline    when it ends by itself: as failed, or once submitted as timed_out
+-- cancel_wanted  1: by somebody; 2: the provider has been told
+-- error       why it ended, where that is not `completed`: a code
+CREATE TABLE runs (
+    run_id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id        TEXT NOT NULL,
+    action        TEXT,
+    endpoint      TEXT NOT NULL,
+    restore_id    TEXT,
+    input         TEXT,
+    policy        TEXT,
+    state         TEXT NOT NULL DEFAULT 'waiting' CONSTRAINT run_state CHECK (
+                      CASE state WHEN 'waiting' THEN 1 WHEN 'submitting' THEN 1
+                          WHEN 'unknown' THEN 1 WHEN 'submitted' THEN 1
+                          WHEN 'ended' THEN 1 ELSE 0 END),
+    external_id   TEXT,
+    attempts      INTEGER NOT NULL DEFAULT 0,
+    next_at       TEXT DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+    cancel_wanted INTEGER NOT NULL DEFAULT 0,
+    deadline      TEXT,
+    created_at    TEXT NOT NULL
+                      DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+    submitted_at  TEXT,
+    ended_at      TEXT,
+    error         TEXT
+) STRICT;
+
+CREATE INDEX runs_job ON runs (job_id, run_id);
+-- A job has one at a time.
+CREATE UNIQUE INDEX runs_open ON runs (job_id) WHERE state <> 'ended';
+CREATE INDEX runs_due ON runs (next_at) WHERE state <> 'ended';
+
+-- Whoever says that a job has ended ends its run, but for a late report of an
+-- earlier one: that has a name of another run, and none of this one's. (CASE
+-- with the same conditions costs each event half as much again: the registers
+-- of a trigger are set up before its WHEN is looked at.)
+CREATE TRIGGER job_events_ended AFTER INSERT ON job_events
+WHEN CASE NEW.type WHEN 'completed' THEN 1 WHEN 'failed' THEN 1
+    WHEN 'cancelled' THEN 1 WHEN 'timed_out' THEN 1 ELSE 0 END
+BEGIN
+    UPDATE runs SET state = 'ended', next_at = NULL, input = NULL,
+        policy = NULL, ended_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'),
+        error = CASE WHEN NEW.type <> 'completed' THEN
+            coalesce(json_extract(NEW.data, '$.code'), NEW.type) END
+    WHERE job_id = NEW.job_id AND state <> 'ended' AND coalesce(
+        nullif(restore_id = coalesce(NEW.restore_id,
+            json_extract(NEW.data, '$.restore_id')), 0),
+        external_id = json_extract(NEW.data, '$.external_id'),
+        restore_id = coalesce(NEW.restore_id,
+            json_extract(NEW.data, '$.restore_id')),
+        1);
+END;
+
+-- A job whose external id is told was submitted.
+CREATE TRIGGER runs_identified AFTER UPDATE OF external_id ON jobs
+WHEN NEW.external_id IS NOT NULL AND NEW.external_id IS NOT OLD.external_id
+BEGIN
+    UPDATE runs SET state = 'submitted', external_id = NEW.external_id,
+        submitted_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'),
+        next_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), deadline = NULL
+    WHERE job_id = NEW.job_id AND (state = 'submitting' OR state = 'unknown');
+END;
+
+CREATE TRIGGER runs_deleted AFTER DELETE ON jobs
+BEGIN
+    DELETE FROM runs WHERE job_id = OLD.job_id;
+END;
+
+-- How often the provider was called, for the metrics: counted with what came
+-- of it, so that no call is forgotten or counted twice.
+CREATE TABLE provider_calls (
+    call    TEXT NOT NULL, -- submit, status, cancel
+    outcome TEXT NOT NULL, -- ok, refused, unreachable, unknown
+    n       INTEGER NOT NULL,
+    PRIMARY KEY (call, outcome)
+) STRICT, WITHOUT ROWID;
+
+PRAGMA user_version = 7;

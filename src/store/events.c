@@ -70,6 +70,8 @@ emit(struct db *db, const struct cursor *c, event_row_fn *on_row, void *arg,
 	row.job_id = whole_name(c->st, 1, row.job_id);
 	row.type = whole_name(c->st, 2, row.type);
 	row.data.n = (size_t)sqlite3_column_bytes(c->st, 3);
+	if (row.restore_id != NULL && *row.restore_id == '\0')
+		row.restore_id = NULL;
 	*ret_go_on = on_row(arg, &row);
 	return OK;
 }
@@ -189,6 +191,7 @@ insert(struct db *db, const struct event_new *e)
 	stmt_bind_span(db, st, 3, e->data);
 	stmt_bind_text(db, st, 4, e->source);
 	stmt_bind_text(db, st, 5, e->delivery_key);
+	stmt_bind_text(db, st, 6, e->restore_id);
 	return stmt_judge_json(db, stmt_run(db, st), e->data);
 }
 

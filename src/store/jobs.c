@@ -126,6 +126,16 @@ jobs_find_external(struct db *db, const char *external_id, struct buf *ret)
 }
 
 enum err
+jobs_keep_restore_id(struct db *db, const char *job_id, const char *next)
+{
+	sqlite3_stmt *st = stmt_open(db, STMT_KEEP_RESTORE_ID);
+
+	stmt_bind_text(db, st, 1, job_id);
+	stmt_bind_text(db, st, 2, next);
+	return stmt_run(db, st);
+}
+
+enum err
 jobs_register(struct db *db, const struct job_new *j, bool *ret_new)
 {
 	enum job_state state;
@@ -133,6 +143,9 @@ jobs_register(struct db *db, const struct job_new *j, bool *ret_new)
 	enum err e;
 
 	if ((e = jobs_state(db, j->job_id, &state)) != OK)
+		return e;
+	if (j->restore_id != NULL &&
+	    (e = jobs_keep_restore_id(db, j->job_id, j->restore_id)) != OK)
 		return e;
 	st = stmt_open(db, STMT_REGISTER_JOB);
 	stmt_bind_text(db, st, 1, j->job_id);
@@ -149,36 +162,24 @@ jobs_register(struct db *db, const struct job_new *j, bool *ret_new)
 	return OK;
 }
 
-/* The column's text to *ret, owned; NULL stays NULL. */
-static bool
-load_text(struct db *db, sqlite3_stmt *st, int i, char **ret)
-{
-	const char *s;
-
-	if (stmt_column_text(db, st, i, &s) != OK)
-		return false;
-	*ret = s != NULL ? strdup(s) : NULL;
-	return s == NULL || *ret != NULL;
-}
-
 /* The present row of st. On failure *j is left empty. */
 static enum err
 jobs_load(struct db *db, sqlite3_stmt *st, struct job *ret)
 {
 	struct job j = {.last_event_id = sqlite3_column_int64(st, 8)};
 
-	if (!load_text(db, st, 0, &j.job_id) ||
-	    !load_text(db, st, 1, &j.owner) ||
-	    !load_text(db, st, 2, &j.external_id) ||
-	    !load_text(db, st, 3, &j.restore_id) ||
+	if (stmt_column_dup(db, st, 0, &j.job_id) != OK ||
+	    stmt_column_dup(db, st, 1, &j.owner) != OK ||
+	    stmt_column_dup(db, st, 2, &j.external_id) != OK ||
+	    stmt_column_dup(db, st, 3, &j.restore_id) != OK ||
 	    column_state(db, st, 4, &j.state) != OK ||
-	    !load_text(db, st, 5, &j.progress) ||
-	    !load_text(db, st, 6, &j.created_at) ||
-	    !load_text(db, st, 7, &j.updated_at) ||
-	    !load_text(db, st, 9, &j.output) ||
-	    !load_text(db, st, 10, &j.error)) {
+	    stmt_column_dup(db, st, 5, &j.progress) != OK ||
+	    stmt_column_dup(db, st, 6, &j.created_at) != OK ||
+	    stmt_column_dup(db, st, 7, &j.updated_at) != OK ||
+	    stmt_column_dup(db, st, 9, &j.output) != OK ||
+	    stmt_column_dup(db, st, 10, &j.error) != OK) {
 		job_done(&j);
-		return stmt_failed(db, SQLITE_NOMEM);
+		return ERR_NOMEM;
 	}
 	*ret = j;
 	return OK;

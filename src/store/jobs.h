@@ -68,6 +68,11 @@ struct job_new {
 CHECK_RESULT enum err jobs_register(
     struct db *db, const struct job_new *j, bool *ret_new);
 
+/* Before the job gets another restore id: its events so far keep theirs. Writes
+ * nothing where it is the same. */
+CHECK_RESULT enum err jobs_keep_restore_id(
+    struct db *db, const char *job_id, const char *next);
+
 /* A whole job for GET .../jobs/{job_id}. Everything owned (job_done). */
 struct job {
 	char *job_id, *owner, *external_id, *restore_id; /* NULL when unset */

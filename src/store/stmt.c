@@ -46,12 +46,19 @@
 
 /* What events.c reads. */
 #define EVENT_COLUMNS                                                          \
-	"e.id, e.job_id, e.type, e.data, e.status, j.restore_id, j.owner, "    \
+	"e.id, e.job_id, e.type, e.data, e.status, "                           \
+	"coalesce(e.restore_id, j.restore_id), j.owner, "                      \
 	"e.created_at, j.floor "
 #define READ_EVENTS(where)                                                     \
 	"SELECT " EVENT_COLUMNS "FROM job_events AS e "                        \
 	"LEFT JOIN jobs AS j ON j.job_id = e.job_id "                          \
 	"WHERE " where "e.id > ?1 ORDER BY e.id LIMIT ?2"
+
+/* What run_load() reads. */
+#define RUN_ROWS(rest)                                                         \
+	"SELECT run_id, job_id, action, endpoint, restore_id, external_id, "   \
+	"error, state, attempts, cancel_wanted, next_at, deadline, "           \
+	"created_at, submitted_at, ended_at FROM runs " rest
 
 /* What inspect_count() reads; each state is a range of an index. */
 #define IN_STATE(state)                                                        \
@@ -100,8 +107,8 @@ static const char *const sql[] = {
 		     "WHERE name = 'job_events'",
 
     [STMT_APPEND] = "INSERT INTO job_events "
-		    "(job_id, type, data, source, delivery_key) "
-		    "VALUES (?1, ?2, ?3, ?4, ?5) "
+		    "(job_id, type, data, source, delivery_key, restore_id) "
+		    "VALUES (?1, ?2, ?3, ?4, ?5, ?6) "
 		    "ON CONFLICT (source, delivery_key) DO NOTHING",
     [STMT_DELIVERED] = "SELECT id FROM job_events "
 		       "WHERE source = ?1 AND delivery_key = ?2",
@@ -223,6 +230,63 @@ static const char *const sql[] = {
 	"EXISTS (SELECT 1 FROM revoked WHERE revoked_at <= ?2)",
     [STMT_DROP_TICKETS] = "DELETE FROM tickets WHERE expires_at <= ?1",
     [STMT_DROP_REVOKED] = "DELETE FROM revoked WHERE revoked_at <= ?1",
+
+    /* Only from now on has the job another one. What came before it had any is
+     * of its first run. */
+    [STMT_KEEP_RESTORE_ID] =
+	"UPDATE job_events SET restore_id = coalesce((SELECT restore_id "
+	"FROM jobs WHERE job_id = ?1), '') "
+	"WHERE job_id = ?1 AND restore_id IS NULL AND EXISTS (SELECT 1 "
+	"FROM jobs WHERE job_id = ?1 AND restore_id IS NOT ?2 "
+	"AND (restore_id IS NOT NULL OR EXISTS (SELECT 1 FROM runs "
+	"WHERE job_id = ?1)))",
+    [STMT_RESTART_JOB] = "UPDATE jobs SET restore_id = ?2, output = NULL, "
+			 "error = NULL WHERE job_id = ?1",
+    [STMT_IDENTIFY_JOB] = "UPDATE jobs SET external_id = ?2 "
+			  "WHERE job_id = ?1 AND external_id IS NOT ?2",
+    [STMT_ADD_RUN] = "INSERT INTO runs "
+		     "(job_id, action, endpoint, restore_id, input, policy) "
+		     "VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    [STMT_ADD_SUBMITTED_RUN] =
+	"INSERT INTO runs (job_id, endpoint, restore_id, external_id, state, "
+	"submitted_at) VALUES (?1, ?2, ?3, ?4, 'submitted', "
+	"strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))",
+    [STMT_END_RUN] =
+	"UPDATE runs SET state = 'ended', next_at = NULL, input = NULL, "
+	"policy = NULL, ended_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), "
+	"error = ?2 WHERE run_id = ?1",
+    [STMT_SAVE_RUN] =
+	"UPDATE runs SET state = ?2, external_id = ?3, error = ?4, "
+	"attempts = ?5, cancel_wanted = ?6, next_at = ?7, deadline = ?8, "
+	"submitted_at = ?9 WHERE run_id = ?1",
+    [STMT_OPEN_RUN] = RUN_ROWS("WHERE job_id = ?1 AND state <> 'ended'"),
+    [STMT_LAST_RUN] =
+	RUN_ROWS("WHERE job_id = ?1 ORDER BY run_id DESC LIMIT 1"),
+    [STMT_RUN] = RUN_ROWS("WHERE run_id = ?1"),
+    [STMT_RUNS] = RUN_ROWS("ORDER BY run_id DESC LIMIT ?1"),
+    [STMT_RUNS_IN_STATE] =
+	RUN_ROWS("WHERE state = ?2 ORDER BY run_id DESC LIMIT ?1"),
+    [STMT_RUNS_DUE] = RUN_ROWS("WHERE state <> 'ended' AND next_at <= ?2 "
+			       "ORDER BY next_at LIMIT ?1"),
+    [STMT_NEXT_RUN] = "SELECT next_at FROM runs WHERE state <> 'ended' "
+		      "AND next_at > ?1 ORDER BY next_at LIMIT 1",
+    [STMT_FAR_RUN] = "SELECT 1 FROM runs WHERE state <> 'ended' "
+		     "AND next_at > ?1 LIMIT 1",
+    [STMT_PULL_RUNS] = "UPDATE runs SET next_at = ?1 "
+		       "WHERE state <> 'ended' AND next_at > ?2",
+    [STMT_RUN_INPUT] = "SELECT input, policy FROM runs "
+		       "WHERE run_id = ?1 AND state <> 'ended'",
+    [STMT_COUNT_RUNS] = "SELECT state, count(*), min(created_at) FROM runs "
+			"WHERE state <> 'ended' GROUP BY state",
+    [STMT_COUNT_CALL] = "INSERT INTO provider_calls (call, outcome, n) "
+			"VALUES (?1, ?2, 1) ON CONFLICT (call, outcome) "
+			"DO UPDATE SET n = n + 1",
+    [STMT_CALLS] = "SELECT call, outcome, n FROM provider_calls",
+    [STMT_ENDED_AS] =
+	"SELECT EXISTS (SELECT 1 FROM jobs AS j JOIN job_events AS e "
+	"ON e.job_id = j.job_id AND e.type = j.state WHERE j.job_id = ?1 "
+	"AND j.state IN ('completed', 'failed', 'cancelled', 'timed_out') "
+	"AND json_extract(e.data, '$.external_id') = ?2)",
 
     [STMT_READ_ALL] = READ_EVENTS(""),
     /* The owner's jobs first, then a seek into each: the cost is that of the
@@ -432,6 +496,20 @@ stmt_column_text(struct db *db, sqlite3_stmt *st, int i, const char **ret)
 	}
 	*ret = text;
 	return OK;
+}
+
+enum err
+stmt_column_dup(struct db *db, sqlite3_stmt *st, int i, char **ret)
+{
+	const char *text = NULL;
+	char *copy = NULL;
+	enum err e = stmt_column_text(db, st, i, &text);
+
+	if (e == OK && text != NULL && (copy = strdup(text)) == NULL)
+		e = stmt_failed(db, SQLITE_NOMEM);
+	if (e == OK)
+		*ret = copy;
+	return e;
 }
 
 enum err

@@ -42,7 +42,7 @@ enum stmt_id {
 	STMT_DATA_VERSION,     /* -> counter */
 	STMT_META,	       /* key -> value */
 	STMT_LAST_ID,	       /* -> id */
-	STMT_APPEND,	       /* job, type, data, source, key */
+	STMT_APPEND,	       /* job, type, data, source, key, restore id */
 	STMT_DELIVERED,	       /* source, key -> id */
 	STMT_AMEND_JOB,	       /* job, output, restore id, error */
 	STMT_REGISTER_JOB,     /* job, owner, external id, restore id */
@@ -58,36 +58,58 @@ enum stmt_id {
 	STMT_OLD_UNCLAIMED,    /* time -> is there one */
 	STMT_DELETE_UNCLAIMED, /* time, limit */
 	STMT_PROBE,
-	STMT_OWNS_JOB,	    /* job, owner -> is it */
-	STMT_OWNER_FLOOR,   /* owner -> highest floor */
-	STMT_JOB_BOUNDS,    /* job -> state, floor, last id */
-	STMT_JOB,	    /* job -> row of jobs_load() */
-	STMT_JOB_WHOLE,	    /* the same, with its error */
-	STMT_JOB_EVENTS,    /* job -> how many there are */
-	STMT_NTH_LAST,	    /* job, n -> id before that of its n-th last
+	STMT_OWNS_JOB,	      /* job, owner -> is it */
+	STMT_OWNER_FLOOR,     /* owner -> highest floor */
+	STMT_JOB_BOUNDS,      /* job -> state, floor, last id */
+	STMT_JOB,	      /* job -> row of jobs_load() */
+	STMT_JOB_WHOLE,	      /* the same, with its error */
+	STMT_JOB_EVENTS,      /* job -> how many there are */
+	STMT_NTH_LAST,	      /* job, n -> id before that of its n-th last
 			event */
-	STMT_REMOVE_JOB,    /* job */
-	STMT_JOBS,	    /* limit -> rows of jobs_load() */
-	STMT_JOBS_IN_STATE, /* limit, state -> rows of jobs_load() */
-	STMT_OLD_JOB,	    /* time -> rowid */
-	STMT_STRIP_JOB,	    /* rowid */
-	STMT_DELETE_EVENTS, /* rowid of the job, limit */
-	STMT_DELETE_JOB,    /* rowid */
-	STMT_SLICE,	    /* id -> highest id of the next rows */
-	STMT_SURPLUS,	    /* id, id, is progress, keep, limit -> ids */
-	STMT_DELETE_EVENT,  /* id */
-	STMT_REVOKE,	    /* kind, digest, time */
-	STMT_IS_REVOKED,    /* jti, sub, issued at -> is it */
-	STMT_ADD_TICKET,    /* digest, claims, end, sub, time, how many there
+	STMT_REMOVE_JOB,      /* job */
+	STMT_JOBS,	      /* limit -> rows of jobs_load() */
+	STMT_JOBS_IN_STATE,   /* limit, state -> rows of jobs_load() */
+	STMT_OLD_JOB,	      /* time -> rowid */
+	STMT_STRIP_JOB,	      /* rowid */
+	STMT_DELETE_EVENTS,   /* rowid of the job, limit */
+	STMT_DELETE_JOB,      /* rowid */
+	STMT_SLICE,	      /* id -> highest id of the next rows */
+	STMT_SURPLUS,	      /* id, id, is progress, keep, limit -> ids */
+	STMT_DELETE_EVENT,    /* id */
+	STMT_REVOKE,	      /* kind, digest, time */
+	STMT_IS_REVOKED,      /* jti, sub, issued at -> is it */
+	STMT_ADD_TICKET,      /* digest, claims, end, sub, time, how many there
 			       may be -> 1 */
-	STMT_PEEK_TICKET,   /* digest, time -> claims */
-	STMT_TAKE_TICKET,   /* digest, time -> claims */
-	STMT_OLD_TOKENS,    /* time, time -> are there */
-	STMT_DROP_TICKETS,  /* time */
-	STMT_DROP_REVOKED,  /* time */
-	STMT_READ_ALL,	    /* id, limit -> rows of events.c */
-	STMT_READ_OWNER,    /* id, limit, owner -> rows of events.c */
-	STMT_READ_JOB,	    /* id, limit, job -> rows of events.c */
+	STMT_PEEK_TICKET,     /* digest, time -> claims */
+	STMT_TAKE_TICKET,     /* digest, time -> claims */
+	STMT_OLD_TOKENS,      /* time, time -> are there */
+	STMT_DROP_TICKETS,    /* time */
+	STMT_DROP_REVOKED,    /* time */
+	STMT_KEEP_RESTORE_ID, /* job, its next restore id */
+	STMT_RESTART_JOB,     /* job, restore id */
+	STMT_IDENTIFY_JOB,    /* job, external id */
+	STMT_ADD_RUN,	      /* job, action, endpoint, restore id, input,
+				   policy */
+	STMT_ADD_SUBMITTED_RUN, /* job, endpoint, restore id, external id */
+	STMT_END_RUN,		/* run, error */
+	STMT_SAVE_RUN,		/* run, what run_save() writes */
+	STMT_OPEN_RUN,		/* job -> row of run_load() */
+	STMT_LAST_RUN,		/* job -> row of run_load() */
+	STMT_RUN,		/* run -> row of run_load() */
+	STMT_RUNS,		/* limit -> rows of run_load() */
+	STMT_RUNS_IN_STATE,	/* limit, state -> rows of run_load() */
+	STMT_RUNS_DUE,		/* limit, time -> rows of run_load() */
+	STMT_NEXT_RUN,		/* time -> time */
+	STMT_FAR_RUN,		/* time -> is there one */
+	STMT_PULL_RUNS,		/* time, time */
+	STMT_RUN_INPUT,		/* run -> input, policy */
+	STMT_COUNT_RUNS,	/* -> state, number, oldest time */
+	STMT_COUNT_CALL,	/* call, outcome */
+	STMT_CALLS,		/* -> call, outcome, number */
+	STMT_ENDED_AS,		/* job, external id -> has it */
+	STMT_READ_ALL,		/* id, limit -> rows of events.c */
+	STMT_READ_OWNER,	/* id, limit, owner -> rows of events.c */
+	STMT_READ_JOB,		/* id, limit, job -> rows of events.c */
 	STMT_SLOTS = STMT_READ_JOB + JOB_IDS_MAX,
 	/* STMT_READ_JOB + k for each job of a merge: the same SQL */
 };
@@ -161,6 +183,10 @@ CHECK_RESULT enum err stmt_run_bool(struct db *db, sqlite3_stmt *st, bool *ret);
  * until the next step or stmt_close(). ERR_NOMEM. */
 CHECK_RESULT enum err stmt_column_text(
     struct db *db, sqlite3_stmt *st, int i, const char **ret);
+
+/* The same as a copy that the caller owns. */
+CHECK_RESULT enum err stmt_column_dup(
+    struct db *db, sqlite3_stmt *st, int i, char **ret);
 
 /* stmt_open() and stmt_run() of a statement without parameters. */
 CHECK_RESULT enum err stmt_do(struct db *db, unsigned id);

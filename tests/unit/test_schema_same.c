@@ -81,6 +81,10 @@ setup(void **state)
 	fclose(f);
 	s->h[OLD] = open_side(s, old);
 	s->h[NEW] = open_side(s, schema_steps[0]);
+	for (size_t i = 1; i < COUNT(schema_steps); i++)
+		assert_int_equal(
+		    sqlite3_exec(s->h[NEW], schema_steps[i], NULL, NULL, NULL),
+		    SQLITE_OK);
 	*state = s;
 	return 0;
 }

@@ -20,6 +20,7 @@
 #include "store/inspect.h"
 #include "store/janitor.h"
 #include "store/jobs.h"
+#include "store/runs.h"
 #include "store/tokens.h"
 #include "store/unclaimed.h"
 #include "store_site.h"
@@ -307,6 +308,36 @@ add_ticket(struct site *s)
 	return tokens_add_ticket(s->db, &ticket, NOW_S, 10);
 }
 
+static enum err
+start_run(struct site *s)
+{
+	const struct run_new run = {.job_id = "new",
+	    .action = "restore",
+	    .endpoint = "e",
+	    .input = SPAN_LIT("{\"some\":\"input\"}")};
+	struct run_started started;
+
+	return runs_start(s->db, &run, &started);
+}
+
+static enum err
+report_run(struct site *s)
+{
+	bool is_late = true;
+	enum err e = runs_report(s->db, "a", "external", "r", &is_late);
+
+	assert_true(e != OK || !is_late);
+	return e;
+}
+
+static enum err
+cancel_run(struct site *s)
+{
+	struct run_cancelled cancelled;
+
+	return runs_cancel(s->db, "a", &cancelled);
+}
+
 /* A row that means nothing. */
 static enum err
 probe(struct site *s)
@@ -429,6 +460,10 @@ enum kind {
 	OPENS,	 /* likewise, on a connection of its own */
 };
 
+#define RUN                                                                    \
+	"INSERT OR IGNORE INTO runs (job_id, action, endpoint, restore_id, "   \
+	"attempts, state) VALUES ('a', 'restore', 'e', 'r', 1, 'unknown')"
+
 static const struct op {
 	const char *name;
 	enum kind kind;
@@ -452,6 +487,9 @@ static const struct op {
     {"keep unclaimed", WRITES, keep_unclaimed, NULL},
     {"add key", WRITES, add_key, NULL},
     {"add ticket", WRITES, add_ticket, NULL},
+    {"start a run", WRITES, start_run, NULL},
+    {"report about a run", WRITES, report_run, RUN},
+    {"cancel a run", WRITES, cancel_run, RUN},
     {"probe", WRITES, probe, NULL},
     {"commit", COMMITS, commit_event,
 	"DELETE FROM job_events WHERE type = 'completed'"},

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A row of the table runs. Layer: store.
+ */
+#ifndef JOBWIRE_RUN_H
+#define JOBWIRE_RUN_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "job/run.h"
+#include "store/db.h"
+
+/* A row without input and policy. Strings are owned (run_done) and NULL where
+ * unset; times are milliseconds since 1970, 0 where unset. */
+struct run {
+	int64_t run_id;
+	char *job_id, *action, *endpoint, *restore_id, *external_id, *error;
+	enum run_state state;
+	int64_t attempts;      /* how often it was sent, or tried to */
+	int64_t cancel_wanted; /* enum run_cancel */
+	int64_t next_at;       /* when there is something to do */
+	int64_t deadline;      /* when it ends by itself */
+	int64_t created_at, submitted_at, ended_at;
+};
+
+enum run_cancel {
+	RUN_CANCEL_NOT,
+	RUN_CANCEL_WANTED, /* by somebody */
+	RUN_CANCEL_TOLD,   /* the provider knows */
+};
+
+void run_done(struct run *r);
+
+/* Writes what may change of a run: state, external_id, error, attempts,
+ * next_at, cancel_wanted, deadline, submitted_at. While it is open its external
+ * id becomes the job's. It ends by an event only. */
+CHECK_RESULT enum err run_save(struct db *db, const struct run *r);
+
+#endif
