@@ -27,10 +27,7 @@ run(const struct command_line *c)
 		e = jobs_count_events(db, job_id, &n_events);
 	if (e == OK)
 		e = jobs_delete(db, job_id);
-	if (e == OK)
-		e = db_commit(db);
-	else
-		db_rollback(db);
+	e = db_end(db, e);
 	if (e == OK)
 		(void)printf(c->settings->json
 				 ? "{\"job_id\":\"%s\",\"events\":%" PRId64

@@ -33,10 +33,7 @@ run(const struct command_line *c)
 	if (e == OK)
 		e = ticket_make(db, &g.claims, (struct span){0}, g.claims.iat_s,
 		    0, &ticket);
-	if (e == OK)
-		e = db_commit(db);
-	else
-		db_rollback(db);
+	e = db_end(db, e);
 	if (e != OK)
 		status = command_fail("ticket", err_text(e));
 	else

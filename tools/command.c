@@ -62,14 +62,9 @@ command_store(struct db *db, const struct event_new *e, int64_t *ret_id)
 	struct bell bell = BELL_INIT;
 	enum err err = db_begin(db);
 
-	if (err != OK)
-		return err;
-	err = events_append(db, e, ret_id, &is_duplicate);
-	if (err != OK) {
-		db_rollback(db);
-		return err;
-	}
-	err = db_commit(db);
+	if (err == OK)
+		err = events_append(db, e, ret_id, &is_duplicate);
+	err = db_end(db, err);
 	if (err == OK && bell_open(db_path(db), &bell) == OK)
 		bell_ring(&bell);
 	bell_close(&bell);

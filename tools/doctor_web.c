@@ -417,10 +417,7 @@ give_job(struct web *w)
 
 	if (e == OK)
 		e = jobs_register(w->db, &job, &is_new);
-	if (e == OK)
-		return db_commit(w->db);
-	db_rollback(w->db);
-	return e;
+	return db_end(w->db, e);
 }
 
 /* Said also after an interrupt. */
@@ -431,10 +428,7 @@ take_job(struct web *w)
 
 	if (e == OK)
 		e = jobs_delete(w->db, w->job);
-	if (e == OK)
-		e = db_commit(w->db);
-	else
-		db_rollback(w->db);
+	e = db_end(w->db, e);
 	if (e != OK) {
 		(void)command_fail_db(
 		    "cannot delete the doctor's job", w->db, e);
