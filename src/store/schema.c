@@ -146,7 +146,7 @@ migrate(struct db *db)
 enum err
 schema_check(struct db *db, enum db_mode mode)
 {
-	int64_t version;
+	int64_t version = 0;
 	enum err e;
 
 	if ((e = read_version(db, &version)) != OK)
