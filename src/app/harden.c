@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Gives up what a responder needs no more: by no_new_privs and Landlock other
+ * Gives up what a program needs no more: by no_new_privs and Landlock other
  * files, by a seccomp filter other system calls. What can be taken away from
  * outside, users and capabilities above all, is in contrib/systemd. Blocks as
  * far as opening folders does; for the start only.
@@ -12,11 +12,8 @@
  */
 #include "app/harden.h"
 
-#include <linux/audit.h>
-#include <linux/filter.h>
 #include <linux/landlock.h>
 #include <linux/sched.h>
-#include <linux/seccomp.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -27,20 +24,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <seccomp.h>
+
 #include "auth/crypto.h"
 #include "base/file.h"
 #include "base/log.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
-/* Little-endian, 64 bits: argument_offset() relies on it. */
-#if defined(__x86_64__) && !defined(__ILP32__)
-#define ARCHITECTURE AUDIT_ARCH_X86_64
-#elif defined(__aarch64__) && !defined(__ILP32__) && !defined(__AARCH64EB__)
-#define ARCHITECTURE AUDIT_ARCH_AARCH64
-#elif defined(__riscv) && __riscv_xlen == 64
-#define ARCHITECTURE AUDIT_ARCH_RISCV64
-#endif
 
 #ifndef __has_feature
 #define __has_feature(name) 0 /* gcc before 14 */
@@ -54,204 +44,116 @@ enum { IS_SANITIZED = 0 };
 
 /* --- system calls -------------------------------------------------------- */
 
-#ifdef ARCHITECTURE
-enum {
-	NAMESPACES = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS |
-		     CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET,
-};
-
-/* Allowed, unless the argument has one of the forbidden bits: then EPERM. */
-struct call {
-	int number;
-	uint32_t forbidden;
-	unsigned argument; /* from 0 */
-};
-
-static const struct call calls[] = {
-    /* memory: none that is code */
-    {.number = __NR_brk},
-    {__NR_mmap, PROT_EXEC, 2},
-    {__NR_mprotect, PROT_EXEC, 2},
-    {.number = __NR_mremap},
-    {.number = __NR_munmap},
-    {.number = __NR_madvise},
-    /* threads, and the workers that their parent forks. Not clone3: its flags
-     * are out of a filter's sight, and the C library can do without. */
-    {__NR_clone, NAMESPACES, 0},
-    {.number = __NR_set_robust_list},
-    {.number = __NR_rseq},
-    {.number = __NR_futex},
-    {.number = __NR_membarrier},
-    {.number = __NR_sched_yield},
-    {.number = __NR_sched_getaffinity},
-    {.number = __NR_getcpu},
-    {.number = __NR_gettid},
-    {.number = __NR_getpid},
-    {.number = __NR_getppid},
-    {.number = __NR_getuid},
-    {.number = __NR_geteuid},
-    {.number = __NR_getgid},
-    {.number = __NR_getegid},
-    {.number = __NR_wait4},
-    {__NR_prctl, ~(uint32_t)PR_SET_PDEATHSIG, 0},
-    {.number = __NR_exit},
-    {.number = __NR_exit_group},
+/* libseccomp passes over what a processor does not have. */
+static const int calls[] = {
+    /* memory; for mmap and mprotect see below */
+    SCMP_SYS(brk), SCMP_SYS(mremap), SCMP_SYS(munmap), SCMP_SYS(madvise),
+    /* threads, and the workers that their parent forks */
+    SCMP_SYS(set_robust_list), SCMP_SYS(rseq), SCMP_SYS(futex),
+    SCMP_SYS(membarrier), SCMP_SYS(sched_yield), SCMP_SYS(sched_getaffinity),
+    SCMP_SYS(getcpu), SCMP_SYS(gettid), SCMP_SYS(getpid), SCMP_SYS(getppid),
+    SCMP_SYS(getuid), SCMP_SYS(geteuid), SCMP_SYS(getgid), SCMP_SYS(getegid),
+    SCMP_SYS(wait4), SCMP_SYS(exit), SCMP_SYS(exit_group),
     /* signals; restart_syscall goes on after a stop */
-    {.number = __NR_rt_sigaction},
-    {.number = __NR_rt_sigprocmask},
-    {.number = __NR_rt_sigreturn},
-    {.number = __NR_rt_sigtimedwait},
-    {.number = __NR_signalfd4},
-    {.number = __NR_kill},
-    {.number = __NR_tgkill},
-    {.number = __NR_restart_syscall},
+    SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn),
+    SCMP_SYS(rt_sigtimedwait), SCMP_SYS(signalfd4), SCMP_SYS(kill),
+    SCMP_SYS(tgkill), SCMP_SYS(restart_syscall),
     /* time, randomness, limits */
-    {.number = __NR_clock_gettime},
-    {.number = __NR_clock_getres},
-    {.number = __NR_clock_nanosleep},
-    {.number = __NR_nanosleep},
-    {.number = __NR_gettimeofday},
-    {.number = __NR_getrandom},
-    {.number = __NR_prlimit64},
-    {.number = __NR_getrusage},
-    {.number = __NR_sysinfo},
-    {.number = __NR_uname},
+    SCMP_SYS(clock_gettime), SCMP_SYS(clock_getres), SCMP_SYS(clock_nanosleep),
+    SCMP_SYS(nanosleep), SCMP_SYS(gettimeofday), SCMP_SYS(getrandom),
+    SCMP_SYS(prlimit64), SCMP_SYS(getrusage), SCMP_SYS(sysinfo),
+    SCMP_SYS(uname),
     /* files: SQLite, the bell, the janitor's lock, keys, bodies */
-    {.number = __NR_openat},
-    {.number = __NR_close},
-    {.number = __NR_read},
-    {.number = __NR_readv},
-    {.number = __NR_pread64},
-    {.number = __NR_write},
-    {.number = __NR_writev},
-    {.number = __NR_pwrite64},
-    {.number = __NR_lseek},
-    {.number = __NR_fcntl},
-    {.number = __NR_pipe2},
-    {.number = __NR_flock},
-    {.number = __NR_fsync},
-    {.number = __NR_fdatasync},
-    {.number = __NR_ftruncate},
-    {.number = __NR_fallocate},
-    {.number = __NR_fchmod},
-    {.number = __NR_fchown},
-    {.number = __NR_fstat},
-    {.number = __NR_newfstatat},
-    {.number = __NR_statx},
-    {.number = __NR_fstatfs},
-    {.number = __NR_statfs},
-    {.number = __NR_faccessat},
-    {.number = __NR_readlinkat},
-    {.number = __NR_unlinkat},
-    {.number = __NR_getcwd},
+    SCMP_SYS(openat), SCMP_SYS(close), SCMP_SYS(read), SCMP_SYS(readv),
+    SCMP_SYS(pread64), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(pwrite64),
+    SCMP_SYS(lseek), SCMP_SYS(fcntl), SCMP_SYS(pipe2), SCMP_SYS(flock),
+    SCMP_SYS(fsync), SCMP_SYS(fdatasync), SCMP_SYS(ftruncate),
+    SCMP_SYS(fallocate), SCMP_SYS(fchmod), SCMP_SYS(fchown), SCMP_SYS(fstat),
+    SCMP_SYS(newfstatat), SCMP_SYS(statx), SCMP_SYS(fstatfs), SCMP_SYS(statfs),
+    SCMP_SYS(faccessat), SCMP_SYS(readlinkat), SCMP_SYS(unlinkat),
+    SCMP_SYS(getcwd),
     /* the loop */
-    {.number = __NR_epoll_create1},
-    {.number = __NR_epoll_ctl},
-    {.number = __NR_epoll_pwait},
-    {.number = __NR_epoll_pwait2},
-    {.number = __NR_ppoll},
-    {.number = __NR_eventfd2},
-    {.number = __NR_inotify_init1},
-    {.number = __NR_inotify_add_watch},
-    {.number = __NR_inotify_rm_watch},
+    SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_pwait),
+    SCMP_SYS(epoll_pwait2), SCMP_SYS(ppoll), SCMP_SYS(eventfd2),
+    SCMP_SYS(inotify_init1), SCMP_SYS(inotify_add_watch),
+    SCMP_SYS(inotify_rm_watch),
     /* connections that come: neither socket nor connect, bind or listen */
-    {.number = __NR_accept4},
-    {.number = __NR_recvfrom},
-    {.number = __NR_recvmsg},
-    {.number = __NR_sendto},
-    {.number = __NR_sendmsg},
-    {.number = __NR_shutdown},
-    {.number = __NR_getsockopt},
-    {.number = __NR_setsockopt},
-    {.number = __NR_getsockname},
-    {.number = __NR_getpeername},
-#ifdef __NR_open /* the older ones of x86, which younger machines left out */
-    {.number = __NR_open},
-    {.number = __NR_stat},
-    {.number = __NR_lstat},
-    {.number = __NR_access},
-    {.number = __NR_readlink},
-    {.number = __NR_unlink},
-    {.number = __NR_poll},
-    {.number = __NR_epoll_wait},
-    {.number = __NR_time},
-#endif
+    SCMP_SYS(accept4), SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(sendto),
+    SCMP_SYS(sendmsg), SCMP_SYS(shutdown), SCMP_SYS(getsockopt),
+    SCMP_SYS(setsockopt), SCMP_SYS(getsockname), SCMP_SYS(getpeername),
+    /* what x86 had before, and other machines never */
+    SCMP_SYS(open), SCMP_SYS(stat), SCMP_SYS(lstat), SCMP_SYS(access),
+    SCMP_SYS(readlink), SCMP_SYS(unlink), SCMP_SYS(poll), SCMP_SYS(epoll_wait),
+    SCMP_SYS(time)};
+
+/* Makes connections, and before that looks up names. */
+static const int connecting_calls[] = {SCMP_SYS(socket), SCMP_SYS(socketpair),
+    SCMP_SYS(connect), SCMP_SYS(sendmmsg)};
+
+/* Allowed as long as the argument has none of these bits. */
+static const struct limited_call {
+	int call;
+	unsigned argument; /* from 0 */
+	uint32_t forbidden;
+} limited_calls[] = {
+    /* No memory that is code. */
+    {SCMP_SYS(mmap), 2, PROT_EXEC},
+    {SCMP_SYS(mprotect), 2, PROT_EXEC},
+    /* Threads, and the workers that their parent forks. Not clone3: its flags
+     * are out of a filter's sight, and the C library can do without. */
+    {SCMP_SYS(clone), 0,
+	CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC |
+	    CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET},
+    {SCMP_SYS(prctl), 0, ~(uint32_t)PR_SET_PDEATHSIG},
 };
 
-static struct sock_filter
-load(size_t offset)
+static int
+add_calls(scmp_filter_ctx filter, const int *list, size_t n)
 {
-	return (struct sock_filter)BPF_STMT(
-	    BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset);
+	int e = 0;
+
+	for (size_t i = 0; i < n && e == 0; i++)
+		e = seccomp_rule_add(filter, SCMP_ACT_ALLOW, list[i], 0);
+	return e;
 }
 
-static struct sock_filter
-jump(unsigned test, uint32_t value, unsigned char yes, unsigned char no)
+static int
+add_limited_calls(scmp_filter_ctx filter)
 {
-	return (struct sock_filter)BPF_JUMP(
-	    (unsigned short)(BPF_JMP | BPF_K | test), value, yes, no);
-}
+	int e = 0;
 
-/* The program's end: with 0 the call is made. */
-static struct sock_filter
-answer(int error)
-{
-	return (struct sock_filter)BPF_STMT(
-	    BPF_RET | BPF_K, error == 0 ? SECCOMP_RET_ALLOW
-					: SECCOMP_RET_ERRNO | (uint32_t)error);
-}
+	for (size_t i = 0; i < COUNT(limited_calls) && e == 0; i++) {
+		const struct limited_call *c = &limited_calls[i];
 
-/* Of an argument the lower half, where all flags that we look at are. */
-static size_t
-argument_offset(unsigned argument)
-{
-	return offsetof(struct seccomp_data, args) + argument * sizeof(__u64);
-}
-
-/* Appends at most 5 steps, which leave alone all other calls. */
-static struct sock_filter *
-add_call(struct sock_filter *p, const struct call *c)
-{
-	const uint32_t number = (uint32_t)c->number;
-
-	if (c->forbidden == 0) {
-		*p++ = jump(BPF_JEQ, number, 0, 1);
-	} else {
-		*p++ = jump(BPF_JEQ, number, 0, 4);
-		*p++ = load(argument_offset(c->argument));
-		*p++ = jump(BPF_JSET, c->forbidden, 0, 1);
-		*p++ = answer(EPERM);
+		e = seccomp_rule_add(filter, SCMP_ACT_ALLOW, c->call, 1,
+		    SCMP_CMP32(
+			c->argument, SCMP_CMP_MASKED_EQ, c->forbidden, 0));
 	}
-	*p++ = answer(0);
-	return p;
+	return e;
 }
 
 /* Returns NULL, or why there is no filter. */
 static const char *
-filter_calls(void)
+filter_calls(enum harden_network network)
 {
-	struct sock_filter program[5 + 5 * COUNT(calls)], *p = program;
-	struct sock_fprog all = {.filter = program};
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
+	int e = filter == NULL ? -ENOMEM : 0;
 
-	*p++ = load(offsetof(struct seccomp_data, arch));
-	*p++ = jump(BPF_JEQ, ARCHITECTURE, 1, 0);
-	*p++ = answer(ENOSYS);
-	*p++ = load(offsetof(struct seccomp_data, nr));
-	for (size_t i = 0; i < COUNT(calls); i++)
-		p = add_call(p, &calls[i]);
-	*p++ = answer(ENOSYS);
-	all.len = (unsigned short)(p - program);
-	if (syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, 0, &all) != 0)
-		return strerror(errno);
-	return NULL;
+	if (e == 0)
+		e = seccomp_attr_set(
+		    filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
+	if (e == 0)
+		e = add_calls(filter, calls, COUNT(calls));
+	if (e == 0 && network == HARDEN_CONNECTS)
+		e = add_calls(
+		    filter, connecting_calls, COUNT(connecting_calls));
+	if (e == 0)
+		e = add_limited_calls(filter);
+	if (e == 0)
+		e = seccomp_load(filter);
+	seccomp_release(filter);
+	return e == 0 ? NULL : "the kernel takes no filter";
 }
-#else
-static const char *
-filter_calls(void)
-{
-	return "no list for this processor";
-}
-#endif
 
 /* --- files --------------------------------------------------------------- */
 
@@ -262,7 +164,8 @@ struct ruleset {
 };
 
 enum {
-	ALL_PORTS = 3,		/* bind and connect of TCP */
+	BIND_PORTS = 1, /* of TCP */
+	CONNECT_PORTS = 2,
 	ALL_SCOPES = 3,		/* abstract sockets and processes of others */
 	MAY_TRUNCATE = 1 << 14, /* LANDLOCK_ACCESS_FS_TRUNCATE, Linux 6.2 */
 	MAY_READ = LANDLOCK_ACCESS_FS_READ_FILE,
@@ -279,9 +182,10 @@ struct fence {
 	const char *why;      /* it cannot be put up; NULL: it can */
 };
 
-/* Everything that a kernel of that version can take away. */
+/* Everything that a kernel of that version can take away, but for
+ * connections that shall be made. */
 static struct ruleset
-all_rights(long version)
+all_rights(long version, enum harden_network network)
 {
 	int n_files = version < 2   ? 13
 		      : version < 3 ? 14
@@ -290,7 +194,9 @@ all_rights(long version)
 
 	return (struct ruleset){
 	    .files = (UINT64_C(1) << n_files) - 1,
-	    .ports = version < 4 ? 0 : ALL_PORTS,
+	    .ports = version < 4		  ? 0
+		     : network == HARDEN_CONNECTS ? BIND_PORTS
+						  : BIND_PORTS | CONNECT_PORTS,
 	    .scopes = version < 6 ? 0 : ALL_SCOPES,
 	};
 }
@@ -379,22 +285,38 @@ allow_what_is_ours(struct fence *f, const struct settings *s)
 	allow(f, "/dev/urandom", MAY_READ); /* SQLite's seed */
 }
 
+/* Where names and the certificates to trust are: the files there come and go,
+ * and lead to each other. Secrets in /etc are kept by their modes. */
+static void
+allow_what_connects(struct fence *f)
+{
+	static const char *const folders[] = {"/etc", "/run/systemd/resolve",
+	    "/run/resolvconf", "/run/NetworkManager",
+	    "/usr/share/ca-certificates", "/usr/local/share/ca-certificates",
+	    "/usr/share/pki", "/usr/lib/ssl", "/var/lib/ca-certificates"};
+
+	for (size_t i = 0; i < COUNT(folders); i++)
+		allow(f, folders[i], MAY_READ | LANDLOCK_ACCESS_FS_READ_DIR);
+}
+
 /* Returns NULL, or why there is no fence. */
 static const char *
-fence_files(const struct settings *s)
+fence_files(const struct settings *s, enum harden_network network)
 {
 	struct fence f = {.fd = -1};
 	long version = syscall(__NR_landlock_create_ruleset, NULL, 0,
 	    LANDLOCK_CREATE_RULESET_VERSION);
 
 	if (version > 0) {
-		f.taken = all_rights(version);
+		f.taken = all_rights(version, network);
 		f.fd = (int)syscall(
 		    __NR_landlock_create_ruleset, &f.taken, sizeof(f.taken), 0);
 	}
 	if (f.fd == -1)
 		return strerror(errno);
 	allow_what_is_ours(&f, s);
+	if (network == HARDEN_CONNECTS)
+		allow_what_connects(&f);
 	if (f.why == NULL && syscall(__NR_landlock_restrict_self, f.fd, 0) != 0)
 		f.why = strerror(errno);
 	(void)close(f.fd);
@@ -419,7 +341,7 @@ empty_cores(void)
 }
 
 void
-harden_apply(const struct settings *s)
+harden_apply(const struct settings *s, enum harden_network network)
 {
 	const char *no_fence, *no_filter;
 
@@ -430,8 +352,8 @@ harden_apply(const struct settings *s)
 	crypto_prepare();
 	empty_cores();
 	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	no_fence = fence_files(s);
-	no_filter = filter_calls();
+	no_fence = fence_files(s, network);
+	no_filter = filter_calls(network);
 	log_info("hardened", "landlock", no_fence == NULL ? "on" : no_fence,
 	    "seccomp", no_filter == NULL ? "on" : no_filter);
 }

@@ -198,7 +198,7 @@ service_listen(const struct settings *s, enum program program, int *ret_fd)
 		log_error("cannot_listen", "detail",
 		    message.len > 0 ? message.data : err_text(e));
 	else if ((program & PROGRAMS_CGI) == 0 && s->hardening == HARDENING_ON)
-		harden_apply(s);
+		harden_apply(s, HARDEN_ANSWERS);
 	buf_done(&message);
 	return e;
 }

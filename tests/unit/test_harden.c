@@ -20,8 +20,10 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -39,6 +41,7 @@
 
 static char root[] = "/tmp/jobwire-harden.XXXXXX";
 static char db[64], spool[64], key[64], named[160], jwks[64], outside[64];
+static char port[8];
 static struct settings settings = {.db = db,
     .spool = spool,
     .webhook_secret = named,
@@ -56,19 +59,25 @@ result(long returned)
 
 /* What the trial gives in a process that has been hardened. */
 static int
-tried(trial *try)
+tried_with(enum harden_network network, trial *try)
 {
 	int status = 0;
 	pid_t pid = fork();
 
 	if (pid == 0) {
 		log_set_level(LOG_LEVEL_ERROR);
-		harden_apply(&settings);
+		harden_apply(&settings, network);
 		_exit(try());
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status));
 	return WEXITSTATUS(status);
+}
+
+static int
+tried(trial *try)
+{
+	return tried_with(HARDEN_ANSWERS, try);
 }
 
 /* What a child logs that runs `before` and then is hardened. */
@@ -85,7 +94,7 @@ read_log(void (*before)(void), char *ret, size_t size)
 		dup2(ends[1], STDERR_FILENO);
 		if (before != NULL)
 			before();
-		harden_apply(&settings);
+		harden_apply(&settings, HARDEN_ANSWERS);
 		_exit(0);
 	}
 	close(ends[1]);
@@ -206,31 +215,6 @@ try_ioctl(void)
 	return result(syscall(__NR_ioctl, 0, 0x5412, "x")); /* TIOCSTI */
 }
 
-static void
-test_calls_that_are_not_there(void **state)
-{
-	static trial *const trials[] = {
-	    try_execve,
-	    try_execveat,
-	    try_unix_socket,
-	    try_internet_socket,
-	    try_connect,
-	    try_listen,
-	    try_ptrace,
-	    try_reading_memory,
-	    try_mount,
-	    try_unshare,
-	    try_clone3,
-	    try_io_uring,
-	    try_bpf,
-	    try_ioctl,
-	};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(trials) / sizeof(trials[0]); i++)
-		assert_int_equal(tried(trials[i]), ENOSYS);
-}
-
 static int
 try_new_code(void)
 {
@@ -263,13 +247,82 @@ try_privileges_again(void)
 }
 
 static void
-test_arguments_that_are_refused(void **state)
+test_calls_that_are_not_there(void **state)
 {
+	static trial *const trials[] = {
+	    try_execve,
+	    try_execveat,
+	    try_unix_socket,
+	    try_internet_socket,
+	    try_connect,
+	    try_listen,
+	    try_ptrace,
+	    try_reading_memory,
+	    try_mount,
+	    try_unshare,
+	    try_clone3,
+	    try_io_uring,
+	    try_bpf,
+	    try_ioctl,
+	    try_new_code,
+	    try_data_as_code,
+	    try_user_namespace,
+	    try_privileges_again,
+	};
+
 	(void)state;
-	assert_int_equal(tried(try_new_code), EPERM);
-	assert_int_equal(tried(try_data_as_code), EPERM);
-	assert_int_equal(tried(try_user_namespace), EPERM);
-	assert_int_equal(tried(try_privileges_again), EPERM);
+	for (size_t i = 0; i < sizeof(trials) / sizeof(trials[0]); i++)
+		assert_int_equal(tried(trials[i]), ENOSYS);
+}
+
+/* By name, as a client of some service does. */
+static int
+try_call_by_name(void)
+{
+	struct addrinfo want = {
+	    .ai_family = AF_INET, .ai_socktype = SOCK_STREAM};
+	struct addrinfo *found = NULL;
+	int fd, e = 1;
+
+	if (getaddrinfo("localhost", port, &want, &found) != 0)
+		return 2;
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd != -1)
+		e = result(connect(fd, found->ai_addr, found->ai_addrlen));
+	freeaddrinfo(found);
+	return e;
+}
+
+static int
+try_bind(void)
+{
+	struct sockaddr_in any = {.sin_family = AF_INET};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return result(bind(fd, (const struct sockaddr *)&any, sizeof(any)));
+}
+
+/* jobwire-runner: it may do this, and no more. */
+static void
+test_a_program_that_connects(void **state)
+{
+	static trial *const trials[] = {try_bind, try_listen, try_execve,
+	    try_ptrace, try_new_code, try_ioctl, try_user_namespace};
+	struct sockaddr_in at = {
+	    .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof(at);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void)state;
+	assert_int_equal(bind(fd, (const struct sockaddr *)&at, size), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &size), 0);
+	(void)snprintf(port, sizeof(port), "%u", ntohs(at.sin_port));
+	assert_int_equal(tried_with(HARDEN_CONNECTS, try_call_by_name), 0);
+	for (size_t i = 0; i < sizeof(trials) / sizeof(trials[0]); i++)
+		assert_int_equal(
+		    tried_with(HARDEN_CONNECTS, trials[i]), ENOSYS);
+	assert_int_equal(close(fd), 0);
 }
 
 static void *
@@ -486,11 +539,16 @@ hide_means(void)
 	struct sock_filter steps[] = {
 	    BPF_STMT(
 		BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_seccomp, 1, 0),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_seccomp, 5, 0),
 	    BPF_JUMP(
-		BPF_JMP | BPF_JEQ | BPF_K, __NR_landlock_create_ruleset, 0, 1),
-	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+		BPF_JMP | BPF_JEQ | BPF_K, __NR_landlock_create_ruleset, 4, 0),
+	    /* the older way to a filter */
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_prctl, 0, 2),
+	    BPF_STMT(
+		BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args)),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PR_SET_SECCOMP, 1, 0),
 	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
 	};
 	struct sock_fprog all = {sizeof(steps) / sizeof(steps[0]), steps};
 
@@ -508,7 +566,7 @@ test_a_kernel_without(void **state)
 	read_log(hide_means, line, sizeof(line));
 	assert_non_null(strstr(line, "level=info event=hardened"));
 	assert_non_null(strstr(line, "landlock=\"Function not implemented\""));
-	assert_non_null(strstr(line, "seccomp=\"Function not implemented\""));
+	assert_non_null(strstr(line, "seccomp=\"the kernel takes no filter\""));
 }
 
 static int
@@ -531,7 +589,7 @@ test_cores_hold_no_memory(void **state)
 	if (pid == 0) {
 		hide_means();
 		log_set_level(LOG_LEVEL_ERROR);
-		harden_apply(&settings);
+		harden_apply(&settings, HARDEN_ANSWERS);
 		_exit(try_cores());
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -601,7 +659,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_calls_that_are_not_there),
-	    cmocka_unit_test(test_arguments_that_are_refused),
+	    cmocka_unit_test(test_a_program_that_connects),
 	    cmocka_unit_test(test_threads_and_workers),
 	    cmocka_unit_test(test_files_out_of_reach),
 	    cmocka_unit_test(test_our_files),
