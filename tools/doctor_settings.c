@@ -5,7 +5,6 @@
  * Blocks on files.
  */
 #include <sys/stat.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "app/auth_settings.h"
@@ -92,51 +91,30 @@ doctor_settings(struct doctor *d)
 		    "both programs accept them");
 }
 
-/* 1 for each file that everybody can read. */
-static int
-check_mode(struct doctor *d, const char *path, const char *holds)
+/* The files that a setting names, or the configuration. */
+struct secret_files {
+	struct doctor *d;
+	const char *holds; /* what is in them */
+	int n, n_open;	   /* open: everybody can read them */
+};
+
+static void
+check_mode(void *arg, const char *path)
 {
+	struct secret_files *files = arg;
 	struct stat file;
 	struct buf remedy = BUF_INIT;
 
+	files->n++;
 	/* Whether it is there, loading the keys has said. */
 	if (stat(path, &file) != 0 || (file.st_mode & S_IRWXO) == 0)
-		return 0;
+		return;
+	files->n_open++;
 	buf_addf(&remedy, "chmod o= %s", path);
-	doctor_say(d, FINDING_FAIL, "secrets", buf_span(&remedy).p,
-	    "%s holds %s, and its mode %04o lets everybody at it", path, holds,
-	    (unsigned)file.st_mode & 07777);
+	doctor_say(files->d, FINDING_FAIL, "secrets", buf_span(&remedy).p,
+	    "%s holds %s, and its mode %04o lets everybody at it", path,
+	    files->holds, (unsigned)file.st_mode & 07777);
 	buf_done(&remedy);
-	return 1;
-}
-
-/* `@FILE`, or `kid=@FILE,kid=@FILE`. */
-static int
-check_named_files(struct doctor *d, const char *value, const char *holds)
-{
-	int n_open = 0;
-	size_t n;
-	char *path;
-
-	if (*value == '@')
-		return check_mode(d, value + 1, holds);
-	for (const char *p = strstr(value, "=@"); p != NULL;
-	     p = strstr(p, "=@")) {
-		p += 2;
-		n = strcspn(p, ",");
-		path = strndup(p, n);
-		if (path != NULL)
-			n_open += check_mode(d, path, holds);
-		free(path);
-		p += n;
-	}
-	return n_open;
-}
-
-static bool
-names_files(const char *value)
-{
-	return *value == '@' || strstr(value, "=@") != NULL;
 }
 
 /* A secret that came by the environment or a flag is not in the file. */
@@ -164,23 +142,25 @@ doctor_secrets(struct doctor *d)
 	const char *config = d->c->settings->config != NULL
 				 ? d->c->settings->config
 				 : SETTINGS_FILE;
+	struct secret_files files = {.d = d};
 	const char *const *value;
 	bool is_inline = false;
-	int n_open = 0;
 
 	for (const struct opt_def *def = settings_table; def->name != NULL;
 	     def++) {
 		value = (const void *)((const char *)&d->webhook + def->offset);
 		if (!def->secret || is_public(d, def) || *value == NULL)
 			continue;
-		if (names_files(*value))
-			n_open += check_named_files(d, *value, def->name);
-		else if (holds_value(config, *value))
+		files.holds = def->name;
+		files.n = 0;
+		if (settings_key_files(*value, check_mode, &files) == OK &&
+		    files.n == 0 && holds_value(config, *value))
 			is_inline = true;
 	}
+	files.holds = "secrets";
 	if (is_inline)
-		n_open += check_mode(d, config, "secrets");
-	if (n_open == 0)
+		check_mode(&files, config);
+	if (files.n_open == 0)
 		doctor_say(d, FINDING_OK, "secrets", NULL,
 		    "no file with a secret is open to everybody");
 }

@@ -243,24 +243,10 @@ allow_file(struct fence *f, const char *path, uint64_t rights)
 	free(target);
 }
 
-/* `@FILE` or `name=@FILE,name=@FILE`; anything else is no file. */
 static void
-allow_secret(struct fence *f, const char *value)
+allow_key_file(void *arg, const char *path)
 {
-	if (value[0] == '@') {
-		allow_file(f, value + 1, MAY_READ);
-		return;
-	}
-	while ((value = strstr(value, "=@")) != NULL) {
-		char *path = strndup(value + 2, strcspn(value + 2, ","));
-
-		if (path == NULL)
-			f->why = err_text(ERR_NOMEM);
-		else
-			allow_file(f, path, MAY_READ);
-		free(path);
-		value += 2;
-	}
+	allow_file(arg, path, MAY_READ);
 }
 
 static void
@@ -274,8 +260,9 @@ allow_what_is_ours(struct fence *f, const struct settings *s)
 		    (const char *const *)(const void *)((const char *)s +
 							d->offset);
 
-		if (d->secret && *value != NULL)
-			allow_secret(f, *value);
+		if (d->secret && *value != NULL &&
+		    settings_key_files(*value, allow_key_file, f) != OK)
+			f->why = err_text(ERR_NOMEM);
 	}
 	if (s->fal_jwks != NULL)
 		allow_file(f, s->fal_jwks, MAY_READ);
