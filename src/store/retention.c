@@ -13,7 +13,10 @@
 #include "store/stmt.h"
 #include "store/tokens.h"
 
-enum { DAY_MS = 86400000 };
+enum {
+	DAY_MS = 86400000,
+	SLICE_ROWS = 1000, /* that are looked at in a step */
+};
 
 static enum err
 run_with(struct db *db, unsigned id, int64_t row, int64_t limit)
@@ -144,9 +147,12 @@ prune_events(struct db *db, const struct retention *keep,
 	enum err e;
 
 	stmt_bind_int(db, st, 1, done->seen_id);
+	stmt_bind_int(db, st, 2, SLICE_ROWS);
 	if ((e = stmt_run_int(db, st, 0, &last)) != OK)
 		return e;
-	*ret_more = last != 0;
+	/* A slice that is not full was the last. Else a writer that never
+	 * rests would be followed event by event. */
+	*ret_more = last - done->seen_id >= SLICE_ROWS;
 	if (last == 0)
 		return OK;
 	/* Progress first: a search for other events walks over all of it. */
@@ -155,8 +161,10 @@ prune_events(struct db *db, const struct retention *keep,
 		    is_progress ? keep->progress : keep->events, ids, &n);
 		if (e == OK && n > 0)
 			e = delete_events(db, ids, n, done);
-		if (e != OK || n == STMT_BATCH_ROWS)
-			return e; /* there may be more in this slice */
+		if (e != OK || n == STMT_BATCH_ROWS) {
+			*ret_more = true; /* perhaps in this slice */
+			return e;
+		}
 	}
 	done->seen_id = last;
 	return OK;

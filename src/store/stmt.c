@@ -192,7 +192,7 @@ static const char *const sql[] = {
     [STMT_DELETE_JOB] = "DELETE FROM jobs WHERE rowid = ?1",
 
     [STMT_SLICE] = "SELECT max(id) FROM (SELECT id FROM job_events "
-		   "WHERE id > ?1 ORDER BY id LIMIT 1000)",
+		   "WHERE id > ?1 ORDER BY id LIMIT ?2)",
     /* Of each job with events in the slice: what is older than the newest ?4
      * of its kind. The newest of them come first, see retention.c. */
     [STMT_SURPLUS] =

@@ -163,6 +163,26 @@ test_old_finished_jobs_go(void **state)
 	assert_int_equal(gone, 3);
 }
 
+/* Where an event comes each moment, it does not take a step each. */
+static void
+test_what_is_new_is_one_step(void **state)
+{
+	struct site *s = *state;
+	struct retention_done done = {0};
+	bool has_more = true;
+
+	raw_events(s, "a", "note", 3);
+	assert_int_equal(retention_step(s->db, &usual, &done, &has_more), OK);
+	assert_false(has_more);
+	raw_events(s, "b", "note", 1500);
+	assert_int_equal(retention_step(s->db, &usual, &done, &has_more), OK);
+	assert_true(has_more);
+	prune_on(s, &usual, &done);
+	raw_events(s, "a", "note", 1);
+	assert_int_equal(retention_step(s->db, &usual, &done, &has_more), OK);
+	assert_false(has_more);
+}
+
 static void
 test_a_large_old_job_goes_in_batches(void **state)
 {
@@ -240,6 +260,7 @@ main(void)
 	    SITE_TEST(test_idle_prune_writes_nothing),
 	    SITE_TEST(test_nothing_is_kept_of_a_kind),
 	    SITE_TEST(test_old_finished_jobs_go),
+	    SITE_TEST(test_what_is_new_is_one_step),
 	    SITE_TEST(test_a_large_old_job_goes_in_batches),
 	    SITE_TEST(test_many_old_jobs_go_in_batches),
 	    SITE_TEST(test_prune_while_locked),
