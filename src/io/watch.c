@@ -91,10 +91,8 @@ static void
 look(struct watch *w, bool is_base)
 {
 	w->stats.looks++;
-	if (!w->cfg.on_look(w->cfg.arg, is_base))
-		return;
-	w->stats.finds++;
-	w->find_us = clock_mono_us();
+	if (w->cfg.on_look(w->cfg.arg, is_base))
+		w->find_us = clock_mono_us();
 }
 
 /* Without memory for a timer the base poll finds what the re-checks would. */

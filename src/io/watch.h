@@ -45,9 +45,10 @@ struct watch_config {
 	enum watch_scope scope;
 	int64_t poll_ms; /* each pause up to a quarter shorter or longer */
 	/* Look now. is_base: called by the base poll, the place for identity
-	 * checks. Returns true when it found something; that is counted only
-	 * and does not end the re-checks, as the hint may have been that of
-	 * the commit after the one found (see watch.c). */
+	 * checks. Returns true when it found something: then there is more to
+	 * come, and the next look is merged with others. It does not end the
+	 * re-checks, as the hint may have been that of the commit after the one
+	 * found (see watch.c). */
 	bool (*on_look)(void *arg, bool is_base);
 	/* inotify cannot be used; errno-style reason, and the pause of the base
 	 * poll from now on. Called at most once per loss, from the loop. */
@@ -58,7 +59,6 @@ struct watch_config {
 struct watch_stats {
 	uint64_t hints; /* inotify events that named our files */
 	uint64_t looks; /* calls of on_look */
-	uint64_t finds; /* those that returned true */
 	bool is_blind;	/* inotify is not in use, or not proven to work yet */
 };
 

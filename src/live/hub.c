@@ -380,7 +380,6 @@ hub_note_watch(struct hub *h)
 
 	now.hints += h->watch_before.hints;
 	now.looks += h->watch_before.looks;
-	now.finds += h->watch_before.finds;
 	h->cfg.metrics->watch = now;
 }
 
@@ -422,11 +421,9 @@ on_look(void *arg, bool is_base)
 	if (h->db == NULL)
 		return false;
 	hub_retry_stalled(h);
-	if (!db_changed(h->db) && !h->has_unread)
-		return false;
 	if (!TAILQ_EMPTY(&h->streams))
-		return hub_read(h);
-	hub_pass_over(h);
+		return (db_changed(h->db) || h->has_unread) && hub_read(h);
+	hub_pass_over(h); /* as cheap as to ask whether there is a change */
 	return false;
 }
 

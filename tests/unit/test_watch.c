@@ -284,8 +284,6 @@ test_schedule(void **state)
 	/* Now and ten re-checks; a slow turn may see the file's creation and
 	 * its closing apart, which starts over. */
 	assert_in_range(looks, 11, 16);
-	assert_true(
-	    watch_get_stats(watch).finds == watch_get_stats(watch).looks);
 }
 
 static void
