@@ -91,6 +91,7 @@ configure(struct webhook *w, enum program program, struct settings *s, int argc,
 	    .transport = &w->stats,
 	    .authenticator = &w->authenticator_stats,
 	    .workers = (size_t)s->workers,
+	    .max_calls = (size_t)s->max_calls,
 	    .busy_ms = COMMIT_BUSY_MS,
 	    .is_brief = (program & PROGRAMS_CGI) != 0,
 	};

@@ -55,6 +55,7 @@ struct settings {
 	char *standard_secret;
 	char *publish_keys;
 	int64_t max_body, max_bodies;
+	int64_t max_calls;
 	char *spool;
 	int64_t body_timeout;
 	int events_auth;

@@ -22,7 +22,6 @@
 #include "web/body.h"
 
 enum {
-	HELD_MAX = 4096, /* calls that wait; more are answered 503 */
 	/* Bytes. A longer body is parsed on a thread, or all others would wait
 	 * for it: this one takes about half a millisecond. */
 	SHORT_MAX = 64 << 10,
@@ -157,7 +156,7 @@ on_committed(struct commit_item *item)
 static bool
 is_full(const struct webhook_api *api)
 {
-	return api->n_held > HELD_MAX;
+	return api->n_held > api->cfg.max_calls;
 }
 
 static void
@@ -307,6 +306,10 @@ format_metrics(void *arg, struct buf *out)
 	    "Heads that were not let in.", t->refused);
 	metric_add(out, "webhook_requests_timed_out_total", "counter",
 	    "Connections that took too long to send or to read.", t->timed_out);
+	/* All but the one that asks. */
+	metric_add(out, "webhook_calls_waiting", "gauge",
+	    "Calls that wait for a thread or for their commit.",
+	    api->n_held - 1);
 	metric_head(out, "webhook_auth_failures_total", "counter",
 	    "Calls whose token was not accepted for a ticket, by the rule.");
 	for (size_t i = 0; i < TOKEN_RULES; i++)

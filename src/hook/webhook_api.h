@@ -34,6 +34,9 @@ struct webhook_config {
 	const struct transport_stats *transport;
 	size_t workers; /* threads for long bodies, 1..WEBHOOK_WORKERS_MAX */
 	int busy_ms;	/* how long a commit may wait for others */
+	/* That wait for a thread or for their commit; further ones are answered
+	 * 503. */
+	size_t max_calls;
 	/* For a process that gets a request at a time: no threads; the database
 	 * is opened, and made where it is missing, when a call is written. */
 	bool is_brief;

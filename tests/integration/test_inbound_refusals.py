@@ -2,6 +2,8 @@
 and that a refused call leaves nothing. Trouble with the database is in
 test_trouble.py."""
 
+import threading
+
 import pytest
 from harness import fastcgi as wire
 from harness.fastcgi import FastcgiExchange, environ, record
@@ -285,6 +287,30 @@ def test_inbound_overloaded(make_site):
     site.deliver("large", COMPLETED + b" " * 1000000)
     until(lambda: body_bytes(site) == 0, "this one to be gone")
     assert [row[1] for row in site.writer.rows()] == ["small", "large"]
+
+
+def test_too_many_calls_wait(make_site):
+    """For their commit; what need not wait is answered as ever."""
+    site = make_site(max_calls="3")
+    site.start("webhook")
+    site.writer.connection.execute("BEGIN IMMEDIATE")
+    waiting = [
+        threading.Thread(target=site.deliver, args=(f"job-{n}", COMPLETED))
+        for n in range(3)
+    ]
+    for thread in waiting:
+        thread.start()
+    until(lambda: read_inbound_metrics(site).value("webhook_calls_waiting") == 3,
+          "the calls to wait")
+    answer = site.post(site.signed("further"), COMPLETED)
+    assert refusal(answer) == (503, "overloaded")
+    assert site.post(site.signed("bad"), b"{").status == 400
+    site.writer.connection.execute("COMMIT")
+    for thread in waiting:
+        thread.join()
+    assert read_inbound_metrics(site).value("webhook_calls_waiting") == 0
+    site.deliver("further", COMPLETED)
+    assert len(site.writer.rows()) == 4
 
 
 def test_a_body_that_is_refused_is_still_read_to_its_end(make_site):
