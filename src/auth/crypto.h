@@ -36,7 +36,8 @@ CHECK_RESULT enum err crypto_sha256_of(
     const struct span *parts, size_t n, char ret[CRYPTO_SHA256_SIZE]);
 
 /* Has libcrypto read its configuration now, and not at the first use, when the
- * process may open no files of the system any more. Blocks on them. */
+ * process may open no files of the system any more, and finds the algorithms.
+ * Blocks on them. */
 void crypto_prepare(void);
 
 #endif
