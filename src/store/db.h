@@ -101,10 +101,16 @@ bool db_changed(struct db *db);
  * deleted)? Compares device and inode, and asks SQLITE_FCNTL_HAS_MOVED. */
 bool db_has_moved(struct db *db);
 
-/* BEGIN IMMEDIATE / COMMIT / ROLLBACK. db_commit() answers OK only when the
+/*
+ * BEGIN IMMEDIATE / COMMIT / ROLLBACK. db_commit() answers OK only when the
  * transaction is on the disk (synchronous=FULL) and the file is still under
  * its path: ERR_GONE when it is not, after the commit. After any error the
- * transaction is rolled back. */
+ * transaction is rolled back.
+ *
+ * ERR_BUSY: others held a lock for longer than busy_ms; ERR_FULL;
+ * ERR_READONLY; ERR_CORRUPT: damaged, or the schema was altered; ERR_IO;
+ * ERR_NOMEM.
+ */
 CHECK_RESULT enum err db_begin(struct db *db);
 /* A snapshot for several readings; ended by db_rollback(). Never across a
  * wait. */
@@ -122,7 +128,8 @@ int64_t db_mark(const struct db *db);
 bool db_has_written(const struct db *db, int64_t mark);
 
 /* Writes one row that means nothing, within the caller's transaction: can the
- * database be written? ERR_FULL also while its disk has less than 1 MiB. */
+ * database be written? Errors as db_begin(); ERR_FULL also while its disk has
+ * less than 1 MiB. */
 CHECK_RESULT enum err db_probe(struct db *db);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The table job_events: append, and read forward from a place. Layer: store.
+ * The table job_events: append, and read forward from an id. Layer: store.
+ * Blocks on the disk.
  */
 #ifndef JOBWIRE_EVENTS_H
 #define JOBWIRE_EVENTS_H
@@ -50,7 +51,8 @@ CHECK_RESULT enum err events_read_jobs(struct db *db,
 CHECK_RESULT enum err events_read_owner(struct db *db, const char *owner,
     int64_t after, int limit, event_row_fn *on_row, void *arg);
 
-/* Highest id ever given out (0 for none), also when that row is gone. */
+/* Highest id ever given out (0 for none), also when that row is gone. Errors of
+ * this and the next as events_read_all(). */
 CHECK_RESULT enum err events_last_id(struct db *db, int64_t *ret);
 
 /* The id after which a reading finds the job's last n events. */
@@ -80,7 +82,8 @@ struct event_new {
 CHECK_RESULT enum err events_append(struct db *db, const struct event_new *e,
     int64_t *ret_id, bool *ret_duplicate);
 
-/* The id of the event with this (source, delivery_key); ERR_NOENT. */
+/* The id of the event with this (source, delivery_key). ERR_NOENT; else as
+ * events_read_all(). */
 CHECK_RESULT enum err events_find(struct db *db, const char *source,
     const char *delivery_key, int64_t *ret_id);
 

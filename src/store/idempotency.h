@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The keys under which publishers repeat a request. Layer: store. All within
- * the caller's transaction; errors as db_begin().
+ * the caller's transaction; errors as db_begin(). Blocks on the disk.
  */
 #ifndef JOBWIRE_IDEMPOTENCY_H
 #define JOBWIRE_IDEMPOTENCY_H
@@ -21,6 +21,7 @@ struct idempotency_record {
 /* ERR_NOENT: the key is new. */
 CHECK_RESULT enum err idempotency_find(
     struct db *db, const char *key, struct idempotency_record *ret);
+/* ERR_PROTO: the key is there. */
 CHECK_RESULT enum err idempotency_add(
     struct db *db, const char *key, const struct idempotency_record *r);
 

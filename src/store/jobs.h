@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The table jobs, kept by triggers on job_events (schema.sql). Layer: store.
+ * Blocks on the disk.
  */
 #ifndef JOBWIRE_JOBS_H
 #define JOBWIRE_JOBS_H
@@ -63,13 +64,14 @@ struct job_new {
 /*
  * Makes the job, or adds to it what is given, within the caller's transaction;
  * an owner stays. Events that waited for the external id become the job's.
- * ERR_EXISTS: it has another owner. *ret_new: it was not there.
+ * ERR_EXISTS: it has another owner; else as db_begin(). *ret_new: it was not
+ * there.
  */
 CHECK_RESULT enum err jobs_register(
     struct db *db, const struct job_new *j, bool *ret_new);
 
 /* Before the job gets another restore id: its events so far keep theirs. Writes
- * nothing where it is the same. */
+ * nothing where it is the same. Errors as db_begin(). */
 CHECK_RESULT enum err jobs_keep_restore_id(
     struct db *db, const char *job_id, const char *next);
 
@@ -105,7 +107,7 @@ CHECK_RESULT enum err jobs_count_events(
     struct db *db, const char *job_id, int64_t *ret);
 
 /* Removes the job and its events within the caller's transaction. ERR_NOENT:
- * there is no such job. */
+ * there is no such job; else as db_begin(). */
 CHECK_RESULT enum err jobs_delete(struct db *db, const char *job_id);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Deliveries that belong to no job yet. Layer: store.
+ * Deliveries that belong to no job yet. Layer: store. Blocks on the disk.
  */
 #ifndef JOBWIRE_UNCLAIMED_H
 #define JOBWIRE_UNCLAIMED_H

@@ -287,6 +287,29 @@ test_creation_race(void **state)
 	assert_int_equal(raw_int(s, "SELECT count(*) FROM meta"), 2);
 }
 
+/* What came of the transaction decides, and is what is answered. */
+static void
+test_end_of_a_transaction(void **state)
+{
+	static const char count[] =
+	    "SELECT count(*) FROM meta WHERE key = 'probed_at'";
+	struct site *s = *state;
+
+	assert_int_equal(db_begin(s->db), OK);
+	assert_int_equal(db_probe(s->db), OK);
+	assert_int_equal(db_end(s->db, ERR_LIMIT), ERR_LIMIT);
+	assert_int_equal(raw_int(s, count), 0);
+	assert_int_equal(db_begin(s->db), OK);
+	assert_int_equal(db_probe(s->db), OK);
+	assert_int_equal(db_end(s->db, OK), OK);
+	assert_int_equal(raw_int(s, count), 1);
+	/* One that could not begin. */
+	db_set_busy(s->db, 1);
+	raw(s, "BEGIN IMMEDIATE");
+	assert_int_equal(db_end(s->db, db_begin(s->db)), ERR_BUSY);
+	raw(s, "ROLLBACK");
+}
+
 /* --- watching ------------------------------------------------------------- */
 
 static int
@@ -402,6 +425,7 @@ main(void)
 	    SITE_TEST(test_fault_locked),
 	    SITE_TEST(test_fault_readonly),
 	    EMPTY_TEST(test_creation_race),
+	    SITE_TEST(test_end_of_a_transaction),
 	    SITE_TEST(test_changed),
 	    SITE_TEST(test_moved_away),
 	    SITE_TEST(test_replaced),
