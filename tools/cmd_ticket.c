@@ -20,7 +20,7 @@ static int
 run(const struct command_line *c)
 {
 	struct buf ticket = BUF_INIT;
-	struct grant g = {.jobs = BUF_INIT};
+	struct grant g = {.jti = BUF_INIT};
 	struct db *db = NULL;
 	int status = grant_init(&values, "ticket", &g);
 	enum err e;
@@ -31,8 +31,8 @@ run(const struct command_line *c)
 		goto out;
 	e = db_begin(db);
 	if (e == OK)
-		e = ticket_make(db, &g.claims, (struct span){0}, g.claims.iat_s,
-		    0, &ticket);
+		e = ticket_make(
+		    db, &g.claims, NULL, g.claims.iat_s, 0, &ticket);
 	e = db_end(db, e);
 	if (e != OK)
 		status = command_fail("ticket", err_text(e));

@@ -36,7 +36,7 @@ static int
 mint(const struct command_line *c)
 {
 	struct buf token = BUF_INIT, why = BUF_INIT;
-	struct grant g = {.jobs = BUF_INIT};
+	struct grant g = {.jti = BUF_INIT};
 	int status = grant_init(&values.grant, "token", &g);
 	enum err e;
 
@@ -71,7 +71,7 @@ revoke(const struct command_line *c)
 	/* It takes back all that the token or the subject may do: --jobs would
 	 * promise less. */
 	if ((values.jti == NULL) == (values.grant.sub == NULL) ||
-	    !grant_is_text(value) || values.grant.jobs != NULL ||
+	    !claims_is_text(span_of(value)) || values.grant.jobs != NULL ||
 	    values.grant.ttl != 0 || values.key != NULL)
 		return command_misuse("token", "revoke takes --jti or --sub");
 	db = command_open(c, DB_WRITE);

@@ -441,22 +441,18 @@ static enum err
 give_token(struct web *w, struct buf *why)
 {
 	struct claims claims = {.sub = (char *)(uintptr_t) "jobwire-doctor"};
-	struct buf jobs = BUF_INIT;
-	enum err e = OK;
+	enum err e;
 
 	if (w->d->events.events_auth != EVENTS_AUTH_JWT &&
 	    w->d->events.events_auth != EVENTS_AUTH_TICKET)
 		return OK;
-	buf_addf(&jobs, "[\"%s\"]", w->job);
 	buf_add_str(&w->authorization, "Authorization: Bearer ");
-	claims.jobs = jobs.data;
+	claims.jobs = w->job;
 	claims.iat_s = clock_real_ms() / 1000;
 	claims.exp_s = claims.iat_s + 3600 + web_idle_ms(w) / 1000;
-	e = buf_ok(&jobs) ? grant_sign(w->d->c->settings, w->d->flags->key,
-				&claims, &w->authorization, why)
-			  : ERR_NOMEM;
+	e = grant_sign(w->d->c->settings, w->d->flags->key, &claims,
+	    &w->authorization, why);
 	w->headers[0] = w->authorization.data;
-	buf_done(&jobs);
 	return e;
 }
 

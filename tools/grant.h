@@ -13,10 +13,10 @@
 #include "base/err.h"
 #include "command.h"
 
-/* Strings of the claims point into the buffers and the command line. */
+/* Strings of the claims point into the buffer and the command line. */
 struct grant {
 	struct claims claims;
-	struct buf jobs, jti;
+	struct buf jti;
 };
 
 /* The flags of whoever makes one. */
@@ -45,9 +45,6 @@ enum { GRANT_TTL_MS = 3600 * 1000 };
 int grant_init(
     const struct grant_flags *flags, const char *what, struct grant *g);
 void grant_done(struct grant *g);
-
-/* May a claim be this text? */
-bool grant_is_text(const char *text);
 
 /* Appends a token signed with key, as --key names it; NULL: with the secret of
  * HS256. Errors as

@@ -10,173 +10,150 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "job/name.h"
 #include "text/json_text.h"
+#include "text/json_value.h"
+#include "text/span.h"
+#include "text/utf8.h"
 
-enum {
-	MEMBERS_MAX = 64, /* each is compared with each */
-	SECONDS_DIGITS_MAX = 12,
-};
+#define SECONDS_MAX 1e12 /* about 31,700 years */
 
-/* Two keys that differ only in escapes are the same. */
-static enum err
-check_unique(struct span object)
-{
-	struct json_text_iter it = {.rest = object};
-	struct buf seen[MEMBERS_MAX] = {{0}};
-	struct span key, value;
-	size_t n = 0;
-	enum err e = OK;
-
-	while (e == OK && json_text_next(&it, &key, &value)) {
-		struct span quoted = {key.p - 1, key.n + 2};
-
-		if (n == MEMBERS_MAX) {
-			e = ERR_AUTH;
-			break;
-		}
-		json_text_add_string_value(&seen[n], quoted);
-		if (!buf_ok(&seen[n]))
-			e = ERR_NOMEM;
-		for (size_t i = 0; i < n && e == OK; i++)
-			if (span_eq(buf_span(&seen[i]), buf_span(&seen[n])))
-				e = ERR_AUTH;
-		n++;
-	}
-	for (size_t i = 0; i < MEMBERS_MAX; i++)
-		buf_done(&seen[i]);
-	return e;
-}
+enum { MEMBERS_MAX = 64 };
 
 enum err
-claims_members(struct span text, const char *const *names, struct span *values)
+claims_parse(struct span text, struct json_object **ret)
 {
-	struct span object;
-	enum err e;
+	struct json_object *object = NULL;
+	size_t n;
+	enum err e = json_value_object(text, &object, &n);
 
-	if (json_text_check(text, &object) != OK ||
-	    json_text_kind(object) != JSON_TEXT_OBJECT)
-		return ERR_AUTH;
-	e = check_unique(object);
-	for (size_t i = 0; e == OK && names[i] != NULL; i++) {
-		values[i] = (struct span){0};
-		(void)json_text_get(object, names[i], &values[i]);
+	if (e != OK)
+		return e == ERR_NOMEM ? e : ERR_AUTH;
+	if (n <= MEMBERS_MAX &&
+	    n == (size_t)json_object_object_length(object)) {
+		*ret = object;
+		return OK;
 	}
-	return e;
+	json_object_put(object);
+	return ERR_AUTH;
 }
 
 bool
-claims_text(struct span value, struct buf *ret)
+claims_is_text(struct span text)
 {
-	static const char replacement[] = "\xef\xbf\xbd";
-	struct span s;
+	/* json-c puts U+FFFD where half of a character was escaped, and two
+	 * different names would become one. */
+	return text.n > 0 && text.n <= CLAIMS_TEXT_MAX && span_is_plain(text) &&
+	       utf8_is_valid(text) &&
+	       memmem(text.p, text.n, "\xef\xbf\xbd", 3) == NULL;
+}
 
-	if (value.n == 0 || json_text_kind(value) != JSON_TEXT_STRING)
-		return false;
-	buf_reserve(ret, 1);
-	json_text_add_string_value(ret, value);
-	if (!buf_ok(ret))
-		return true; /* the caller sees it */
-	s = buf_span(ret);
-	for (size_t i = 0; i < s.n; i++)
-		if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f)
+bool
+claims_is(struct json_object *value, const char *expected)
+{
+	struct span text;
+
+	return json_value_string(value, &text) && span_eq_str(text, expected);
+}
+
+bool
+claims_time(struct json_object *value, int64_t *ret_s)
+{
+	const char *text;
+	double s;
+
+	if (json_object_is_type(value, json_type_double)) {
+		/* As it stood there; json-c keeps it. */
+		text = json_object_get_userdata(value);
+		if (text == NULL || strpbrk(text, "eE") != NULL)
 			return false;
-	/* U+FFFD may stand for what was not UTF-8, and two different names
-	 * would become one. */
-	return s.n <= CLAIMS_TEXT_MAX && strstr(s.p, replacement) == NULL;
-}
-
-bool
-claims_is(struct span value, const char *expected)
-{
-	return value.n >= 2 && json_text_kind(value) == JSON_TEXT_STRING &&
-	       json_text_key_is(
-		   (struct span){value.p + 1, value.n - 2}, expected);
-}
-
-bool
-claims_time(struct span value, int64_t *ret_s)
-{
-	size_t n = 0;
-	int64_t s = 0;
-
-	for (; n < value.n && value.p[n] >= '0' && value.p[n] <= '9'; n++)
-		s = n < SECONDS_DIGITS_MAX ? s * 10 + (value.p[n] - '0') : s;
-	if (n == 0 || n > SECONDS_DIGITS_MAX)
+	} else if (!json_object_is_type(value, json_type_int)) {
 		return false;
-	if (n < value.n && value.p[n] == '.')
-		for (n++;
-		     n < value.n && value.p[n] >= '0' && value.p[n] <= '9';)
-			n++;
-	if (n < value.n)
+	}
+	s = json_object_get_double(value);
+	if (!(s >= 0 && s < SECONDS_MAX))
 		return false;
-	*ret_s = s;
+	*ret_s = (int64_t)s;
 	return true;
 }
 
 /* An optional text to *ret, owned; missing leaves NULL. */
 static enum err
-read_text(struct span value, char **ret)
+read_text(struct json_object *object, const char *name, char **ret)
 {
-	struct buf text = BUF_INIT;
-	enum err e = OK;
+	struct json_object *value;
+	struct span text;
 
-	if (value.n == 0)
+	if (!json_object_object_get_ex(object, name, &value))
 		return OK;
-	if (!claims_text(value, &text) || (buf_ok(&text) && text.len == 0))
-		e = ERR_AUTH;
-	else if ((*ret = buf_take(&text)) == NULL)
-		e = ERR_NOMEM;
-	buf_done(&text);
-	return e;
-}
-
-static enum err
-read_list(struct span value, char **ret)
-{
-	struct json_text_iter it = {.rest = value};
-	struct span key, item;
-
-	if (value.n == 0 || json_text_kind(value) == JSON_TEXT_NULL)
-		return OK;
-	if (json_text_kind(value) != JSON_TEXT_ARRAY)
+	if (!json_value_string(value, &text) || !claims_is_text(text))
 		return ERR_AUTH;
-	while (json_text_next(&it, &key, &item))
-		if (json_text_kind(item) != JSON_TEXT_STRING)
-			return ERR_AUTH;
-	*ret = span_dup(value);
+	*ret = span_dup(text);
 	return *ret != NULL ? OK : ERR_NOMEM;
 }
 
 enum err
-claims_read(struct span text, struct claims *ret, enum token_rule *ret_rule)
+claims_read_list(struct json_object *value, char **ret)
 {
-	enum { SUB, EXP, IAT, JTI, JOBS, N };
-	static const char *const names[N + 1] = {
-	    "sub", "exp", "iat", "jti", "jobs", NULL};
+	struct buf list = BUF_INIT;
+	struct span id;
+
+	if (value == NULL)
+		return OK;
+	if (!json_object_is_type(value, json_type_array))
+		return ERR_AUTH;
+	for (size_t i = 0; i < json_object_array_length(value); i++) {
+		if (!json_value_string(
+			json_object_array_get_idx(value, i), &id)) {
+			buf_done(&list);
+			return ERR_AUTH;
+		}
+		if (!job_id_ok(id))
+			continue;
+		if (list.len > 0)
+			buf_add_char(&list, ',');
+		buf_add_span(&list, id);
+	}
+	*ret = buf_take(&list);
+	return *ret != NULL ? OK : ERR_NOMEM;
+}
+
+static enum err
+read_times(
+    struct json_object *object, struct claims *c, enum token_rule *ret_rule)
+{
+	struct json_object *iat;
+
+	if (!claims_time(json_object_object_get(object, "exp"), &c->exp_s))
+		return token_rule_break(RULE_EXP, ret_rule);
+	if (json_object_object_get_ex(object, "iat", &iat) &&
+	    !claims_time(iat, &c->iat_s))
+		return token_rule_break(RULE_IAT, ret_rule);
+	return OK;
+}
+
+enum err
+claims_read(
+    struct json_object *object, struct claims *ret, enum token_rule *ret_rule)
+{
 	struct claims c = {.iat_s = INT64_MIN};
-	struct span v[N];
-	enum token_rule rule = RULE_PAYLOAD;
-	enum err e = claims_members(text, names, v);
+	enum token_rule rule = RULE_SUB;
+	enum err e = read_times(object, &c, &rule);
 
 	if (e == OK) {
-		rule = RULE_EXP;
-		e = claims_time(v[EXP], &c.exp_s) ? OK : ERR_AUTH;
-	}
-	if (e == OK && v[IAT].n > 0) {
-		rule = RULE_IAT;
-		e = claims_time(v[IAT], &c.iat_s) ? OK : ERR_AUTH;
-	}
-	if (e == OK) {
 		rule = RULE_SUB;
-		e = v[SUB].n > 0 ? read_text(v[SUB], &c.sub) : ERR_AUTH;
+		e = read_text(object, "sub", &c.sub);
+		if (e == OK && c.sub == NULL)
+			e = ERR_AUTH;
 	}
 	if (e == OK) {
 		rule = RULE_JTI;
-		e = read_text(v[JTI], &c.jti);
+		e = read_text(object, "jti", &c.jti);
 	}
 	if (e == OK) {
 		rule = RULE_JOBS;
-		e = read_list(v[JOBS], &c.jobs);
+		e = claims_read_list(
+		    json_object_object_get(object, "jobs"), &c.jobs);
 	}
 	if (e == OK)
 		*ret = c;
@@ -208,18 +185,31 @@ claims_add(struct buf *out, const struct claims *c)
 	}
 	if (c->jobs != NULL) {
 		buf_add_str(out, ",\"jobs\":");
-		json_text_add_line(out, span_of(c->jobs));
+		claims_add_list(out, c->jobs);
 	}
+}
+
+void
+claims_add_list(struct buf *out, const char *list)
+{
+	struct span rest = span_of(list);
+
+	buf_add_char(out, '[');
+	while (rest.n > 0) {
+		json_text_add_quoted(out, span_cut(&rest, ','));
+		if (rest.n > 0)
+			buf_add_char(out, ',');
+	}
+	buf_add_char(out, ']');
 }
 
 bool
 claims_list_has(const char *list, const char *job_id)
 {
-	struct json_text_iter it = {.rest = span_of(list)};
-	struct span key, item;
+	struct span rest = span_of(list);
 
-	while (json_text_next(&it, &key, &item))
-		if (claims_is(item, job_id))
+	while (rest.n > 0)
+		if (span_eq_str(span_cut(&rest, ','), job_id))
 			return true;
 	return false;
 }

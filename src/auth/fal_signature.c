@@ -18,53 +18,60 @@
 #include "base/file.h"
 #include "text/base64.h"
 #include "text/hex.h"
-#include "text/json_text.h"
+#include "text/json_value.h"
 
 enum {
 	SIG_SIZE = 64,
 	JWKS_MAX = 65536, /* bytes; fal's has less than 1000 */
 };
 
-/* Loading. */
+/* --- Loading -------------------------------------------------------------- */
 
-/* The key's bytes, when it is one of ours. Its texts hold no escapes: they are
- * names of RFC 8037 and base64url. */
+/* The key's bytes, when it is one of ours. */
 static bool
-read_key(struct span jwk, struct fal_key *ret)
+read_key(struct json_object *jwk, struct fal_key *ret)
 {
-	struct span curve, x;
+	struct span crv, x;
 	size_t n;
 
-	if (!json_text_get(jwk, "crv", &curve) ||
-	    !json_text_get(jwk, "x", &x) ||
-	    !span_eq_str(curve, "\"Ed25519\"") ||
-	    json_text_kind(x) != JSON_TEXT_STRING)
-		return false;
-	x = (struct span){x.p + 1, x.n - 2};
-	return base64_read(x, BASE64_ANY, ret->bytes, FAL_KEY_SIZE, &n) == OK &&
+	return json_object_is_type(jwk, json_type_object) &&
+	       json_value_string(json_object_object_get(jwk, "crv"), &crv) &&
+	       json_value_string(json_object_object_get(jwk, "x"), &x) &&
+	       span_eq_str(crv, "Ed25519") &&
+	       base64_read(x, BASE64_ANY, ret->bytes, FAL_KEY_SIZE, &n) == OK &&
 	       n == FAL_KEY_SIZE;
+}
+
+static enum err
+read_list(struct json_object *list, struct fal_keys *k)
+{
+	size_t n = json_object_is_type(list, json_type_array)
+		       ? json_object_array_length(list)
+		       : 0;
+
+	if (n == 0)
+		return ERR_PROTO;
+	k->keys = calloc(n, sizeof(*k->keys));
+	if (k->keys == NULL)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < n; i++)
+		if (read_key(
+			json_object_array_get_idx(list, i), &k->keys[k->n]))
+			k->n++;
+	return k->n > 0 ? OK : ERR_PROTO;
 }
 
 static enum err
 read_keys(struct span jwks, struct fal_keys *k)
 {
-	struct json_text_iter it = {0};
-	struct span name, jwk;
+	struct json_object *object = NULL;
+	size_t n;
+	enum err e = json_value_object(jwks, &object, &n);
 
-	if (json_text_check(jwks, &jwks) != OK ||
-	    !json_text_get(jwks, "keys", &it.rest))
-		return ERR_PROTO;
-	while (json_text_next(&it, &name, &jwk)) {
-		struct fal_key *keys =
-		    realloc(k->keys, (k->n + 1) * sizeof(*keys));
-
-		if (keys == NULL)
-			return ERR_NOMEM;
-		k->keys = keys;
-		if (read_key(jwk, &keys[k->n]))
-			k->n++;
-	}
-	return k->n > 0 ? OK : ERR_PROTO;
+	if (e == OK)
+		e = read_list(json_object_object_get(object, "keys"), k);
+	json_object_put(object);
+	return e;
 }
 
 enum err
@@ -102,7 +109,7 @@ fal_keys_done(struct fal_keys *k)
 	*k = (struct fal_keys){0};
 }
 
-/* Verifying. */
+/* --- Verifying ------------------------------------------------------------ */
 
 /* ERR_AUTH: not by this key. */
 static enum err

@@ -12,6 +12,7 @@
 
 #include "text/base64.h"
 #include "text/json_text.h"
+#include "text/json_value.h"
 
 struct jwt {
 	struct jwt_config cfg;
@@ -115,71 +116,67 @@ split(struct span token, struct parts *p, struct span *ret_payload)
 /* The algorithm must be ours; what must be understood (crit) is not. The kid
  * picks among our keys; keys and addresses in a header are passed over. */
 static enum err
-read_header(const struct jwt *jwt, struct span header,
+find_key(const struct jwt *jwt, struct json_object *header,
     const struct jws_key **ret_key, enum token_rule *ret_rule)
 {
-	enum { ALG, CRIT, KID, N };
-	static const char *const names[N + 1] = {"alg", "crit", "kid", NULL};
-	const struct jws_key *key = NULL;
-	struct buf kid = BUF_INIT;
-	struct span v[N];
-	bool has_form;
-	enum err e = claims_members(header, names, v);
+	struct json_object *value;
+	struct span kid = {0};
 
-	if (e != OK)
-		return e == ERR_AUTH ? token_rule_break(RULE_HEADER, ret_rule)
-				     : e;
-	if (!claims_is(v[ALG], alg_names[jwt->cfg.alg]))
+	value = json_object_object_get(header, "alg");
+	if (!claims_is(value, alg_names[jwt->cfg.alg]))
 		return token_rule_break(RULE_ALG, ret_rule);
-	if (v[CRIT].n > 0)
+	if (json_object_object_get_ex(header, "crit", NULL))
 		return token_rule_break(RULE_CRIT, ret_rule);
-	has_form = v[KID].n == 0 || claims_text(v[KID], &kid);
-	if (has_form && buf_ok(&kid))
-		key = jws_keys_find(&jwt->keys, buf_span(&kid));
-	if (!buf_ok(&kid))
-		e = ERR_NOMEM;
-	else if (key == NULL)
-		e = token_rule_break(RULE_KID, ret_rule);
-	else
-		*ret_key = key;
-	buf_done(&kid);
+	if (json_object_object_get_ex(header, "kid", &value) &&
+	    !json_value_string(value, &kid))
+		return token_rule_break(RULE_KID, ret_rule);
+	*ret_key = jws_keys_find(&jwt->keys, kid);
+	return *ret_key != NULL ? OK : token_rule_break(RULE_KID, ret_rule);
+}
+
+static enum err
+read_header(const struct jwt *jwt, struct span text,
+    const struct jws_key **ret_key, enum token_rule *ret_rule)
+{
+	struct json_object *header = NULL;
+	enum err e = claims_parse(text, &header);
+
+	if (e == ERR_AUTH)
+		return token_rule_break(RULE_HEADER, ret_rule);
+	if (e == OK)
+		e = find_key(jwt, header, ret_key, ret_rule);
+	json_object_put(header);
 	return e;
 }
 
 /* RFC 7519 section 4.1.3: one name, or an array of them. */
 static bool
-has_audience(struct span value, const char *expected)
+has_audience(struct json_object *value, const char *expected)
 {
-	struct json_text_iter it = {.rest = value};
-	struct span key, item;
-
-	if (value.n == 0 || json_text_kind(value) != JSON_TEXT_ARRAY)
+	if (!json_object_is_type(value, json_type_array))
 		return claims_is(value, expected);
-	while (json_text_next(&it, &key, &item))
-		if (claims_is(item, expected))
+	for (size_t i = 0; i < json_object_array_length(value); i++)
+		if (claims_is(json_object_array_get_idx(value, i), expected))
 			return true;
 	return false;
 }
 
 /* Is it by and for whom the configuration says, and in force? */
 static enum err
-check_scope(const struct jwt_config *cfg, struct span payload, int64_t now_s,
-    enum token_rule *ret_rule)
+check_scope(const struct jwt_config *cfg, struct json_object *payload,
+    int64_t now_s, enum token_rule *ret_rule)
 {
-	enum { ISS, AUD, NBF, N };
-	static const char *const names[N + 1] = {"iss", "aud", "nbf", NULL};
-	struct span v[N];
+	struct json_object *value;
 	int64_t nbf_s = 0;
-	enum err e = claims_members(payload, names, v);
 
-	if (e != OK)
-		return e == ERR_AUTH ? token_rule_break(RULE_PAYLOAD, ret_rule)
-				     : e;
-	if (cfg->issuer != NULL && !claims_is(v[ISS], cfg->issuer))
+	value = json_object_object_get(payload, "iss");
+	if (cfg->issuer != NULL && !claims_is(value, cfg->issuer))
 		return token_rule_break(RULE_ISS, ret_rule);
-	if (cfg->audience != NULL && !has_audience(v[AUD], cfg->audience))
+	value = json_object_object_get(payload, "aud");
+	if (cfg->audience != NULL && !has_audience(value, cfg->audience))
 		return token_rule_break(RULE_AUD, ret_rule);
-	if ((v[NBF].n > 0 && !claims_time(v[NBF], &nbf_s)) ||
+	if ((json_object_object_get_ex(payload, "nbf", &value) &&
+		!claims_time(value, &nbf_s)) ||
 	    nbf_s > now_s + JWT_LEEWAY_S)
 		return token_rule_break(RULE_NBF, ret_rule);
 	return OK;
@@ -200,17 +197,20 @@ check_times(const struct claims *c, int64_t now_s, enum token_rule *ret_rule)
 }
 
 static enum err
-check_claims(const struct jwt *jwt, struct span payload, int64_t now_s,
+check_claims(const struct jwt *jwt, struct span text, int64_t now_s,
     struct claims *ret, enum token_rule *ret_rule)
 {
-	struct claims c;
-	enum err e = check_scope(&jwt->cfg, payload, now_s, ret_rule);
+	struct json_object *payload = NULL;
+	struct claims c = {0};
+	enum err e = claims_parse(text, &payload);
 
 	if (e == OK)
+		e = check_scope(&jwt->cfg, payload, now_s, ret_rule);
+	if (e == OK)
 		e = claims_read(payload, &c, ret_rule);
-	if (e != OK)
-		return e;
-	e = check_times(&c, now_s, ret_rule);
+	json_object_put(payload);
+	if (e == OK)
+		e = check_times(&c, now_s, ret_rule);
 	if (e == OK)
 		*ret = c;
 	else

@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "store/tokens.h"
 #include "text/base64.h"
-#include "text/json_text.h"
+#include "text/json_value.h"
 
 enum {
 	RANDOM_BYTES = 24, /* 192 bits: nobody guesses one */
@@ -23,7 +23,7 @@ enum {
 };
 
 enum err
-ticket_make(struct db *db, const struct claims *c, struct span job_ids,
+ticket_make(struct db *db, const struct claims *c, const char *job_ids,
     int64_t now_s, int64_t max, struct buf *ret)
 {
 	char bytes[RANDOM_BYTES], digest[CRYPTO_SHA256_SIZE];
@@ -37,9 +37,9 @@ ticket_make(struct db *db, const struct claims *c, struct span job_ids,
 	base64_add(&text, (struct span){bytes, sizeof(bytes)}, BASE64_URL);
 	buf_add_char(&claims, '{');
 	claims_add(&claims, c);
-	if (job_ids.n > 0) {
+	if (job_ids != NULL) {
 		buf_add_str(&claims, ",\"job_ids\":");
-		json_text_add_line(&claims, job_ids);
+		claims_add_list(&claims, job_ids);
 	}
 	buf_add_char(&claims, '}');
 	e = buf_ok(&text) && buf_ok(&claims)
@@ -62,19 +62,17 @@ ticket_make(struct db *db, const struct claims *c, struct span job_ids,
 static enum err
 read_claims(struct span text, struct claims *ret, char **ret_job_ids)
 {
-	static const char *const names[] = {"job_ids", NULL};
-	struct span job_ids = {0};
+	struct json_object *object = NULL;
 	enum token_rule rule;
-	struct claims c;
-	enum err e = claims_read(text, &c, &rule);
+	struct claims c = {0};
+	enum err e = claims_parse(text, &object);
 
-	if (e != OK)
-		return e;
-	e = claims_members(text, names, &job_ids);
-	if (e == OK && job_ids.n > 0) {
-		*ret_job_ids = span_dup(job_ids);
-		e = *ret_job_ids != NULL ? OK : ERR_NOMEM;
-	}
+	if (e == OK)
+		e = claims_read(object, &c, &rule);
+	if (e == OK)
+		e = claims_read_list(
+		    json_object_object_get(object, "job_ids"), ret_job_ids);
+	json_object_put(object);
 	if (e == OK)
 		*ret = c;
 	else

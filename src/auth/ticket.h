@@ -19,12 +19,12 @@ enum { TICKET_LIFE_S = 30 };
 
 /*
  * Makes a ticket and stores it, within the caller's transaction; its text is
- * appended to *ret. job_ids is a checked JSON array of strings: the jobs that
- * it is limited to; empty: it is not. max: how many unused ones the subject
+ * appended to *ret. job_ids is a list (claims.h) of the jobs that it is limited
+ * to; NULL: it is not. max: how many unused ones the subject
  * may have; 0: any number. Errors as tokens_add_ticket().
  */
 CHECK_RESULT enum err ticket_make(struct db *db, const struct claims *c,
-    struct span job_ids, int64_t now_s, int64_t max, struct buf *ret);
+    const char *job_ids, int64_t now_s, int64_t max, struct buf *ret);
 
 /* Where tickets are used: a connection that writes, opened when first needed.
  * Zeroed but for the path, which is borrowed. */

@@ -18,6 +18,8 @@
 #include "job/name.h"
 #include "web/body.h"
 #include "text/json_text.h"
+#include "text/json_value.h"
+#include "text/utf8.h"
 
 struct call *
 call_new(const struct request *r, const struct call_config *cfg,
@@ -272,21 +274,38 @@ call_take_object(struct call *c, struct buf *finite, struct span *ret)
 }
 
 bool
-call_take_string(struct call *c, struct span object, const char *name,
+call_take_values(struct call *c, struct json_object **ret)
+{
+	struct span body;
+	size_t n;
+	enum err e;
+
+	if (!call_take_object(c, NULL, &body))
+		return false;
+	e = json_value_object(body, ret, &n);
+	if (e == ERR_PROTO)
+		return call_refuse(c, 400, "bad_payload",
+		    "The name of a member has U+0000 in it.");
+	return e == OK || call_refuse_as(c, refusal_of(REFUSAL_OF_BODY, e));
+}
+
+bool
+call_take_string(struct call *c, struct json_object *object, const char *name,
     size_t max, struct buf *ret)
 {
-	struct span value;
+	struct json_object *value = json_object_object_get(object, name);
+	struct span text;
 	char message[96];
+	bool is_string = json_value_string(value, &text);
 
-	if (!json_text_get(object, name, &value) ||
-	    json_text_kind(value) == JSON_TEXT_NULL)
+	if (value == NULL)
 		return true;
-	if (json_text_kind(value) == JSON_TEXT_STRING)
-		json_text_add_string_value(ret, value);
+	if (is_string)
+		utf8_add(ret, text);
 	if (!buf_ok(ret))
 		return call_refuse_memory(c);
-	if (json_text_kind(value) == JSON_TEXT_STRING && ret->len > 0 &&
-	    ret->len <= max && span_is_plain(buf_span(ret)))
+	if (is_string && ret->len > 0 && ret->len <= max &&
+	    span_is_plain(buf_span(ret)))
 		return true;
 	snprintf(message, sizeof(message),
 	    "The member %s must be a string of 1 to %zu bytes without control "

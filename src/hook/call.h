@@ -26,6 +26,7 @@
 #include "web/request.h"
 
 struct call;
+struct json_object; /* text/json_value.h */
 
 /* What the calls are served with. Borrowed for the life of what serves them. */
 struct call_config {
@@ -153,13 +154,17 @@ bool call_take_json(struct call *c, struct buf *finite, struct span *ret);
 /* The same, where the value has to be an object. */
 bool call_take_object(struct call *c, struct buf *finite, struct span *ret);
 
+/* The same of a body whose values we use; refuses also what would take too much
+ * memory. *ret is owned (json_object_put()). */
+bool call_take_values(struct call *c, struct json_object **ret);
+
 /*
  * A member that is a string of at most max bytes without control characters,
  * appended to *ret with its terminator (ret->len counts it not). Missing and
  * null leave *ret empty. Refuses anything else.
  */
-bool call_take_string(struct call *c, struct span object, const char *name,
-    size_t max, struct buf *ret);
+bool call_take_string(struct call *c, struct json_object *object,
+    const char *name, size_t max, struct buf *ret);
 
 /* Text for a parameter that may be missing: NULL when empty. */
 const char *call_text(const struct buf *b);

@@ -9,16 +9,14 @@
 #include <string.h>
 #include <strings.h>
 
-#include <json.h>
-
 #include "job/name.h"
 #include "job/state.h"
 #include "text/json_text.h"
+#include "text/json_value.h"
 
 enum {
-	NUMBER_MAX = 32,       /* digits; a time in milliseconds has 13 */
-	ERROR_MAX = 4096,      /* bytes of an error that the page is told */
-	STRUCTURE_MAX = 65536, /* bytes of an error that is taken apart */
+	NUMBER_MAX = 32,  /* digits; a time in milliseconds has 13 */
+	ERROR_MAX = 4096, /* bytes of an error that the page is told */
 };
 
 /* What the services call the states of a job, beside the names that we have for
@@ -182,15 +180,12 @@ static bool
 add_text(struct buf *out, struct json_object *from, const char *from_name,
     const char *name)
 {
-	struct json_object *value;
+	struct span text;
 
-	if (!json_object_object_get_ex(from, from_name, &value) ||
-	    !json_object_is_type(value, json_type_string))
+	if (!json_value_string(json_object_object_get(from, from_name), &text))
 		return false;
 	payload_add_key(out, span_of(name));
-	json_text_add_quoted(
-	    out, cut((struct span){json_object_get_string(value),
-		     (size_t)json_object_get_string_len(value)}));
+	json_text_add_quoted(out, cut(text));
 	return true;
 }
 
@@ -200,10 +195,11 @@ add_text(struct buf *out, struct json_object *from, const char *from_name,
 static void
 add_structured_error(struct buf *out, const struct buf *text)
 {
-	struct json_object *inner =
-	    text->len <= STRUCTURE_MAX ? json_tokener_parse(text->data) : NULL;
-	bool is_object = json_object_is_type(inner, json_type_object);
+	struct json_object *inner = NULL;
+	enum err e = json_value_lenient(buf_span(text), &inner);
+	bool is_object = e == OK;
 
+	out->failed = out->failed || e == ERR_NOMEM;
 	if (is_object && !add_text(out, inner, "error_type", "error_type"))
 		(void)add_text(out, inner, "type", "error_type");
 	if (!is_object || (!add_text(out, inner, "error_message", "error") &&

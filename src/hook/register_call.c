@@ -14,6 +14,7 @@
 #include "store/jobs.h"
 #include "text/hex.h"
 #include "text/json_text.h"
+#include "text/json_value.h"
 
 enum { RANDOM_BYTES = 16 };
 
@@ -38,7 +39,7 @@ make_job_id(struct call *c)
 }
 
 static bool
-take_job_id(struct call *c, struct span body)
+take_job_id(struct call *c, struct json_object *body)
 {
 	if (!call_take_string(c, body, "job_id", JOB_ID_MAX, &c->job_id))
 		return false;
@@ -50,7 +51,7 @@ take_job_id(struct call *c, struct span body)
 }
 
 static bool
-take_provider(struct call *c, struct span body, struct register_call *r)
+take_provider(struct call *c, struct json_object *body, struct register_call *r)
 {
 	struct buf name = BUF_INIT;
 	bool ok = call_take_string(c, body, "provider", JOB_LABEL_MAX, &name);
@@ -92,22 +93,31 @@ make_urls(struct call *c, struct register_call *r)
 }
 
 static bool
-prepare(struct call *c)
+take_settings(struct call *c, struct json_object *body, struct register_call *r)
 {
-	struct register_call *r = calloc(1, sizeof(*r));
-	struct span body;
-
-	if (r == NULL)
-		return call_refuse_memory(c);
-	c->state = r;
-	return call_take_publisher(c) && call_take_object(c, NULL, &body) &&
-	       take_job_id(c, body) && take_provider(c, body, r) &&
+	return take_job_id(c, body) && take_provider(c, body, r) &&
 	       call_take_string(c, body, "owner", JOB_LABEL_MAX, &r->owner) &&
 	       call_take_string(
 		   c, body, "external_id", JOB_LABEL_MAX, &r->external_id) &&
 	       call_take_string(
 		   c, body, "restore_id", JOB_LABEL_MAX, &r->restore_id) &&
 	       make_urls(c, r);
+}
+
+static bool
+prepare(struct call *c)
+{
+	struct register_call *r = calloc(1, sizeof(*r));
+	struct json_object *body = NULL;
+	bool ok;
+
+	if (r == NULL)
+		return call_refuse_memory(c);
+	c->state = r;
+	ok = call_take_publisher(c) && call_take_values(c, &body) &&
+	     take_settings(c, body, r);
+	json_object_put(body);
+	return ok;
 }
 
 static enum err

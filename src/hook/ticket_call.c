@@ -3,6 +3,7 @@
  * POST /tickets, a token for a ticket: who may have one, and for which jobs.
  * auth/ticket.c makes it. The writing blocks on the disk, nothing else does.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,12 +12,13 @@
 #include "hook/routes.h"
 #include "job/name.h"
 #include "web/cors.h"
-#include "text/json_text.h"
+#include "text/json_value.h"
+#include "text/span.h"
 
 struct ticket_call {
 	struct reader reader;
-	struct span job_ids; /* in the body; empty: all that the token may */
-	struct refusal why;  /* when the writing says ERR_AUTH */
+	struct buf job_ids; /* a list (claims.h); empty: all the token may */
+	struct refusal why; /* when the writing says ERR_AUTH */
 	struct buf ticket;
 };
 
@@ -45,51 +47,45 @@ take_token(struct call *c, struct ticket_call *t)
 	return e == OK || call_refuse_memory(c);
 }
 
-/* The next job id of the array, in *ret. False: there is none, or it is not
- * one: then *ret_bad. */
+/* The job ids of the body's array, as a list. */
 static bool
-next_job(struct json_text_iter *it, struct buf *ret, bool *ret_bad)
+take_list(struct call *c, struct json_object *array, struct ticket_call *t)
 {
-	struct span key, value;
+	size_t n = json_object_is_type(array, json_type_array)
+		       ? json_object_array_length(array)
+		       : 0;
+	struct span id;
 
-	buf_reset(ret);
-	if (!json_text_next(it, &key, &value))
-		return false;
-	if (json_text_kind(value) == JSON_TEXT_STRING)
-		json_text_add_string_value(ret, value);
-	*ret_bad = buf_ok(ret) && !job_id_ok(buf_span(ret));
-	return !*ret_bad;
+	if (n > JOB_IDS_MAX)
+		return call_refuse(c, 400, "too_many_jobs",
+		    "One ticket is for at most 64 jobs.");
+	for (size_t i = 0; i < n; i++) {
+		if (!json_value_string(
+			json_object_array_get_idx(array, i), &id) ||
+		    !job_id_ok(id)) {
+			n = 0;
+			break;
+		}
+		if (i > 0)
+			buf_add_char(&t->job_ids, ',');
+		buf_add_span(&t->job_ids, id);
+	}
+	if (n == 0)
+		return call_refuse(c, 400, "bad_job_id",
+		    "job_ids is an array of 1 to 64 job ids: " JOB_ID_RULE);
+	return buf_ok(&t->job_ids) || call_refuse_memory(c);
 }
 
 static bool
 take_jobs(struct call *c, struct ticket_call *t)
 {
-	struct json_text_iter it = {0};
-	struct buf job_id = BUF_INIT;
-	struct span body;
-	bool is_bad = false, is_empty, is_whole;
-	size_t n = 0;
+	struct json_object *body = NULL, *array;
+	bool ok = call_take_values(c, &body);
 
-	if (!call_take_object(c, NULL, &body))
-		return false;
-	if (!json_text_get(body, "job_ids", &t->job_ids))
-		return true;
-	it.rest = t->job_ids;
-	is_empty = json_text_kind(t->job_ids) != JSON_TEXT_ARRAY;
-	while (!is_empty && n <= JOB_IDS_MAX && buf_ok(&job_id) &&
-	       next_job(&it, &job_id, &is_bad))
-		n++;
-	is_whole = buf_ok(&job_id);
-	buf_done(&job_id);
-	if (!is_whole)
-		return call_refuse_memory(c);
-	if (n > JOB_IDS_MAX)
-		return call_refuse(c, 400, "too_many_jobs",
-		    "One ticket is for at most 64 jobs.");
-	if (is_bad || n == 0)
-		return call_refuse(c, 400, "bad_job_id",
-		    "job_ids is an array of 1 to 64 job ids: " JOB_ID_RULE);
-	return true;
+	if (ok && json_object_object_get_ex(body, "job_ids", &array))
+		ok = take_list(c, array, t);
+	json_object_put(body);
+	return ok;
 }
 
 static bool
@@ -112,16 +108,15 @@ check_jobs(struct ticket_call *t, struct db *db)
 	    .code = "job_forbidden",
 	    .message = "One of these jobs does not belong to you.",
 	};
-	struct json_text_iter it = {.rest = t->job_ids};
-	struct buf job_id = BUF_INIT;
-	bool is_bad = false;
+	struct span rest = buf_span(&t->job_ids), id;
+	char job_id[JOB_ID_MAX + 1];
 	enum err e = OK;
 
-	while (e == OK && next_job(&it, &job_id, &is_bad))
-		e = buf_ok(&job_id)
-			? reader_check_job(&t->reader, db, job_id.data)
-			: ERR_NOMEM;
-	buf_done(&job_id);
+	while (e == OK && rest.n > 0) {
+		id = span_cut(&rest, ',');
+		(void)snprintf(job_id, sizeof(job_id), "%.*s", (int)id.n, id.p);
+		e = reader_check_job(&t->reader, db, job_id);
+	}
 	if (e == ERR_AUTH)
 		t->why = forbidden;
 	return e;
@@ -145,8 +140,8 @@ write_rows(struct call *c, struct db *db)
 	if (e == OK)
 		e = check_jobs(t, db);
 	if (e == OK)
-		e = ticket_make(db, &t->reader.claims, t->job_ids, c->now_s,
-		    auth->max_tickets, &t->ticket);
+		e = ticket_make(db, &t->reader.claims, call_text(&t->job_ids),
+		    c->now_s, auth->max_tickets, &t->ticket);
 	if (e != ERR_LIMIT)
 		return e;
 	auth->stats->tickets_refused++;
@@ -181,6 +176,7 @@ done(struct call *c)
 	struct ticket_call *t = c->state;
 
 	reader_done(&t->reader);
+	buf_done(&t->job_ids);
 	buf_done(&t->ticket);
 	free(t);
 }

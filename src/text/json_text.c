@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The only JSON scanner of the project: one strict pass that checks, and
- * lenient walks over what was checked. It converts nothing, so it decides
- * nothing about numbers, duplicate keys or the meaning of members; its callers
- * do. Everything works on spans and never reads outside them, also where the
+ * A JSON scanner: one strict pass that checks, and lenient walks over what was
+ * checked. It converts nothing, so it decides nothing about numbers, duplicate
+ * keys or the meaning of members; its callers do. Everything works on spans and never reads outside them, also where the
  * text was not checked. Each function is linear in its input; the recursion is
  * bounded by JSON_TEXT_DEPTH_MAX. Never blocks.
  */

@@ -6,7 +6,8 @@
  *
  * json-c keeps numbers as int64 or double; results of jobs hold 19-digit
  * seeds and 1e400, and their text must reach the page unchanged. So what is
- * passed on is passed as the text it came as, found by these functions.
+ * passed on is passed as the text it came as, found by these functions; what
+ * we use the values of is read by json_value.h.
  */
 #ifndef JOBWIRE_JSON_TEXT_H
 #define JOBWIRE_JSON_TEXT_H

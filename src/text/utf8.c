@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Makes any bytes valid UTF-8. Does not normalise and knows nothing of JSON or
- * of control characters (web/json_text.c does). Never blocks.
+ * of control characters (json_text.c does). Never blocks.
  */
 #include "text/utf8.h"
-
-#include <stdbool.h>
 
 /* Length of what stands at the front of s (not empty): a whole sequence, or
  * the ill-formed part that one U+FFFD replaces. The first continuation byte
@@ -55,6 +53,19 @@ utf8_add(struct buf *out, struct span bytes)
 		good = 0;
 	}
 	buf_add(out, bytes.p, good);
+}
+
+bool
+utf8_is_valid(struct span bytes)
+{
+	bool is_valid = true;
+
+	while (bytes.n > 0 && is_valid) {
+		size_t n = sequence(bytes, &is_valid);
+
+		bytes = (struct span){bytes.p + n, bytes.n - n};
+	}
+	return is_valid;
 }
 
 void

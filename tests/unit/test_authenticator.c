@@ -188,7 +188,7 @@ test_first_good_one_counts(void **state)
 	struct site *s = *state;
 	const char *late = token("alice", NULL, NULL, now_s - 1);
 	const char *one = token("alice", NULL, NULL, now_s + 60);
-	const char *two = token("alice", NULL, "[\"j\"]", now_s + 90);
+	const char *two = token("alice", NULL, "j", now_s + 90);
 	struct authenticator g = authenticator_of(s, AUTH_JWT);
 	struct request r = request_of(
 	    print("Bearer %s", late), print("t=%s; t=%s", one, two), "");
@@ -213,8 +213,7 @@ test_tickets(void **state)
 	const char *query;
 
 	assert_int_equal(db_begin(s->db), OK);
-	assert_int_equal(
-	    ticket_make(s->db, &c, SPAN_LIT("[\"j\"]"), now_s, 0, &text), OK);
+	assert_int_equal(ticket_make(s->db, &c, "j", now_s, 0, &text), OK);
 	assert_int_equal(db_commit(s->db), OK);
 	query = print("a=b&ticket=%s", text.data);
 	r = request_of("", "", query);
@@ -249,13 +248,13 @@ test_jobs(void **state)
 	    {"alice", NULL, NULL, "other", ERR_AUTH},
 	    {"alice", NULL, NULL, "nobodys", ERR_AUTH},
 	    {"alice", NULL, NULL, "unknown", ERR_AUTH},
-	    {"alice", "[\"other\"]", NULL, "other", OK},
-	    {"alice", "[\"other\"]", NULL, "mine", OK},
-	    {"alice", "[\"other\"]", NULL, "nobodys", ERR_AUTH},
-	    {"alice", NULL, "[\"mine\"]", "mine", OK},
-	    {"alice", NULL, "[\"other\"]", "mine", ERR_AUTH},
-	    {"alice", NULL, "[\"other\"]", "other", ERR_AUTH},
-	    {"alice", "[\"other\"]", "[\"other\"]", "other", OK},
+	    {"alice", "other", NULL, "other", OK},
+	    {"alice", "other", NULL, "mine", OK},
+	    {"alice", "other", NULL, "nobodys", ERR_AUTH},
+	    {"alice", NULL, "mine", "mine", OK},
+	    {"alice", NULL, "other", "mine", ERR_AUTH},
+	    {"alice", NULL, "other", "other", ERR_AUTH},
+	    {"alice", "other", "other", "other", OK},
 	};
 	struct site *s = *state;
 
@@ -316,7 +315,7 @@ test_no_memory(void **state)
 {
 	struct site *s = *state;
 	const char *late = token("bob", NULL, NULL, now_s);
-	const char *good = token("alice", "j", "[\"j\"]", now_s + 60);
+	const char *good = token("alice", "j", "j", now_s + 60);
 	char sub[] = "alice";
 	struct claims c = {sub, NULL, NULL, now_s + 60, now_s};
 	struct buf text = BUF_INIT;
@@ -326,8 +325,7 @@ test_no_memory(void **state)
 
 	assert_memory(&g, s, &r);
 	assert_int_equal(db_begin(s->db), OK);
-	assert_int_equal(
-	    ticket_make(s->db, &c, SPAN_LIT("[\"j\"]"), now_s, 0, &text), OK);
+	assert_int_equal(ticket_make(s->db, &c, "j", now_s, 0, &text), OK);
 	assert_int_equal(db_commit(s->db), OK);
 	r = request_of("", "", print("ticket=%s", text.data));
 	r.method = "HEAD";

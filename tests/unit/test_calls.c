@@ -182,6 +182,30 @@ test_register_without_id(void **state)
 	assert_string_not_equal(call->job_id.data, first);
 }
 
+/* What it says is read by json-c, which would take `owner` out of the first and
+ * some megabytes for the second. */
+static void
+test_register_refused(void **state)
+{
+	struct site *s = *state;
+	struct buf body = BUF_INIT;
+
+	assert_int_equal(
+	    serve(s, "/jobs", "{\"owner\\u0000x\":\"alice\"}"), 400);
+	assert_true(says("bad_payload"));
+	assert_int_equal(serve(s, "/jobs", "{\"owner\":1}"), 400);
+	assert_int_equal(serve(s, "/jobs", "{\"owner\":\"a\",}"), 400);
+	assert_true(says("bad_json"));
+	buf_add_str(&body, "{\"more\":[");
+	for (int i = 0; i < 2000; i++)
+		buf_add_str(&body, "{},");
+	buf_add_str(&body, "{}]}");
+	assert_int_equal(serve(s, "/jobs", body.data), 413);
+	assert_true(says("body_too_large"));
+	buf_done(&body);
+	assert_int_equal(count_rows(s, "jobs"), 0);
+}
+
 static void
 test_register_without_secret(void **state)
 {
@@ -427,6 +451,7 @@ main(void)
 	    TEST(test_register_another_owner),
 	    TEST(test_register_without_id),
 	    TEST(test_register_without_secret),
+	    TEST(test_register_refused),
 	    TEST(test_publish),
 	    TEST(test_publish_all_or_none),
 	    TEST(test_publish_with_key),

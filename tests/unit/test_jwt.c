@@ -309,7 +309,7 @@ test_made_tokens(void **state)
 	    {JWS_RS256, "rsa", "rsa.pub"},
 	    {JWS_ES256, "ec", "ec.pub"},
 	};
-	char sub[] = "a\"b", jobs[] = "[\"j\"]";
+	char sub[] = "a\"b", jobs[] = "j";
 	const struct folder *f = *state;
 	struct claims c = {
 	    .sub = sub, .jobs = jobs, .exp_s = now_s + 60, .iat_s = now_s};
