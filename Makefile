@@ -222,7 +222,7 @@ format: ## rewrite the C files in the project's layout (clang-format 14)
 
 # --- installing and shipping ------------------------------------------------
 SHARE := share/jobwire
-CLIENT := jobwire.js jobwire.global.js useJobEvents.js jobwire.d.ts useJobEvents.d.ts package.json \
+CLIENT := $(foreach m,jobwire runs useJobEvents,$m.js $m.d.ts) jobwire.global.js package.json \
 	jobwire-$(VERSION).tgz
 UNITS := $(patsubst contrib/%,$(GEN)/%,$(wildcard contrib/systemd/*.service contrib/systemd/*.socket))
 # source:folder below PREFIX
@@ -232,7 +232,7 @@ FILES := $(patsubst %,$(BIN)/%:bin,$(PROGRAMS)) \
 	schema.sql:$(SHARE) \
 	$(patsubst %,%:$(SHARE)/simulate,$(SIMULATED)) \
 	$(patsubst %,%:$(SHARE)/demo,$(filter-out %.py,$(wildcard client/demo/*))) \
-	build/client/jobwire.js:$(SHARE)/demo/client \
+	$(patsubst %,build/client/%.js:$(SHARE)/demo/client,jobwire runs) \
 	$(patsubst %,build/client/%:$(SHARE)/client,$(CLIENT)) \
 	$(patsubst %,%:share/doc/jobwire/examples,$(wildcard *.conf.example contrib/*.example)) \
 	$(patsubst %,%:lib/systemd/system,$(UNITS)) \

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
 // usage: node build.mjs    (by `make client`)
 // Checks the types and writes the client into build/client: for modules, for a
-// plain <script>, the React hook, their types, and all of it packed for npm.
+// plain <script>, what starts jobs, the React hook, their types, and all of it
+// packed for npm.
 
 import { execFileSync } from "node:child_process";
 import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -16,7 +17,7 @@ const banner = "/* jobwire, ISC */";
 
 rmSync(out, { recursive: true, force: true });
 execFileSync("node_modules/.bin/tsc", ["--project", "."], { stdio: "inherit" });
-for (const name of ["jobwire", "useJobEvents"]) copyFileSync(`${out}/types/${name}.d.ts`, `${out}/${name}.d.ts`);
+for (const name of ["jobwire", "runs", "useJobEvents"]) copyFileSync(`${out}/types/${name}.d.ts`, `${out}/${name}.d.ts`);
 rmSync(`${out}/types`, { recursive: true });
 
 // Names that one object says to another inside the client. What goes from tab to tab keeps its name:
@@ -42,6 +43,7 @@ async function bundle(entry, name, options) {
   writeFileSync(`${out}/${name}.js`, `${banner}\n${code}\n`);
 }
 await bundle("src/jobwire.ts", "jobwire", { format: "esm" });
+await bundle("src/runs.ts", "runs", { format: "esm" });
 await bundle("src/global.ts", "jobwire.global", { format: "iife" });
 await bundle("src/useJobEvents.ts", "useJobEvents", { format: "esm", external: ["react", "./jobwire.js"] });
 
@@ -53,7 +55,7 @@ const manifest = {
   license,
   type: "module",
   sideEffects: false,
-  exports: { ".": entry("jobwire"), "./react": entry("useJobEvents") },
+  exports: { ".": entry("jobwire"), "./runs": entry("runs"), "./react": entry("useJobEvents") },
   peerDependencies,
   peerDependenciesMeta,
 };

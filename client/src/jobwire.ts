@@ -7,6 +7,20 @@ import { createSubscriber } from "./subscriber.js";
 
 export type JobStatus = "queued" | "processing" | "completed" | "failed" | "cancelled" | "timed_out";
 
+/**
+ * Why a run that jobwire started has failed, besides what the service itself reports:
+ * - `provider_refused`: the service did not take it; `error` has its words
+ * - `provider_unreachable`: it could not be reached for too long
+ * - `submission_unknown`: it may have been taken, and nothing was heard of it since
+ * - `result_expired`, `result_lost`: it ran, and the service has no result
+ */
+export type FailureCode =
+  | "provider_refused"
+  | "provider_unreachable"
+  | "submission_unknown"
+  | "result_expired"
+  | "result_lost";
+
 /** What an event says. `status` is the job's state after it; other members are the publisher's. */
 export interface JobData {
   job_id: string;
@@ -15,6 +29,8 @@ export interface JobData {
   /** 0 to 100 */
   progress?: number;
   error?: string;
+  /** Of `failed`. */
+  code?: FailureCode | (string & {});
   output?: unknown;
   /** The output is too long for an event: get it from the job. */
   output_omitted?: boolean;
@@ -24,7 +40,7 @@ export interface JobData {
 export interface JobEvent {
   /** Opaque; the same event always has the same. */
   id: string;
-  /** A JobStatus, `progress`, or one of the `types` asked for. */
+  /** A JobStatus, `progress`, `cancelling`, or one of the `types` asked for. */
   type: string;
   jobId: string;
   data: JobData;
@@ -76,6 +92,8 @@ export interface SubscribeOptions extends ConnectionOptions {
   onQueued?: Handler | undefined;
   onProcessing?: Handler | undefined;
   onProgress?: Handler | undefined;
+  /** Somebody wants its end; the job may still complete. */
+  onCancelling?: Handler | undefined;
   onCompleted?: Handler | undefined;
   onFailed?: Handler | undefined;
   onCancelled?: Handler | undefined;

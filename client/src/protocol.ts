@@ -4,7 +4,7 @@
 import type { ConnectionError, ConnectionState, JobData } from "./jobwire.js";
 
 const TERMINAL = ["completed", "failed", "cancelled", "timed_out"];
-export const TYPES = ["queued", "processing", "progress", ...TERMINAL];
+export const TYPES = ["queued", "processing", "progress", ...TERMINAL, "cancelling"];
 
 export const isTerminal = (status: string | undefined) => TERMINAL.includes(status!);
 

@@ -35,11 +35,12 @@ describe("a subscription", () => {
 
   test("calls the callback of each type, after onEvent", async () => {
     const called: string[] = [];
-    const names = ["Event", "Queued", "Processing", "Progress", "Completed", "Failed", "Cancelled", "TimedOut"];
+    const names = ["Event", "Queued", "Processing", "Progress", "Cancelling", "Completed", "Failed", "Cancelled", "TimedOut"];
+    const ends = ["completed", "failed", "cancelled", "timed_out"];
     world.follow("a", Object.fromEntries(names.map((name) => [`on${name}`, () => called.push(name)])));
     await pass();
-    for (const type of ["queued", "processing", "progress", "completed", "failed", "cancelled", "timed_out"])
-      FakeSource.last.send(type, type, data("a", type === "progress" ? "processing" : type));
+    for (const type of ["queued", "processing", "progress", "cancelling", ...ends])
+      FakeSource.last.send(type, type, data("a", ["progress", "cancelling"].includes(type) ? "processing" : type));
     expect(called).toEqual(names.slice(1).flatMap((name) => ["Event", name]));
   });
 

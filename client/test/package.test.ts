@@ -23,6 +23,13 @@ beforeAll(async () => {
   expect(packed).toEqual([`jobwire-${(await readFile(join(built, "../../VERSION"), "utf8")).trim()}.tgz`]);
   const page = `import { subscribe, type JobEvent, type Subscription } from "jobwire";
 import { useJobEvents, type JobEvents } from "jobwire/react";
+import { cancel, start } from "jobwire/runs";
+export async function restore(id: string, signal?: AbortSignal): Promise<string> {
+  const started = await start(id, "restore", { strength: 1 }, { signal, token: undefined });
+  if (!started.ok) return started.code;
+  const cancelled = await cancel(id);
+  return cancelled.ok ? cancelled.status : cancelled.message;
+}
 export function follow(id: string, onDone?: (event: JobEvent) => void, url?: string): Subscription {
   return subscribe([id], { onCompleted: onDone, url, ticket: undefined, onState: (state) => state === "open" });
 }
@@ -37,8 +44,9 @@ follow("a", ({ name }) => name);
 import { renderToString } from "react-dom/server";
 import { subscribe } from "jobwire";
 import { useJobEvents } from "jobwire/react";
+import { start } from "jobwire/runs";
 const Shown = ({ id }) => JSON.stringify(useJobEvents(id, { onCompleted() {} }));
-console.log(typeof subscribe, renderToString(createElement(Shown, { id: "a" })));
+console.log(typeof subscribe, typeof start, renderToString(createElement(Shown, { id: "a" })));
 `;
   for (const [version, suffix] of [["18", "18"], ["19", ""]]) {
     const ours = join(folder, version, "node_modules");
@@ -83,7 +91,7 @@ describe("the hook's module", () => {
       write: false,
       outdir: "out",
     });
-    const names = ["page.ts", ...["jobwire", "useJobEvents"].map((name) => `node_modules/jobwire/${name}.js`)];
+    const names = ["page.ts", ...["jobwire", "runs", "useJobEvents"].map((name) => `node_modules/jobwire/${name}.js`)];
     expect(Object.keys(metafile.inputs).sort()).toEqual(names.sort());
   });
 

@@ -295,7 +295,8 @@ test_client(void **state)
 	add_names(&line, JOB_COMPLETED, JOB_STATES - 1, ", ");
 	buf_add_str(&line, "];\nexport const TYPES = [");
 	add_names(&line, JOB_QUEUED, JOB_PROCESSING, ", ");
-	buf_add_str(&line, ", \"" JOB_PROGRESS "\", ...TERMINAL];\n");
+	buf_add_str(
+	    &line, ", \"" JOB_PROGRESS "\", ...TERMINAL, \"cancelling\"];\n");
 	assert_file_has("client/src/protocol.ts", &line);
 	buf_reset(&line);
 	buf_add_str(&line, "\nexport type JobStatus = ");
