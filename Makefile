@@ -54,8 +54,8 @@ PKG_CFLAGS := $(call pkg,--cflags,fcgi) $(call pkg,--cflags,sqlite3) \
 LIBS := $(call pkg,--libs,fcgi,-lfcgi) $(call pkg,--libs,sqlite3,-lsqlite3) \
 	$(call pkg,--libs,json-c,-ljson-c) $(call pkg,--libs,libcrypto,-lcrypto) \
 	$(call pkg,--libs,libseccomp,-lseccomp)
-# Of the command line alone; its flags are those of libcurl's own headers.
-TOOL_LIBS := $(call pkg,--libs,libcurl,-lcurl)
+# Of the command line and the runner; its flags are those of libcurl's own headers.
+CURL_LIBS := $(call pkg,--libs,libcurl,-lcurl)
 
 # Also what clang-tidy and the header check compile with.
 BASE_CFLAGS := -std=c11 -D_GNU_SOURCE -DJOBWIRE_VERSION='"$(VERSION)"' \
@@ -66,9 +66,9 @@ JOBWIRE_LDFLAGS := -pie -pthread -Wl,-z,relro,-z,now $(SANITIZE)
 
 # --- what there is ----------------------------------------------------------
 LIB_OBJS  := $(patsubst %.c,$(OBJ)/%.o,$(wildcard src/*/*.c))
-TOOL_OBJS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tools/*.c))
+TOOL_OBJS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tools/runner.c,$(wildcard tools/*.c)))
 LIB       := $(OBJ)/libjobwire.a
-PROGRAMS  := $(patsubst fcgi/%.c,jobwire-%,$(wildcard fcgi/*.c)) jobwire
+PROGRAMS  := $(patsubst fcgi/%.c,jobwire-%,$(wildcard fcgi/*.c)) jobwire jobwire-runner
 CGI       := $(patsubst cgi-bin/%.c,%.cgi,$(wildcard cgi-bin/*.c))
 # Scripts that the command line finds beside its folder, built or installed.
 SIMULATED := $(patsubst tools/simulate/%,$(dir $(BIN))share/jobwire/simulate/%, \
@@ -124,7 +124,11 @@ $(BUILD)/bundle/cgi-bin/%.cgi: $(OBJ)/cgi-bin/%.o $(LIB) FORCE
 
 $(BIN)/jobwire: $(TOOL_OBJS) $(LIB)
 	$(call say,LD)
-	$(link) $(LIBS) $(TOOL_LIBS)
+	$(link) $(LIBS) $(CURL_LIBS)
+
+$(BIN)/jobwire-runner: $(OBJ)/tools/runner.o $(LIB)
+	$(call say,LD)
+	$(link) $(LIBS) $(CURL_LIBS)
 
 $(dir $(BIN))share/jobwire/simulate/%: tools/simulate/%
 	$(Q)install -D -m 644 $< $@

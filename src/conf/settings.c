@@ -16,6 +16,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "job/action.h"
 #include "text/span.h"
 
 #ifndef JOBWIRE_VERSION
@@ -33,6 +34,7 @@ enum {
 	DAEMONS = PROGRAM_EVENTS | PROGRAM_WEBHOOK,
 	SERVERS = EVENTS | WEBHOOK,
 	ALL = SERVERS | TOOL,
+	RUNNER = PROGRAM_RUNNER,
 
 	SECOND = 1000,
 	MINUTE = 60 * SECOND,
@@ -43,24 +45,27 @@ enum {
 };
 
 /* For opt_source, by the bits of enum program; the tool has no alias. */
-static const char aliases[] = "events|webhook|-|events|webhook";
+static const char aliases[] = "events|webhook|-|events|webhook|runner";
 
 const struct opt_def settings_table[] = {
-    {MEMBER(help), .type = OPT_FLAG, .programs = ALL,
+    {MEMBER(help), .type = OPT_FLAG, .programs = ALL | RUNNER,
 	.help = "show this text and exit"},
-    {MEMBER(version), .type = OPT_FLAG, .programs = ALL,
+    {MEMBER(version), .type = OPT_FLAG, .programs = ALL | RUNNER,
 	.help = "show the version and exit"},
-    {MEMBER(check), .type = OPT_FLAG, .programs = ALL,
+    {MEMBER(check), .type = OPT_FLAG, .programs = ALL | RUNNER,
 	.help = "check the settings, show them and exit"},
     {MEMBER(json), .type = OPT_FLAG, .programs = TOOL, .help = "print JSON"},
-    {MEMBER(config), .type = OPT_STRING, .programs = ALL, .metavar = "FILE",
+    {MEMBER(once), .type = OPT_FLAG, .programs = RUNNER,
+	.help = "do what is due and exit, for cron"},
+    {MEMBER(config), .type = OPT_STRING, .programs = ALL | RUNNER,
+	.metavar = "FILE",
 	.help = "settings file, instead of the usual " FILE_NAME},
     {MEMBER(db), .type = OPT_STRING, .fallback = "/var/lib/jobwire/jobwire.db",
 	.other_fallback = "jobwire-db/jobwire.db", .other_programs = CGI,
-	.programs = ALL, .metavar = "FILE",
+	.programs = ALL | RUNNER, .metavar = "FILE",
 	.help = "the database, alone in its folder"},
     {MEMBER(allow_remote), .type = OPT_CHOICE, .fallback = "off",
-	.choices = "off|on", .programs = ALL,
+	.choices = "off|on", .programs = ALL | RUNNER,
 	.help = "write to a database on a network file system, too"},
     {MEMBER(socket), .type = OPT_STRING, .programs = DAEMONS,
 	.metavar = "PATH|HOST:PORT",
@@ -72,19 +77,20 @@ const struct opt_def settings_table[] = {
 	.programs = DAEMONS,
 	.help = "processes or threads that share the work"},
     {MEMBER(api_prefix), .type = OPT_STRING, .fallback = "/api/v1",
-	.programs = ALL, .metavar = "PATH",
+	.programs = ALL | RUNNER, .metavar = "PATH",
 	.help = "what every path begins with"},
     {MEMBER(base_url), .type = OPT_STRING, .fallback = "http://127.0.0.1:8080",
-	.programs = WEBHOOK | TOOL, .metavar = "URL",
+	.programs = WEBHOOK | TOOL | RUNNER, .metavar = "URL",
 	.help = "scheme, host and port of the URLs given out"},
     {MEMBER(log_level), .type = OPT_CHOICE, .live = true, .fallback = "info",
-	.choices = "error|warn|info|debug", .programs = ALL,
+	.choices = "error|warn|info|debug", .programs = ALL | RUNNER,
 	.help = "least serious kind of line to log"},
     {MEMBER(webhook_auth), .type = OPT_CHOICE, .fallback = "signed",
 	.choices = "signed|none", .programs = WEBHOOK,
 	.help = "none lets anybody report for any job"},
     {MEMBER(webhook_secret), .type = OPT_STRING, .live = true,
-	.programs = WEBHOOK | TOOL, .secret = true, .metavar = "LIST|@FILE",
+	.programs = WEBHOOK | TOOL | RUNNER, .secret = true,
+	.metavar = "LIST|@FILE",
 	.help = "keys of signed URLs; the first signs, all verify"},
     {MEMBER(publish_keys), .type = OPT_STRING, .live = true,
 	.programs = WEBHOOK, .secret = true, .metavar = "LIST|@FILE",
@@ -94,6 +100,37 @@ const struct opt_def settings_table[] = {
 	.help = "secrets of Standard Webhooks, Replicate's among them"},
     {MEMBER(fal_jwks), .type = OPT_STRING, .live = true, .programs = WEBHOOK,
 	.metavar = "FILE", .help = "public keys of fal.ai, as it gives them"},
+    {MEMBER(runpod_actions), .type = OPT_STRING, .programs = WEBHOOK | RUNNER,
+	.metavar = "NAME=ENDPOINT,...",
+	.help = "what jobs can be started with, and RunPod's endpoint for it"},
+    {MEMBER(runpod_key), .type = OPT_STRING, .live = true,
+	.programs = RUNNER | TOOL, .secret = true, .metavar = "@FILE",
+	.help = "RunPod's API key"},
+    {MEMBER(runpod_url), .type = OPT_STRING,
+	.fallback = "https://api.runpod.ai/v2", .programs = RUNNER | TOOL,
+	.metavar = "URL", .help = "where RunPod's endpoints are"},
+    {MEMBER(run_deadline), .type = OPT_DURATION, .fallback = "24h", .min = 10,
+	.max = 7 * DAY, .programs = RUNNER,
+	.help = "longest time from submission to result"},
+    {MEMBER(reconcile_after), .type = OPT_DURATION, .fallback = "60s",
+	.min = 10, .max = DAY, .programs = RUNNER,
+	.help = "how long a webhook is waited for before RunPod is asked"},
+    {MEMBER(submit_for), .type = OPT_DURATION, .fallback = "10m", .min = 10,
+	.max = DAY, .programs = RUNNER,
+	.help = "how long it is tried to reach RunPod with a job"},
+    {MEMBER(unknown_for), .type = OPT_DURATION, .fallback = "15m", .min = 10,
+	.max = 7 * DAY, .programs = RUNNER,
+	.help = "how long a job that may have arrived is waited for"},
+    {MEMBER(resubmit), .type = OPT_CHOICE, .fallback = "never",
+	.choices = "never|always", .programs = RUNNER,
+	.help = "always sends again what may have arrived, and pays twice"},
+    {MEMBER(runner_rate), .type = OPT_INT, .fallback = "50", .min = 1,
+	.max = 10000, .programs = RUNNER, .help = "calls of RunPod per second"},
+    {MEMBER(runner_parallel), .type = OPT_INT, .fallback = "16", .min = 1,
+	.max = 256, .programs = RUNNER, .help = "calls of RunPod at one time"},
+    {MEMBER(runner_timeout), .type = OPT_DURATION, .fallback = "30s", .min = 10,
+	.max = HOUR, .programs = RUNNER,
+	.help = "longest wait for an answer of RunPod"},
     {MEMBER(max_body), .type = OPT_SIZE, .fallback = "32m", .min = KILO,
 	.max = 1024 * MEGA, .programs = WEBHOOK,
 	.help = "longest request body"},
@@ -161,7 +198,7 @@ const struct opt_def settings_table[] = {
 	.programs = SERVERS,
 	.help = "time over which open work is ended at a stop"},
     {MEMBER(inline_output), .type = OPT_SIZE, .fallback = "4096", .min = 0,
-	.max = MEGA / 2, .programs = ALL,
+	.max = MEGA / 2, .programs = ALL | RUNNER,
 	.help = "largest output that is sent in an event"},
     {MEMBER(keep_days), .type = OPT_INT, .fallback = "7", .min = 1,
 	.max = 36500, .programs = ALL,
@@ -173,13 +210,13 @@ const struct opt_def settings_table[] = {
 	.max = 1000000, .programs = ALL, .help = "other events kept per job"},
     {MEMBER(poll), .type = OPT_DURATION, .fallback = "250ms",
 	.other_fallback = "100ms", .other_programs = CGI, .min = 1,
-	.max = MINUTE, .programs = EVENTS | TOOL,
+	.max = MINUTE, .programs = EVENTS | TOOL | RUNNER,
 	.help = "pause between looks that nothing asked for"},
     {MEMBER(inotify), .type = OPT_CHOICE, .fallback = "auto",
-	.choices = "auto|off", .programs = EVENTS | TOOL,
+	.choices = "auto|off", .programs = EVENTS | TOOL | RUNNER,
 	.help = "off polls instead, every 25ms"},
     {MEMBER(hardening), .type = OPT_CHOICE, .fallback = "on",
-	.choices = "on|off", .programs = DAEMONS,
+	.choices = "on|off", .programs = DAEMONS | RUNNER,
 	.help = "give up system calls and files that are not needed"},
     {.name = NULL},
 };
@@ -212,6 +249,26 @@ is_origin(const char *text)
 		   strncmp(text, "https:", 6) == 0);
 }
 
+/* The key goes there: what is not encrypted stays on this machine. */
+static bool
+is_provider_url(const char *text)
+{
+	const char *host = text + strlen("http://");
+	size_t n;
+
+	if (strpbrk(text, "?#@") != NULL || text[strlen(text) - 1] == '/')
+		return false;
+	if (strncmp(text, "https://", 8) == 0)
+		return text[8] != '\0';
+	if (strncmp(text, "http://", 7) != 0)
+		return false;
+	n = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/");
+	return (strncmp(host, "127.", 4) == 0 &&
+		   strspn(host, "0123456789.") == n) ||
+	       (n == 9 && strncmp(host, "localhost", n) == 0) ||
+	       (n == 5 && strncmp(host, "[::1]", n) == 0);
+}
+
 /* What one value's type and range cannot say. NULL when all is well. */
 static const char *
 broken_rule(const struct settings *s)
@@ -222,11 +279,16 @@ broken_rule(const struct settings *s)
 		return "api_prefix must begin with / and not end with it";
 	if (s->base_url == NULL || !is_origin(s->base_url))
 		return "base_url must be http(s)://HOST[:PORT] without a path";
+	if (s->runpod_url != NULL && !is_provider_url(s->runpod_url))
+		return "runpod_url must be https://, or http:// to this "
+		       "machine, without / at its end";
+	if (s->runpod_key != NULL && s->runpod_key[0] != '@')
+		return "runpod_key must be @FILE";
 	if (s->socket_mode == NULL || !is_mode(s->socket_mode))
 		return "socket_mode must be an octal mode such as 0660";
 	if (s->retry_min > s->retry_max)
 		return "retry_min must not be larger than retry_max";
-	return NULL;
+	return action_list_fault(s->runpod_actions);
 }
 
 /* Where the settings are when nobody says so. Returns owned; NULL without

@@ -21,6 +21,7 @@ enum program {
 	PROGRAM_TOOL = 4,	  /* jobwire */
 	PROGRAM_EVENTS_CGI = 8,	  /* events.cgi */
 	PROGRAM_WEBHOOK_CGI = 16, /* webhook.cgi */
+	PROGRAM_RUNNER = 32,	  /* jobwire-runner */
 	PROGRAMS_CGI = PROGRAM_EVENTS_CGI | PROGRAM_WEBHOOK_CGI,
 };
 
@@ -31,6 +32,7 @@ enum events_auth {
 	EVENTS_AUTH_TICKET,
 	EVENTS_AUTH_SERVER,
 };
+enum resubmit { RESUBMIT_NEVER, RESUBMIT_ALWAYS };
 enum jwt_alg { JWT_ALG_HS256, JWT_ALG_RS256, JWT_ALG_ES256 };
 enum inotify_use { INOTIFY_AUTO, INOTIFY_OFF };
 enum allow_remote { ALLOW_REMOTE_OFF, ALLOW_REMOTE_ON };
@@ -39,7 +41,7 @@ enum hardening { HARDENING_ON, HARDENING_OFF };
 /* Durations in milliseconds, sizes in bytes. Strings are owned by this
  * structure and NULL when unset. The comments on each are in settings.c. */
 struct settings {
-	bool help, version, check, json;
+	bool help, version, check, json, once;
 	char *config;
 	char *db;
 	int allow_remote;
@@ -54,6 +56,11 @@ struct settings {
 	char *fal_jwks;
 	char *standard_secret;
 	char *publish_keys;
+	char *runpod_actions;
+	char *runpod_key, *runpod_url;
+	int64_t run_deadline, reconcile_after, submit_for, unknown_for;
+	int resubmit;
+	int64_t runner_rate, runner_parallel, runner_timeout;
 	int64_t max_body, max_bodies;
 	int64_t max_calls;
 	char *spool;

@@ -221,8 +221,8 @@ has_ended_as(
 	return stmt_run_bool(db, st, ret);
 }
 
-static enum err
-end_run(struct db *db, int64_t run_id, const char *why)
+enum err
+runs_end(struct db *db, int64_t run_id, const char *why)
 {
 	sqlite3_stmt *st = stmt_open(db, STMT_END_RUN);
 
@@ -245,7 +245,7 @@ replace_open(
 	else if (e == OK && open.action != NULL)
 		e = ERR_EXISTS;
 	else if (e == OK)
-		e = end_run(db, open.run_id, "replaced");
+		e = runs_end(db, open.run_id, "replaced");
 	run_done(&open);
 	return e == ERR_NOENT ? OK : e;
 }

@@ -58,6 +58,10 @@ struct run_cancelled {
 CHECK_RESULT enum err runs_cancel(
     struct db *db, const char *job_id, struct run_cancelled *ret);
 
+/* Ends it without an event: the job has ended, or is another run's. One that
+ * has ended keeps its reason. */
+CHECK_RESULT enum err runs_end(struct db *db, int64_t run_id, const char *why);
+
 /* Has a run sent once more, which may pay for it twice. ERR_NOENT: no such run;
  * ERR_PROTO: it is not unknown. */
 CHECK_RESULT enum err runs_retry(struct db *db, int64_t run_id);

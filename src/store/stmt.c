@@ -254,7 +254,7 @@ static const char *const sql[] = {
     [STMT_END_RUN] =
 	"UPDATE runs SET state = 'ended', next_at = NULL, input = NULL, "
 	"policy = NULL, ended_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), "
-	"error = ?2 WHERE run_id = ?1",
+	"error = ?2 WHERE run_id = ?1 AND state <> 'ended'",
     [STMT_SAVE_RUN] =
 	"UPDATE runs SET state = ?2, external_id = ?3, error = ?4, "
 	"attempts = ?5, cancel_wanted = ?6, next_at = ?7, deadline = ?8, "

@@ -8,10 +8,12 @@ import pytest
 from harness.process import read_text
 from harness.site import run, source_root
 
-PROGRAMS = {"jobwire": 1, "jobwire-events": 8, "jobwire-webhook": 8}
+PROGRAMS = {
+    "jobwire": 1, "jobwire-events": 8, "jobwire-webhook": 8, "jobwire-runner": 8,
+}
 EXAMPLE = os.path.join(source_root(), "contrib", "jobwire.conf.example")
 # Flags that are about one run and say nothing in a file.
-_NOT_IN_FILE = {"help", "version", "check", "json", "config"}
+_NOT_IN_FILE = {"help", "version", "check", "json", "config", "once"}
 _HELP_LINE = re.compile(
     r"  --(?P<flag>[a-z-]+)(?: \S+)? +\S.*?(?: \((?P<default>[^()]*)\))?"
 )
@@ -110,6 +112,13 @@ def test_every_setting_is_in_the_example_with_its_default():
     assert set(shown) <= known
 
 
+def write_key(folder, name):
+    path = os.path.join(folder, name)
+    with open(path, "w", encoding="ascii") as file:
+        file.write("0123456789abcdef\n")
+    return path
+
+
 def check(name, config, database):
     """The settings that a program ends up with."""
     more = []  # the files that the example names are not there
@@ -118,6 +127,9 @@ def check(name, config, database):
     if name == "jobwire-webhook":
         for flag in ("--publish-keys", "--standard-secret", "--fal-jwks"):
             more += [flag, ""]
+    if name == "jobwire-runner":
+        key = write_key(os.path.dirname(database), "runpod.key")
+        more += ["--runpod-key", f"@{key}"]
     lines = run(
         name, "--check", "--config", config, "--db", database, *more, check=True
     ).stdout
@@ -143,7 +155,7 @@ def test_the_example_loads(make_site, tmp_path, name):
     changed = {k for k in as_shipped if as_shipped[k] != switched_on[k]}
     assert changed <= {
         "config", "cors_origins", "jwt_key", "jwt_issuer", "jwt_audience",
-        "jwt_cookie",
+        "jwt_cookie", "runpod_actions", "runpod_key",
     }
 
 
@@ -161,7 +173,7 @@ def test_check_reads_the_secret(make_site):
 
 
 def test_stray_arguments_are_refused():
-    for name in ("jobwire-events", "jobwire-webhook"):
+    for name in ("jobwire-events", "jobwire-webhook", "jobwire-runner"):
         done = run(name, "extra")
         assert done.returncode == 2
         assert "usage:" in done.stderr

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * libcurl on our loop. What is called and what an answer means is for others to
+ * say. TLS is verified with the system's certificates.
+ */
+#include "runner/caller.h"
+
+#include <sys/queue.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <curl/curl.h>
+
+#include "base/clock.h"
+#include "base/container_of.h"
+
+enum {
+	CONNECT_MS = 10000,
+	RETRY_AFTER_MAX_S = 86400,
+};
+
+struct call_out {
+	LIST_ENTRY(call_out) link;
+	CURL *easy;
+	struct curl_slist *headers;
+	size_t max_body;
+	struct call_answer answer;
+	void (*on_done)(void *arg, struct call_answer *a);
+	void *arg;
+};
+
+struct caller {
+	struct loop *loop;
+	CURLM *multi;
+	struct timer timer;
+	int64_t timeout_ms;
+	size_t max_body;
+	LIST_HEAD(call_list, call_out) calls;
+};
+
+/* A descriptor of libcurl's. */
+struct watched {
+	struct io io;
+	struct caller *caller;
+};
+
+void
+call_request_done(struct call_request *r)
+{
+	buf_done(&r->url);
+	buf_done(&r->body);
+}
+
+void
+call_answer_done(struct call_answer *a)
+{
+	buf_done(&a->body);
+}
+
+/* Each of them holds the key. */
+static void
+free_headers(struct curl_slist *list)
+{
+	for (struct curl_slist *i = list; i != NULL; i = i->next)
+		explicit_bzero(i->data, strlen(i->data));
+	curl_slist_free_all(list);
+}
+
+static void
+call_free(struct caller *c, struct call_out *call)
+{
+	LIST_REMOVE(call, link);
+	if (call->easy != NULL) {
+		(void)curl_multi_remove_handle(c->multi, call->easy);
+		curl_easy_cleanup(call->easy);
+	}
+	free_headers(call->headers);
+	call_answer_done(&call->answer);
+	free(call);
+}
+
+/* --- the end of a call ---------------------------------------------------- */
+
+/* Whatever went wrong, it cannot have arrived while nothing has left. An answer
+ * that is cut, or longer than may be, is none. */
+static void
+read_end(struct call_out *call, CURLcode result)
+{
+	struct call_answer *a = &call->answer;
+	curl_off_t retry_s = 0;
+	long sent = 0, status = 0;
+
+	(void)curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &sent);
+	(void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+	(void)curl_easy_getinfo(call->easy, CURLINFO_RETRY_AFTER, &retry_s);
+	a->has_left = sent > 0;
+	a->status = result == CURLE_OK && buf_ok(&a->body) ? (int)status : 0;
+	a->retry_ms = -1;
+	if (retry_s > 0)
+		a->retry_ms =
+		    (retry_s < RETRY_AFTER_MAX_S ? retry_s
+						 : RETRY_AFTER_MAX_S) *
+		    1000;
+	if (result != CURLE_OK && a->error[0] == '\0')
+		(void)strncat(
+		    a->error, curl_easy_strerror(result), sizeof(a->error) - 1);
+}
+
+static void
+finish(struct caller *c)
+{
+	const CURLMsg *message;
+	struct call_answer answer;
+	struct call_out *call;
+	CURLcode result;
+	char *arg;
+	int n_left;
+
+	while ((message = curl_multi_info_read(c->multi, &n_left)) != NULL) {
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		result = message->data.result;
+		(void)curl_easy_getinfo(
+		    message->easy_handle, CURLINFO_PRIVATE, &arg);
+		call = (struct call_out *)(void *)arg;
+		read_end(call, result);
+		answer = call->answer;
+		call->answer.body = (struct buf)BUF_INIT;
+		call->on_done(call->arg, &answer);
+		call_free(c, call);
+	}
+}
+
+/* --- libcurl and the loop ------------------------------------------------- */
+
+static void
+act(struct caller *c, curl_socket_t fd, int what)
+{
+	int n_running;
+
+	(void)curl_multi_socket_action(c->multi, fd, what, &n_running);
+	finish(c);
+}
+
+static void
+on_ready(struct io *io, unsigned ready)
+{
+	struct watched *w = container_of(io, struct watched, io);
+	int what = 0;
+
+	if (ready & (IO_READ | IO_END))
+		what |= CURL_CSELECT_IN;
+	if (ready & IO_WRITE)
+		what |= CURL_CSELECT_OUT;
+	if (ready & IO_GONE)
+		what |= CURL_CSELECT_ERR;
+	act(w->caller, io->fd, what); /* may free it */
+}
+
+static void
+on_due(struct timer *t)
+{
+	act(container_of(t, struct caller, timer), CURL_SOCKET_TIMEOUT, 0);
+}
+
+/* -1 fails the transfer. */
+static int
+watch(struct caller *c, curl_socket_t fd, unsigned want)
+{
+	struct watched *w = calloc(1, sizeof(*w));
+
+	if (w == NULL)
+		return -1;
+	w->caller = c;
+	w->io.fd = fd;
+	w->io.on_ready = on_ready;
+	if (io_add(c->loop, &w->io, want) != OK ||
+	    curl_multi_assign(c->multi, fd, w) != CURLM_OK) {
+		io_remove(c->loop, &w->io);
+		free(w);
+		return -1;
+	}
+	return 0;
+}
+
+static int
+on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *watched)
+{
+	struct caller *c = arg;
+	struct watched *w = watched;
+	unsigned want = 0;
+
+	(void)easy;
+	if (what & CURL_POLL_IN)
+		want |= IO_READ;
+	if (what & CURL_POLL_OUT)
+		want |= IO_WRITE;
+	if (what == CURL_POLL_REMOVE) {
+		if (w != NULL)
+			io_remove(c->loop, &w->io);
+		free(w);
+		return 0;
+	}
+	if (w == NULL)
+		return watch(c, fd, want);
+	return io_want(c->loop, &w->io, want) == OK ? 0 : -1;
+}
+
+static int
+on_timer(CURLM *multi, long ms, void *arg)
+{
+	struct caller *c = arg;
+
+	(void)multi;
+	if (ms < 0) {
+		timer_cancel(c->loop, &c->timer);
+		return 0;
+	}
+	return timer_set(c->loop, &c->timer, clock_mono_us() + ms * 1000) == OK
+		   ? 0
+		   : -1;
+}
+
+enum err
+caller_new(
+    struct loop *loop, int64_t timeout_ms, size_t max_body, struct caller **ret)
+{
+	struct caller *c = calloc(1, sizeof(*c));
+
+	if (c == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != 0) {
+		free(c);
+		return ERR_NOMEM;
+	}
+	c->loop = loop;
+	c->timeout_ms = timeout_ms;
+	c->max_body = max_body;
+	c->timer.on_due = on_due;
+	c->multi = curl_multi_init();
+	if (c->multi == NULL) {
+		caller_free(&c);
+		return ERR_NOMEM;
+	}
+	curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+	curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
+	curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+	curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
+	*ret = c;
+	return OK;
+}
+
+void
+caller_free(struct caller **caller)
+{
+	struct caller *c = *caller;
+	struct call_out *call;
+
+	if (c == NULL)
+		return;
+	while ((call = LIST_FIRST(&c->calls)) != NULL)
+		call_free(c, call);
+	if (c->multi != NULL)
+		(void)curl_multi_cleanup(c->multi);
+	timer_cancel(c->loop, &c->timer);
+	curl_global_cleanup();
+	free(c);
+	*caller = NULL;
+}
+
+/* --- the beginning of a call ---------------------------------------------- */
+
+static size_t
+on_body(char *bytes, size_t size, size_t n, void *arg)
+{
+	struct call_out *call = arg;
+	struct buf *body = &call->answer.body;
+
+	if (n * size > call->max_body - body->len)
+		return 0;
+	buf_add(body, bytes, n * size);
+	return buf_ok(body) ? n * size : 0;
+}
+
+static bool
+add_header(struct call_out *call, const char *line)
+{
+	struct curl_slist *longer = curl_slist_append(call->headers, line);
+
+	if (longer != NULL)
+		call->headers = longer;
+	return longer != NULL;
+}
+
+static bool
+make_headers(struct call_out *call, struct span key)
+{
+	struct buf line = BUF_INIT;
+	bool ok;
+
+	buf_add_str(&line, "Authorization: Bearer ");
+	buf_add_span(&line, key);
+	ok = buf_ok(&line) && add_header(call, line.data) &&
+	     add_header(call, "Content-Type: application/json") &&
+	     add_header(call, "Accept: application/json") &&
+	     /* No trial without the body: a refusal of it would be followed by
+	      * a second request. */
+	     add_header(call, "Expect:");
+	if (line.data != NULL)
+		explicit_bzero(line.data, line.len);
+	buf_done(&line);
+	return ok;
+}
+
+/* libcurl sends a request once more, by itself, when a connection that it had
+ * kept ends without an answer. HTTP/2 has such ways, too. */
+static void
+set_options(
+    struct caller *c, struct call_out *call, const struct call_request *r)
+{
+	CURL *e = call->easy;
+	long is_once = r->is_once ? 1 : 0;
+
+	curl_easy_setopt(e, CURLOPT_URL, r->url.data);
+	curl_easy_setopt(e, CURLOPT_PRIVATE, (void *)call);
+	curl_easy_setopt(e, CURLOPT_HTTPHEADER, call->headers);
+	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(e, CURLOPT_WRITEDATA, call);
+	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, call->answer.error);
+	curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)c->timeout_ms);
+	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS,
+	    (long)(c->timeout_ms < CONNECT_MS ? c->timeout_ms : CONNECT_MS));
+	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, is_once);
+	curl_easy_setopt(e, CURLOPT_FORBID_REUSE, is_once);
+	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(e, CURLOPT_USERAGENT, "jobwire/" JOBWIRE_VERSION);
+	/* What is not encrypted stays on this machine. */
+	if (strncmp(r->url.data, "http:", 5) == 0)
+		curl_easy_setopt(e, CURLOPT_PROXY, "");
+	if (!r->is_post)
+		return;
+	curl_easy_setopt(
+	    e, CURLOPT_POSTFIELDS, r->body.len > 0 ? r->body.data : "");
+	curl_easy_setopt(
+	    e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.len);
+}
+
+_Static_assert(sizeof(((struct call_answer *)0)->error) >= CURL_ERROR_SIZE,
+    "libcurl writes its messages there");
+
+enum err
+caller_send(struct caller *c, const struct call_request *r, struct span key,
+    void (*on_done)(void *arg, struct call_answer *a), void *arg)
+{
+	struct call_out *call = calloc(1, sizeof(*call));
+
+	if (call == NULL)
+		return ERR_NOMEM;
+	LIST_INSERT_HEAD(&c->calls, call, link);
+	call->max_body = c->max_body;
+	call->on_done = on_done;
+	call->arg = arg;
+	call->easy = curl_easy_init();
+	if (call->easy == NULL || !buf_ok(&r->url) || !buf_ok(&r->body) ||
+	    !make_headers(call, key)) {
+		call_free(c, call);
+		return ERR_NOMEM;
+	}
+	set_options(c, call, r);
+	if (curl_multi_add_handle(c->multi, call->easy) != CURLM_OK) {
+		call_free(c, call);
+		return ERR_NOMEM;
+	}
+	return OK;
+}

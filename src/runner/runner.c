@@ -1,0 +1,586 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The turns of a runner. In each, one transaction stores what has been answered
+ * and marks what is due as being sent; only when that is on the disk do the
+ * requests leave. So a crash never leaves a request that no row tells of, and
+ * while the database is locked or full nothing is sent and no answer is lost.
+ */
+#include "runner/runner.h"
+
+#include <sys/file.h>
+#include <sys/queue.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/container_of.h"
+#include "base/log.h"
+#include "io/beside.h"
+#include "io/bell.h"
+#include "store/db.h"
+#include "store/run_queue.h"
+
+enum {
+	BUSY_MS = 500,
+	AGAIN_MS = 200,	       /* after trouble with the database */
+	ANSWER_MAX = 32 << 20, /* bytes; outputs are 20 MB at the most */
+	LOCK_POLL_MS = 1000,   /* for the end of another runner */
+	IDLE_MAX_MS = 60000,   /* then the clock may have been set */
+	BATCH_MAX = 256,       /* calls of a turn */
+	BURST_US = 200000,     /* of the rate, that may come at once */
+};
+
+enum task_state {
+	TASK_READY, /* to be sent; its row says so */
+	TASK_SENT,
+	TASK_ANSWERED, /* to be stored */
+};
+
+struct task {
+	LIST_ENTRY(task) link;
+	struct runner *runner;
+	enum task_state state;
+	struct work work;
+	struct call_answer answer;
+	char epoch[DB_EPOCH_SIZE]; /* whose run it is */
+};
+
+LIST_HEAD(task_list, task);
+
+struct runner {
+	struct runner_config cfg;
+	struct work_keys keys;
+	struct loop *loop;
+	struct caller *caller;
+	struct watch *watch;
+	struct db *db; /* NULL: not open */
+	struct bell bell;
+	int lock_fd; /* -1: another process is the runner */
+	struct timer timer;
+	struct deferred turn;
+	struct task_list tasks;
+	struct task_list fresh; /* of the transaction that is open */
+	int64_t n_tasks;	/* of both */
+	int64_t free_at_us;	/* of the rate: when one more call is free */
+	enum err state;		/* of the database, as it was logged */
+	bool is_stopping;
+};
+
+static void
+task_free(struct task **task)
+{
+	struct task *t = *task;
+
+	LIST_REMOVE(t, link);
+	t->runner->n_tasks--;
+	work_done(&t->work);
+	call_answer_done(&t->answer);
+	free(t);
+	*task = NULL;
+}
+
+/* NULL without memory. */
+static struct task *
+task_new(struct runner *r)
+{
+	struct task *t = calloc(1, sizeof(*t));
+
+	if (t == NULL)
+		return NULL;
+	t->runner = r;
+	LIST_INSERT_HEAD(&r->fresh, t, link);
+	r->n_tasks++;
+	return t;
+}
+
+static bool
+is_under_way(const struct runner *r, int64_t run_id)
+{
+	const struct task *t;
+
+	LIST_FOREACH(t, &r->tasks, link)
+		if (t->work.run_id == run_id)
+			return true;
+	return false;
+}
+
+/* --- the rate ------------------------------------------------------------- */
+
+static int64_t
+interval_us(const struct runner *r)
+{
+	return 1000000 / r->cfg.rate;
+}
+
+/* Some may come at once, or what a late timer lost would be lost. */
+static bool
+is_free(const struct runner *r, int64_t now_us)
+{
+	return r->free_at_us < now_us + BURST_US;
+}
+
+static void
+take_rate(struct runner *r, int64_t now_us)
+{
+	if (r->free_at_us < now_us)
+		r->free_at_us = now_us;
+	r->free_at_us += interval_us(r);
+}
+
+/* --- calls ---------------------------------------------------------------- */
+
+static void
+on_answer(void *arg, struct call_answer *a)
+{
+	struct task *t = arg;
+
+	t->answer = *a;
+	t->state = TASK_ANSWERED;
+	loop_defer(t->runner->loop, &t->runner->turn);
+}
+
+/* What cannot be sent has not arrived. */
+static void
+send_task(struct runner *r, struct task *t)
+{
+	enum err e = caller_send(r->caller, &t->work.request,
+	    r->keys.provider.keys[0], on_answer, t);
+	struct call_answer none = {.retry_ms = -1};
+
+	t->state = TASK_SENT;
+	if (e != OK)
+		on_answer(t, &none);
+}
+
+static void
+send_ready(struct runner *r)
+{
+	int64_t now_us = clock_mono_us();
+	struct task *t;
+
+	LIST_FOREACH(t, &r->tasks, link) {
+		if (t->state != TASK_READY)
+			continue;
+		/* Of a submission its row says that it leaves now. */
+		if (t->work.call != STEP_SUBMIT && !is_free(r, now_us))
+			continue;
+		take_rate(r, now_us);
+		send_task(r, t);
+	}
+}
+
+/* --- a transaction -------------------------------------------------------- */
+
+struct due {
+	struct runner *runner;
+	int64_t run_ids[BATCH_MAX];
+	int n, max;
+};
+
+static void
+note_due(void *arg, const struct run *run)
+{
+	struct due *due = arg;
+
+	if (due->n < due->max && !is_under_way(due->runner, run->run_id))
+		due->run_ids[due->n++] = run->run_id;
+}
+
+/* As many as there is room and rate for. */
+static enum err
+find_due(struct runner *r, struct due *ret)
+{
+	int64_t now_us = clock_mono_us();
+	int64_t from_us = r->free_at_us > now_us ? r->free_at_us : now_us;
+	int64_t rate = (now_us + BURST_US - from_us) / interval_us(r);
+	int64_t room = r->cfg.parallel - r->n_tasks;
+
+	ret->runner = r;
+	ret->n = 0;
+	ret->max = (int)(room < rate ? room : rate);
+	if (ret->max > BATCH_MAX)
+		ret->max = BATCH_MAX;
+	if (r->is_stopping || ret->max <= 0)
+		return OK;
+	return run_queue_due(
+	    r->db, clock_real_ms(), (int)r->n_tasks + ret->max, note_due, ret);
+}
+
+/* The next call for a run, which has a task only where there is one. */
+static enum err
+add_task(struct runner *r, struct work *work)
+{
+	struct task *t;
+
+	if (work->call == STEP_NOTHING) {
+		work_done(work);
+		return OK;
+	}
+	t = task_new(r);
+	if (t == NULL) {
+		work_done(work);
+		return ERR_NOMEM;
+	}
+	t->work = *work;
+	memcpy(t->epoch, db_epoch(r->db), DB_EPOCH_SIZE);
+	return OK;
+}
+
+static enum err
+begin_due(struct runner *r, const struct due *due)
+{
+	struct work work;
+	enum err e = OK;
+
+	for (int i = 0; i < due->n && e == OK; i++) {
+		work = (struct work){0};
+		e = work_begin(r->db, &r->cfg.work, &r->keys, due->run_ids[i],
+		    clock_real_ms(), &work);
+		if (e == OK)
+			e = add_task(r, &work);
+		else
+			work_done(&work);
+		if (e == ERR_NOENT)
+			e = OK;
+	}
+	return e;
+}
+
+/* Of a database that was replaced the runs are others. */
+static enum err
+store_answer(struct runner *r, struct task *t)
+{
+	struct work next = {0};
+	enum err e;
+
+	if (memcmp(t->epoch, db_epoch(r->db), DB_EPOCH_SIZE) != 0)
+		return OK;
+	e = work_end(r->db, &r->cfg.work, &r->keys, &t->work, &t->answer,
+	    clock_real_ms(), &next);
+	if (e == OK)
+		return add_task(r, &next);
+	work_done(&next);
+	/* The database's checks refuse what it makes of it. The next turn takes
+	 * it for an answer that nobody can read. */
+	if (e == ERR_PROTO || e == ERR_LIMIT) {
+		call_answer_done(&t->answer);
+		t->answer.status = 0;
+	}
+	return e;
+}
+
+static enum err
+store_answers(struct runner *r)
+{
+	struct task *t;
+	enum err e = OK;
+
+	LIST_FOREACH(t, &r->tasks, link)
+		if (e == OK && t->state == TASK_ANSWERED)
+			e = store_answer(r, t);
+	return e;
+}
+
+/* After the transaction: what was answered is done with, and what it began is
+ * begun. Or nothing has happened. */
+static void
+settle(struct runner *r, bool is_committed)
+{
+	struct task *t, *next;
+
+	for (t = LIST_FIRST(&r->tasks); t != NULL && is_committed; t = next) {
+		next = LIST_NEXT(t, link);
+		if (t->state == TASK_ANSWERED)
+			task_free(&t);
+	}
+	while ((t = LIST_FIRST(&r->fresh)) != NULL) {
+		if (!is_committed) {
+			task_free(&t);
+			continue;
+		}
+		LIST_REMOVE(t, link);
+		LIST_INSERT_HEAD(&r->tasks, t, link);
+	}
+}
+
+static bool
+has_answers(const struct runner *r)
+{
+	const struct task *t;
+
+	LIST_FOREACH(t, &r->tasks, link)
+		if (t->state == TASK_ANSWERED)
+			return true;
+	return false;
+}
+
+static enum err
+transact(struct runner *r)
+{
+	int64_t now_ms = clock_real_ms();
+	struct due due;
+	enum err e = find_due(r, &due);
+
+	if (e != OK || (due.n == 0 && !has_answers(r)))
+		return e;
+	if ((e = db_begin(r->db)) != OK)
+		return e;
+	e = run_queue_pull(
+	    r->db, now_ms, now_ms + step_horizon(&r->cfg.work.rules));
+	if (e == OK)
+		e = store_answers(r);
+	if (e == OK)
+		e = begin_due(r, &due);
+	e = db_end(r->db, e);
+	settle(r, e == OK);
+	if (e == OK)
+		bell_ring(&r->bell);
+	return e;
+}
+
+/* --- the database --------------------------------------------------------- */
+
+static void
+let_go(struct runner *r)
+{
+	db_close(&r->db);
+	bell_close(&r->bell);
+	if (r->lock_fd != -1)
+		close(r->lock_fd);
+	r->lock_fd = -1;
+}
+
+/* ERR_AGAIN: another process is the runner. The lock is kept until let_go(). */
+static enum err
+take_lock(struct runner *r)
+{
+	if (r->lock_fd == -1)
+		r->lock_fd =
+		    beside_open(r->cfg.db_path, "-runner", O_RDWR | O_CREAT);
+	if (r->lock_fd == -1)
+		return ERR_SYS;
+	if (flock(r->lock_fd, LOCK_EX | LOCK_NB) == 0)
+		return OK;
+	return errno == EWOULDBLOCK ? ERR_AGAIN : ERR_SYS;
+}
+
+static enum err
+take_db(struct runner *r, struct db_fault *fault)
+{
+	enum err e;
+
+	if (r->db != NULL && db_has_moved(r->db))
+		let_go(r);
+	if (r->db != NULL)
+		return OK;
+	e = db_open(r->cfg.db_path, DB_WRITE, BUSY_MS, &r->db, fault);
+	if (e == OK && (e = take_lock(r)) != OK) {
+		snprintf(fault->text, sizeof(fault->text), "%.100s-runner: %s",
+		    r->cfg.db_path, e == ERR_SYS ? strerror(errno) : "");
+		db_close(&r->db);
+	}
+	if (e == OK && bell_open(r->cfg.db_path, &r->bell) != OK)
+		log_warn("bell_missing", "path", r->cfg.db_path);
+	return e;
+}
+
+/* Of trouble its beginning is logged, other trouble, and its end. */
+static void
+note_state(struct runner *r, enum err e, const struct db_fault *fault)
+{
+	if (e == r->state)
+		return;
+	if (e == ERR_AGAIN)
+		log_info("runner_waits", "detail",
+		    "another runner has this database");
+	else if (e != OK)
+		log_error("runner_stuck", "error", err_text(e), "detail",
+		    fault->text);
+	else
+		log_info("runner_works", "db", r->cfg.db_path);
+	r->state = e;
+}
+
+/* --- when ----------------------------------------------------------------- */
+
+static void
+set_timer(struct runner *r, int64_t due_us)
+{
+	if (timer_set(r->loop, &r->timer, due_us) != OK)
+		loop_defer(r->loop, &r->turn);
+}
+
+static bool
+has_ready(const struct runner *r)
+{
+	const struct task *t;
+
+	LIST_FOREACH(t, &r->tasks, link)
+		if (t->state == TASK_READY)
+			return true;
+	return false;
+}
+
+/* When all is well: as soon as one more may be called, or is due. *ret_idle:
+ * nothing is under way, and nothing due. */
+static enum err
+plan(struct runner *r, bool *ret_idle)
+{
+	int64_t now_ms = clock_real_ms(), now_us = clock_mono_us();
+	int64_t wait_us = (int64_t)IDLE_MAX_MS * 1000, next_ms = 0;
+	struct due due;
+	enum err e = find_due(r, &due);
+
+	if (e == OK)
+		e = run_queue_next(r->db, now_ms, &next_ms);
+	if (e != OK)
+		return e;
+	if (next_ms != 0 && (next_ms - now_ms) * 1000 < wait_us)
+		wait_us = (next_ms - now_ms) * 1000;
+	if (has_ready(r) || r->n_tasks < r->cfg.parallel)
+		if (r->free_at_us - BURST_US > now_us &&
+		    r->free_at_us - BURST_US - now_us < wait_us)
+			wait_us = r->free_at_us - BURST_US - now_us + 1;
+	if (due.n > 0)
+		wait_us = 0;
+	set_timer(r, now_us + wait_us);
+	*ret_idle =
+	    due.n == 0 && r->n_tasks == 0 && r->free_at_us - BURST_US <= now_us;
+	return OK;
+}
+
+static void
+take_turn(struct runner *r)
+{
+	struct db_fault fault = {0};
+	bool is_idle = false;
+	enum err e = take_db(r, &fault);
+
+	if (e == OK) {
+		e = transact(r);
+		if (e == OK) {
+			send_ready(r);
+			e = plan(r, &is_idle);
+		}
+		fault = *db_last_fault(r->db);
+		if (e == ERR_IO || e == ERR_CORRUPT || e == ERR_GONE)
+			let_go(r);
+	}
+	note_state(r, e, &fault);
+	if (e != OK)
+		set_timer(
+		    r, clock_mono_us() +
+			   (e == ERR_AGAIN ? LOCK_POLL_MS : AGAIN_MS) * 1000LL);
+	/* Another one does it, or nobody can now. */
+	if (e != OK && e != ERR_BUSY && r->n_tasks == 0)
+		is_idle = true;
+	if (is_idle && (r->cfg.is_once || r->is_stopping))
+		r->cfg.on_idle(r->cfg.arg, e == ERR_AGAIN ? OK : e);
+}
+
+static void
+on_turn(struct deferred *d)
+{
+	take_turn(container_of(d, struct runner, turn));
+}
+
+static void
+on_timer(struct timer *t)
+{
+	take_turn(container_of(t, struct runner, timer));
+}
+
+static bool
+on_look(void *arg, bool is_base)
+{
+	struct runner *r = arg;
+	bool is_new = r->db == NULL || db_changed(r->db) ||
+		      (is_base && db_has_moved(r->db));
+
+	if (is_new && r->state == OK)
+		loop_defer(r->loop, &r->turn);
+	return is_new;
+}
+
+static void
+on_blind(void *arg, const char *why, int64_t poll_ms)
+{
+	(void)arg;
+	log_warn("watch_blind", "detail", why, "poll_ms", LOG_INT(poll_ms));
+}
+
+enum err
+runner_new(struct loop *loop, const struct runner_config *cfg,
+    struct work_keys *keys, struct runner **ret)
+{
+	struct runner *r = calloc(1, sizeof(*r));
+	struct watch_config watch = {.db_path = cfg->db_path,
+	    .scope = cfg->scope,
+	    .poll_ms = cfg->poll_ms,
+	    .on_look = on_look,
+	    .on_blind = on_blind,
+	    .arg = r};
+	enum err e;
+
+	if (r == NULL)
+		return ERR_NOMEM;
+	r->cfg = *cfg;
+	r->loop = loop;
+	r->lock_fd = -1;
+	r->bell = (struct bell)BELL_INIT;
+	r->timer.on_due = on_timer;
+	r->turn.run = on_turn;
+	LIST_INIT(&r->tasks);
+	LIST_INIT(&r->fresh);
+	runner_set_keys(r, keys);
+	e = caller_new(loop, cfg->timeout_ms, ANSWER_MAX, &r->caller);
+	if (e == OK)
+		e = watch_start(loop, &watch, &r->watch);
+	if (e != OK) {
+		runner_free(&r);
+		return e;
+	}
+	loop_defer(loop, &r->turn);
+	*ret = r;
+	return OK;
+}
+
+void
+runner_stop(struct runner *r)
+{
+	r->is_stopping = true;
+	loop_defer(r->loop, &r->turn);
+}
+
+void
+runner_set_keys(struct runner *r, struct work_keys *keys)
+{
+	work_keys_done(&r->keys);
+	r->keys = *keys;
+	*keys = (struct work_keys){0};
+}
+
+void
+runner_free(struct runner **runner)
+{
+	struct runner *r = *runner;
+	struct task *t;
+
+	if (r == NULL)
+		return;
+	watch_stop(&r->watch);
+	caller_free(&r->caller);
+	while ((t = LIST_FIRST(&r->tasks)) != NULL)
+		task_free(&t);
+	loop_undefer(r->loop, &r->turn);
+	timer_cancel(r->loop, &r->timer);
+	let_go(r);
+	work_keys_done(&r->keys);
+	free(r);
+	*runner = NULL;
+}
