@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* store/events.c, store/jobs.c */
+/* store/events.c */
 #include "store/events.h"
 
 #include <sys/stat.h>
@@ -323,127 +323,6 @@ test_read_jobs_in_a_transaction(void **state)
 	assert_int_equal(raw_int(s, "SELECT count(*) FROM job_events"), 1);
 }
 
-static void
-test_jobs_bounds(void **state)
-{
-	struct job_bounds bounds;
-	struct site *s = *state;
-
-	assert_int_equal(jobs_bounds(s->db, "a", &bounds), OK);
-	assert_false(bounds.is_known);
-	assert_int_equal(bounds.last_id, 0);
-	raw(s, "INSERT INTO jobs (job_id, owner) VALUES ('a', 'alice')");
-	assert_int_equal(jobs_bounds(s->db, "a", &bounds), OK);
-	assert_true(bounds.is_known);
-	assert_false(bounds.is_terminal);
-	raw_events(s, "b", "queued", 1);
-	raw_events(s, "a", "timed_out", 1);
-	assert_int_equal(jobs_bounds(s->db, "a", &bounds), OK);
-	assert_true(bounds.is_terminal);
-	assert_int_equal(bounds.last_id, 2);
-	raw_events(s, "a", "processing", 1);
-	assert_int_equal(jobs_bounds(s->db, "a", &bounds), OK);
-	assert_false(bounds.is_terminal);
-}
-
-static void
-test_jobs_get(void **state)
-{
-	struct site *s = *state;
-	struct job j;
-
-	assert_int_equal(jobs_get(s->db, "a", &j), ERR_NOENT);
-	raw(s, "INSERT INTO jobs (job_id, owner) VALUES ('a', 'alice')");
-	assert_int_equal(jobs_get(s->db, "a", &j), OK);
-	assert_int_equal(j.state, JOB_QUEUED);
-	assert_null(j.progress);
-	assert_null(j.output);
-	assert_int_equal(j.last_event_id, 0);
-	job_done(&j);
-	raw(s, "INSERT INTO job_events (job_id, type, data) VALUES "
-	       "('a', 'progress', '{\"progress\":10}'), "
-	       "('a', 'progress', '{\"progress\": 40.50}'), "
-	       "('a', 'completed', '{\"progress\":1,\"output\":{\"x\":2}}')");
-	assert_int_equal(jobs_get(s->db, "a", &j), OK);
-	assert_string_equal(j.job_id, "a");
-	assert_string_equal(j.owner, "alice");
-	assert_null(j.external_id);
-	assert_int_equal(j.state, JOB_COMPLETED);
-	assert_string_equal(j.progress, "40.50");
-	assert_string_equal(j.output, "{\"x\":2}");
-	assert_int_equal(j.last_event_id, 3);
-	assert_int_equal(strlen(j.created_at), 24);
-	assert_true(strcmp(j.created_at, j.updated_at) <= 0);
-	job_done(&j);
-	job_done(&j);
-}
-
-static void
-on_job(void *arg, const struct job *j)
-{
-	struct seen *seen = arg;
-
-	assert_null(j->output);
-	seen->len += (size_t)snprintf(seen->text + seen->len,
-	    sizeof(seen->text) - seen->len, "%s:%s:%lld ", j->job_id,
-	    job_state_name(j->state), (long long)j->last_event_id);
-}
-
-static void
-test_jobs_list(void **state)
-{
-	struct site *s = *state;
-	struct seen seen = {0};
-
-	raw(s, "INSERT INTO job_events (job_id, type, data) VALUES "
-	       "('a', 'queued', NULL), ('b', 'failed', '{\"output\":1}'), "
-	       "('c', 'queued', NULL);"
-	       "UPDATE jobs SET updated_at = '2020-01-0' || (job_id = 'a')");
-	assert_int_equal(jobs_list(s->db, JOB_NO_STATE, 1, on_job, &seen), OK);
-	assert_string_equal(seen.text, "a:queued:1 ");
-	seen = (struct seen){0};
-	assert_int_equal(jobs_list(s->db, JOB_QUEUED, 9, on_job, &seen), OK);
-	assert_string_equal(seen.text, "a:queued:1 c:queued:3 ");
-	seen = (struct seen){0};
-	assert_int_equal(jobs_list(s->db, JOB_COMPLETED, 9, on_job, &seen), OK);
-	assert_string_equal(seen.text, "");
-}
-
-/* No statement that a stream waits for may read a whole table. */
-static void
-test_queries_use_indexes(void **state)
-{
-	static const unsigned ids[] = {STMT_READ_ALL, STMT_READ_JOB,
-	    STMT_JOB_BOUNDS, STMT_DELIVERED, STMT_OLD_JOB, STMT_SLICE,
-	    STMT_SURPLUS, STMT_JOBS_IN_STATE, STMT_JOB, STMT_ADD_TICKET};
-	struct site *s = *state;
-	sqlite3_stmt *st, *plan;
-	const char *line;
-	char *sql;
-	size_t i;
-
-	for (i = 0; i < COUNT(ids); i++) {
-		st = stmt_open(s->db, ids[i]);
-		assert_non_null(st);
-		sql = sqlite3_mprintf("EXPLAIN QUERY PLAN %s", sqlite3_sql(st));
-		assert_int_equal(
-		    sqlite3_prepare_v2(s->raw, sql, -1, &plan, NULL),
-		    SQLITE_OK);
-		while (sqlite3_step(plan) == SQLITE_ROW) {
-			line = (const char *)sqlite3_column_text(plan, 3);
-			if (strncmp(line, "SCAN job", 8) == 0 ||
-			    strncmp(line, "SCAN e", 6) == 0 ||
-			    strncmp(line, "SCAN k", 6) == 0 ||
-			    strncmp(line, "SCAN j", 6) == 0 ||
-			    strncmp(line, "SCAN tickets", 12) == 0 ||
-			    strstr(line, "AUTOMATIC") != NULL)
-				fail_msg("%s: %s", sql, line);
-		}
-		sqlite3_finalize(plan);
-		sqlite3_free(sql);
-	}
-}
-
 #define SITE_TEST(f)                                                           \
 	cmocka_unit_test_setup_teardown(f, site_setup, site_teardown)
 
@@ -461,10 +340,6 @@ main(void)
 	    SITE_TEST(test_read_jobs),
 	    SITE_TEST(test_read_many_jobs),
 	    SITE_TEST(test_read_jobs_in_a_transaction),
-	    SITE_TEST(test_jobs_bounds),
-	    SITE_TEST(test_jobs_get),
-	    SITE_TEST(test_jobs_list),
-	    SITE_TEST(test_queries_use_indexes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* store/stmt.c: how a failure stays, and what a statement answers. That each is
- * heard when memory ends is in test_store_memory.c; what they say, elsewhere. */
+/* store/stmt.c: how a failure stays, what a statement answers, and which tables
+ * are never read whole. That a failure is heard wherever memory ends is tested
+ * by test_store_memory.c. */
 #include "store/stmt.h"
 
 #include <setjmp.h>
@@ -113,6 +114,41 @@ test_rollback_keeps_the_fault(void **state)
 	raw(s, "BEGIN IMMEDIATE; ROLLBACK");
 }
 
+/* No statement that a stream waits for may read a whole table. */
+static void
+test_queries_use_indexes(void **state)
+{
+	static const unsigned ids[] = {STMT_READ_ALL, STMT_READ_JOB,
+	    STMT_JOB_BOUNDS, STMT_DELIVERED, STMT_OLD_JOB, STMT_SLICE,
+	    STMT_SURPLUS, STMT_JOBS_IN_STATE, STMT_JOB, STMT_ADD_TICKET};
+	struct site *s = *state;
+	sqlite3_stmt *st, *plan;
+	const char *line;
+	char *sql;
+	size_t i;
+
+	for (i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
+		st = stmt_open(s->db, ids[i]);
+		assert_non_null(st);
+		sql = sqlite3_mprintf("EXPLAIN QUERY PLAN %s", sqlite3_sql(st));
+		assert_int_equal(
+		    sqlite3_prepare_v2(s->raw, sql, -1, &plan, NULL),
+		    SQLITE_OK);
+		while (sqlite3_step(plan) == SQLITE_ROW) {
+			line = (const char *)sqlite3_column_text(plan, 3);
+			if (strncmp(line, "SCAN job", 8) == 0 ||
+			    strncmp(line, "SCAN e", 6) == 0 ||
+			    strncmp(line, "SCAN k", 6) == 0 ||
+			    strncmp(line, "SCAN j", 6) == 0 ||
+			    strncmp(line, "SCAN tickets", 12) == 0 ||
+			    strstr(line, "AUTOMATIC") != NULL)
+				fail_msg("%s: %s", sql, line);
+		}
+		sqlite3_finalize(plan);
+		sqlite3_free(sql);
+	}
+}
+
 #define SITE_TEST(f)                                                           \
 	cmocka_unit_test_setup_teardown(f, site_setup, site_teardown)
 
@@ -125,6 +161,7 @@ main(void)
 	    SITE_TEST(test_row_that_is_not_there),
 	    SITE_TEST(test_yes_or_no),
 	    SITE_TEST(test_rollback_keeps_the_fault),
+	    SITE_TEST(test_queries_use_indexes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
