@@ -83,25 +83,45 @@ random_between(int64_t lo, int64_t hi)
 	return (int64_t)((uint64_t)lo + r);
 }
 
+/* Of the Gregorian calendar. Years that begin in March have their leap day at
+ * the end, and 153 days in each five of their months. Month 13 is the first of
+ * the next year. */
+static int64_t
+days_since_1970(int year, int month, int day)
+{
+	int y = month > 2 ? year : year - 1;
+	int m = month > 2 ? month - 3 : month + 9;
+
+	return 365 * (int64_t)y + y / 4 - y / 100 + y / 400 +
+	       (153 * m + 2) / 5 + day - 1 - 719468;
+}
+
 bool
 clock_parse_rfc3339(const char *text, int64_t *ret_real_ms)
 {
-	char again[CLOCK_RFC3339_SIZE];
-	struct tm tm = {0};
-	int64_t real_ms;
-	int ms;
+	static const char form[CLOCK_RFC3339_SIZE] = "9999-99-99T99:99:99.999Z";
+	enum { YEAR, MONTH, DAY, HOUR, MINUTE, SECOND, MS, END, FIELDS };
+	static const int min[FIELDS] = {[YEAR] = 1, [MONTH] = 1, [DAY] = 1};
+	static const int max[FIELDS] = {9999, 12, 31, 23, 59, 59, 999};
+	int v[FIELDS] = {0}, n = YEAR;
+	int64_t days;
 
-	if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ", &tm.tm_year,
-		&tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec,
-		&ms) != 7)
+	for (size_t i = 0; i < sizeof(form); i++) {
+		bool is_digit = text[i] >= '0' && text[i] <= '9';
+
+		if (form[i] == '9' ? !is_digit : text[i] != form[i])
+			return false;
+		if (is_digit)
+			v[n] = v[n] * 10 + text[i] - '0';
+		else if (v[n] < min[n] || v[n] > max[n])
+			return false;
+		else
+			n++;
+	}
+	days = days_since_1970(v[YEAR], v[MONTH], v[DAY]);
+	if (days >= days_since_1970(v[YEAR], v[MONTH] + 1, 1))
 		return false;
-	tm.tm_year -= 1900;
-	tm.tm_mon--;
-	real_ms = (int64_t)timegm(&tm) * 1000 + ms;
-	/* sscanf() takes signs and spaces, timegm() a month 13. */
-	clock_rfc3339(real_ms, again);
-	if (strcmp(text, again) != 0)
-		return false;
-	*ret_real_ms = real_ms;
+	*ret_real_ms = days * 86400000 + v[HOUR] * 3600000 + v[MINUTE] * 60000 +
+		       v[SECOND] * 1000 + v[MS];
 	return true;
 }

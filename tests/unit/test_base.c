@@ -136,6 +136,9 @@ test_rfc3339_parsed(void **state)
 	    "2000- 2-28T23:59:59.007Z", "2000-02-28T23:59:59.007Z ",
 	    "2000-02-28T23:59:59.007", "2000-02-28T+3:59:59.007Z",
 	    "2000-13-01T00:00:00.000Z", "2000-02-30T00:00:00.000Z",
+	    "2001-02-29T00:00:00.000Z", "2001-12-32T00:00:00.000Z",
+	    "2000-00-01T00:00:00.000Z", "2000-02-00T00:00:00.000Z",
+	    "2000-01-01T24:00:00.000Z", "2000-01-01T00:60:00.000Z",
 	    "9999-99-99T99:99:99.999Z"};
 	int64_t ms = 5;
 
@@ -145,6 +148,14 @@ test_rfc3339_parsed(void **state)
 	assert_true(ms == 5);
 	assert_true(clock_parse_rfc3339("2000-02-28T23:59:59.007Z", &ms));
 	assert_true(ms == INT64_C(951782399007));
+	/* Each hour, say, of 400 years. */
+	for (int64_t t = 0; t < INT64_C(400) * 366 * 86400000; t += 3600999) {
+		char text[CLOCK_RFC3339_SIZE];
+
+		clock_rfc3339(t, text);
+		assert_true(clock_parse_rfc3339(text, &ms));
+		assert_true(ms == t);
+	}
 }
 
 static void
