@@ -2,8 +2,8 @@
 /*
  * The program that streams job events, as a daemon, as a FastCGI process of the
  * web server, or for one CGI request. Only wiring: live/ holds the streams,
- * web/ the transports, store/ the database; start and stop are service.c's and
- * workers.c's business. Blocks in events_main().
+ * web/ the transports, store/ the database; service.c and workers.c start and
+ * stop. Blocks in events_main().
  */
 #include "app/events.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Routes reading requests, checks their parameters and who may read. Streams
- * and their JSON form are begun in stream_open.c. Runs on the loop; blocks as
- * far as reading the database does.
+ * Routes reading requests, checks their parameters and who may read; then
+ * stream.c or poll.c goes on. Runs on the loop; blocks as far as reading the
+ * database does.
  */
 #include "live/events_api.h"
 
@@ -11,15 +11,15 @@
 
 #include "auth/authenticator.h"
 #include "base/clock.h"
-#include "text/decimal.h"
-#include "io/status.h"
 #include "job/name.h"
+#include "live/job_json.h"
+#include "live/monitoring.h"
 #include "live/poll.h"
 #include "live/stream.h"
 #include "store/jobs.h"
+#include "text/decimal.h"
 #include "web/accept.h"
 #include "web/cors.h"
-#include "text/json_text.h"
 #include "web/query.h"
 #include "web/refusal.h"
 #include "web/sse.h"
@@ -70,17 +70,13 @@ refuse(struct call *c, int status, const char *code, const char *message)
 static void
 refuse_trouble(struct call *c, enum err e)
 {
-	struct stream_request req = {.wants_json = false};
-	struct buf headers = BUF_INIT;
+	struct answer a = ANSWER_INIT;
 
-	if (c->wants_stream) {
-		cors_add(&headers, c->api->cors_origins, c->r->origin);
-		req.headers = buf_span(&headers);
-		stream_refuse(c->api->hub, c->x, &req, e);
-		buf_done(&headers);
-	} else {
-		refuse_as(c, refusal_of(REFUSAL_OF_READ, e));
-	}
+	if (c->wants_stream)
+		stream_refuse(e, &a);
+	else
+		refusal_answer(refusal_of(REFUSAL_OF_READ, e), &a);
+	reply(c, &a);
 }
 
 static void
@@ -159,7 +155,8 @@ job_list_check(struct call *c, const struct job_list *list)
 		return false;
 	}
 	for (size_t i = 0; i < list->n && e == OK; i++)
-		e = reader_check_job(&c->reader, c->api->hub->db, list->ids[i]);
+		e = reader_check_job(
+		    &c->reader, hub_db(c->api->hub), list->ids[i]);
 	if (e == OK && list->n == 0 && reader_owner(&c->reader) == NULL) {
 		refuse(c, 403, "owner_unknown",
 		    "A stream of all jobs of an owner needs an authenticated "
@@ -213,7 +210,8 @@ read_wait(const struct request *r, int64_t *ret_ms)
 	return e;
 }
 
-/* Last-Event-ID, or one of the two query parameters that polyfills use. */
+/* Last-Event-ID; or last_event_id, as the JSON form calls it; or lastEventId,
+ * which event-source-polyfill and reconnecting-eventsource send. */
 static struct span
 last_event_id(const struct request *r, struct buf *scratch)
 {
@@ -229,14 +227,13 @@ last_event_id(const struct request *r, struct buf *scratch)
 /* --- Routes --------------------------------------------------------------- */
 
 static void
-open_stream(struct call *c, const struct job_list *jobs, bool wants_json,
+open_events(struct call *c, const struct job_list *jobs, bool wants_json,
     int64_t wait_ms)
 {
 	struct buf id = BUF_INIT, beat = BUF_INIT, headers = BUF_INIT;
-	struct stream_request req = {
+	struct waiter_request req = {
 	    .sel = {jobs->ids, jobs->n, NULL},
 	    .last_event_id = last_event_id(c->r, &id),
-	    .wants_json = wants_json,
 	    .wait_ms = wait_ms,
 	    .session = c->reader.has_session ? &c->reader.session : NULL,
 	};
@@ -250,6 +247,8 @@ open_stream(struct call *c, const struct job_list *jobs, bool wants_json,
 	req.headers = buf_span(&headers);
 	if (id.failed || beat.failed || headers.failed)
 		refuse_err(c, ERR_NOMEM);
+	else if (wants_json)
+		poll_open(c->api->hub, c->x, &req);
 	else
 		stream_open(c->api->hub, c->x, &req);
 	buf_done(&id);
@@ -263,14 +262,10 @@ answer_head(struct call *c, bool is_json)
 {
 	struct answer a = ANSWER_INIT;
 
-	if (is_json) {
+	if (is_json)
 		answer_json(&a, 200);
-	} else {
-		answer_header(
-		    &a, "Content-Type", "text/event-stream; charset=utf-8");
-		answer_header(&a, "Cache-Control", "no-cache, no-transform");
-		answer_header(&a, "X-Accel-Buffering", "no");
-	}
+	else
+		buf_add_str(&a.headers, SSE_HEADERS);
 	reply(c, &a);
 }
 
@@ -297,50 +292,8 @@ handle_events(struct call *c, const char *path_id)
 	else if (strcmp(c->r->method, "HEAD") == 0)
 		answer_head(c, wants_json);
 	else
-		open_stream(c, &jobs, wants_json, wait_ms);
+		open_events(c, &jobs, wants_json, wait_ms);
 	buf_done(&jobs.text);
-}
-
-static void
-add_string_member(struct buf *b, const char *name, const char *value)
-{
-	buf_addf(b, "\"%s\":", name);
-	if (value == NULL)
-		buf_add_str(b, "null");
-	else
-		json_text_add_quoted(b, span_of(value));
-	buf_add_char(b, ',');
-}
-
-/* A stored JSON text; the schema does not check `output`, so we do. */
-static void
-add_json_member(struct buf *b, const char *name, const char *text)
-{
-	struct span value;
-
-	buf_addf(b, "\"%s\":", name);
-	if (text == NULL || json_text_check(span_of(text), &value) != OK)
-		buf_add_str(b, "null");
-	else
-		json_text_add_line(b, value);
-	buf_add_char(b, ',');
-}
-
-static void
-add_job(struct buf *b, const char *epoch, const struct job *j)
-{
-	char id[SSE_ID_SIZE];
-
-	buf_add_char(b, '{');
-	add_string_member(b, "job_id", j->job_id);
-	add_string_member(b, "restore_id", j->restore_id);
-	add_string_member(b, "state", job_state_name(j->state));
-	add_json_member(b, "progress", j->progress);
-	add_json_member(b, "output", j->output);
-	add_string_member(b, "created_at", j->created_at);
-	add_string_member(b, "updated_at", j->updated_at);
-	sse_id_format(epoch, j->last_event_id, 0, id);
-	buf_addf(b, "\"last_event_id\":\"%s\"}\n", id);
 }
 
 static void
@@ -355,12 +308,13 @@ handle_job(struct call *c, const char *path_id)
 		refuse_as(c, &refusal_bad_job_id);
 		return;
 	}
-	e = reader_check_job(&c->reader, h->db, path_id);
+	e = reader_check_job(&c->reader, hub_db(h), path_id);
 	if (e == OK)
-		e = h->db == NULL ? ERR_GONE : jobs_get(h->db, path_id, &job);
+		e = hub_db(h) == NULL ? ERR_GONE
+				      : jobs_get(hub_db(h), path_id, &job);
 	if (e == OK) {
 		answer_json(&a, 200);
-		add_job(&a.body, h->epoch, &job);
+		job_json_add(&a.body, hub_epoch(h), &job);
 		reply(c, &a);
 	} else if (e == ERR_NOENT) {
 		refuse(c, 404, "unknown_job", "There is no such job.");
@@ -370,61 +324,13 @@ handle_job(struct call *c, const char *path_id)
 	job_done(&job);
 }
 
-/* Is the health asked of the whole installation? */
-static bool
-wants_all(const struct request *r)
-{
-	struct buf all = BUF_INIT;
-	bool is_wanted = query_get(span_of(r->query), "all", &all) &&
-			 span_eq_str(buf_span(&all), "1");
-
-	buf_done(&all);
-	return is_wanted;
-}
-
-/* How the writing half is, by its own word. True: it is well. */
-static bool
-add_writer(struct buf *b, const char *db_path)
-{
-	struct status s = {.text = "away"};
-	char at[CLOCK_RFC3339_SIZE];
-	bool is_known = status_read(db_path, clock_real_ms(), &s) == OK;
-
-	buf_add_str(b, ",\"writer\":");
-	json_text_add_quoted(b, span_of(s.text));
-	clock_rfc3339(s.at_ms, at);
-	buf_add_str(b, ",\"writer_at\":");
-	if (is_known)
-		json_text_add_quoted(b, span_of(at));
-	else
-		buf_add_str(b, "null");
-	return strcmp(s.text, "ok") == 0;
-}
-
-/* For load balancers: can streams be served? And where that is asked, can all
- * the rest? */
 static void
 handle_health(struct call *c, const char *path_id)
 {
-	const struct hub *h = c->api->hub;
-	bool can_read = hub_is_well(h), is_well = can_read;
-	struct buf writer = BUF_INIT;
 	struct answer a = ANSWER_INIT;
 
 	(void)path_id;
-	if (wants_all(c->r))
-		is_well = add_writer(&writer, h->cfg.db_path) && can_read;
-	answer_json(&a, is_well ? 200 : 503);
-	buf_addf(&a.body,
-	    "{\"status\":\"%s\",\"database\":\"%s\",\"watcher\":\"%s\","
-	    "\"lagging\":%llu",
-	    is_well ? "ok" : "failing", can_read ? "ok" : "unavailable",
-	    h->cfg.metrics->watch.is_blind ? "polling" : "inotify",
-	    (unsigned long long)h->stats->lagging);
-	buf_add_span(&a.body, buf_span(&writer));
-	buf_add_str(&a.body, "}\n");
-	a.body.failed = a.body.failed || writer.failed;
-	buf_done(&writer);
+	monitoring_health(c->api->hub, c->r->query, &a);
 	reply(c, &a);
 }
 
@@ -434,10 +340,7 @@ handle_metrics(struct call *c, const char *path_id)
 	struct answer a = ANSWER_INIT;
 
 	(void)path_id;
-	answer_header(
-	    &a, "Content-Type", "text/plain; version=0.0.4; charset=utf-8");
-	answer_header(&a, "Cache-Control", "no-store");
-	metrics_format(c->api->slots, c->api->n_slots, &a.body);
+	monitoring_metrics(c->api->slots, c->api->n_slots, &a);
 	reply(c, &a);
 }
 
@@ -487,8 +390,9 @@ static bool
 authenticate(struct call *c)
 {
 	struct refusal why;
-	enum err e = authenticator_identify(c->api->authenticator,
-	    c->api->hub->db, c->r, clock_real_ms() / 1000, &c->reader, &why);
+	enum err e =
+	    authenticator_identify(c->api->authenticator, hub_db(c->api->hub),
+		c->r, clock_real_ms() / 1000, &c->reader, &why);
 
 	if (e == ERR_AUTH)
 		refuse_as(c, &why);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Reference-counted frames. What stands in them is written by web/sse.c and
- * stream.c. One thread; never blocks.
+ * Reference-counted frames. web/sse.c and stream.c write what stands in them.
+ * One thread; never blocks.
  */
 #include "live/frame.h"
 

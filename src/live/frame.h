@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Bytes of a stream that many clients share: encoded once, counted, never
- * changed. Layer: live.
+ * Bytes of a stream that many clients share: encoded once, counted, and never
+ * changed once a second one has them. Layer: live.
  */
 #ifndef JOBWIRE_FRAME_H
 #define JOBWIRE_FRAME_H
@@ -19,16 +19,18 @@ enum frame_effect {
 	FRAME_ENDS,    /* a terminal type */
 };
 
+/* All may be read. refs is written by the functions here, the last three by
+ * hub.c, where it makes the frame of a row and before anybody else has it; they
+ * are false and 0 for what is no row. */
 struct frame {
-	unsigned refs;
+	unsigned refs; /* who has it; freed with the last */
 	enum frame_effect effect;
 	int64_t id; /* the row's; 0 for what is no row */
 	struct buf body;
-	/* Set by hub.c where it makes the frame of a row, before anybody else
-	 * has it; false and 0 for what is no row. */
 	bool is_skipped; /* stands for a row that cannot be sent */
 	int64_t floor;	 /* event id: retention took the job's up to here */
-	int64_t read_us; /* when the row was read (CLOCK_MONOTONIC) */
+	int64_t read_us; /* CLOCK_MONOTONIC: when the row was read, if the hub
+			    read it for everybody; else 0 */
 };
 
 /* Takes body (also on failure). Returns owned (frame_unref) with one

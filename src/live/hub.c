@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Watching, reading and fanning out. What one client is sent, and when its
- * stream ends, is stream.c's business. Runs on the loop; blocks on the disk as
- * far as reading the page cache does, and on a locked database for busy_ms at
- * most.
+ * Watching, reading and fanning out. What one client is sent, and when it
+ * ends, is decided in stream.c and poll.c. Runs on the loop; blocks on the disk
+ * as far as reading the page cache does, and on a locked database for busy_ms
+ * at most.
  */
 #include "live/hub.h"
 
@@ -11,50 +11,48 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/container_of.h"
 #include "base/log.h"
-#include "io/watch.h"
 #include "job/state.h"
-#include "live/stream.h"
-#include "store/events.h"
 #include "web/sse.h"
 
 enum {
-	BATCH_BYTES_MAX = 4 << 20,
 	BATCHES_PER_LOOK = 16, /* then other work gets its turn */
-	STREAMS_PER_TURN = 128,
+	SKIPPED_MAX = 1024,
 };
 
-/* --- Topics --------------------------------------------------------------- */
+struct hub {
+	struct loop *loop;
+	struct hub_config cfg;
+	struct db *db; /* NULL while the database is missing */
+	char epoch[DB_EPOCH_SIZE];
+	struct watch *watch;
+	struct watch_stats watch_before; /* of who had our slot before us */
+	struct waiters waiters;
+	int64_t last_id;	      /* event id: newest row handed out */
+	int64_t skipped[SKIPPED_MAX]; /* rows that were logged, a ring */
+	bool has_unread;  /* a read failed or stopped at its limit */
+	bool has_stalled; /* a waiter could not read: try again */
+	bool is_draining;
+	bool is_failing;	 /* the present trouble was logged */
+	enum err lack;		 /* why the database could not be opened last */
+	struct hub_stats *stats; /* in cfg.metrics */
+};
 
-enum err
-hub_subscribe(
-    struct hub *h, struct sub *sub, enum topic_kind kind, const char *name)
-{
-	struct topic *t = topics_find(&h->topics[kind], name);
-
-	if (t == NULL)
-		t = topics_add(&h->topics[kind], name);
-	if (t == NULL)
-		return ERR_NOMEM;
-	sub->topic = t;
-	sub->kind = (uint8_t)kind;
-	LIST_INSERT_HEAD(&t->subs, sub, link);
-	return OK;
-}
-
-void
-hub_unsubscribe(struct hub *h, struct sub *sub)
-{
-	struct topic *t = sub->topic;
-
-	if (t == NULL)
-		return;
-	LIST_REMOVE(sub, link);
-	sub->topic = NULL;
-	if (LIST_EMPTY(&t->subs))
-		topics_remove(&h->topics[sub->kind], t);
-}
+/* Rows as frames, in id order, each with a topic it belongs to; a row that
+ * belongs to two stands there twice. */
+struct batch {
+	struct hub *hub;
+	struct {
+		struct frame *frame; /* owned */
+		struct topic *topic;
+	} item[HUB_BATCH * TOPIC_KINDS];
+	size_t n;	 /* items */
+	size_t rows;	 /* rows read, also those without an item */
+	size_t bytes;	 /* of the frames */
+	int64_t read_us; /* CLOCK_MONOTONIC */
+	int64_t last_id; /* of the last row read */
+	bool is_starved; /* stopped early: no memory */
+};
 
 /* --- Reading -------------------------------------------------------------- */
 
@@ -79,24 +77,24 @@ note_age(struct hub *h, const struct event_row *row)
 		    (clock_real_ms() - created_ms) * 1000);
 }
 
-/* Counts and logs a row that cannot be sent; once, though every stream that
- * replays it meets it again. */
+/* Counts and logs a row that cannot be sent; once, though all who replay
+ * it meet it again. */
 static void
 hub_note_skipped(struct hub *h, int64_t id, enum err why)
 {
-	for (size_t i = 0; i < HUB_SKIPPED_MAX; i++)
+	for (size_t i = 0; i < SKIPPED_MAX; i++)
 		if (h->skipped[i] == id)
 			return;
-	h->skipped[h->stats->rows_skipped++ % HUB_SKIPPED_MAX] = id;
+	h->skipped[h->stats->rows_skipped++ % SKIPPED_MAX] = id;
 	log_warn("row_skipped", "id", LOG_INT(id), "reason", err_text(why));
 }
 
-enum err
-hub_add_event(struct hub *h, const struct event_row *row,
-    const struct losses *known, struct buf *out, bool *ret_is_skipped)
+static enum err
+hub_add_event(struct hub *h, const struct event_row *row, int64_t loss,
+    struct buf *out, bool *ret_is_skipped)
 {
-	struct sse_event e = {h->epoch, row->id, loss_at(known, row->id),
-	    row->type, row->job_id, row->restore_id, row->status, row->data,
+	struct sse_event e = {h->epoch, row->id, loss, row->type, row->job_id,
+	    row->restore_id, row->status, row->data,
 	    (size_t)h->cfg.inline_output};
 	enum err err = sse_add_event(out, &e);
 
@@ -104,27 +102,25 @@ hub_add_event(struct hub *h, const struct event_row *row,
 	if (!*ret_is_skipped)
 		return err;
 	hub_note_skipped(h, row->id, err);
-	sse_add_id(out, h->epoch, row->id, e.loss);
+	sse_add_id(out, h->epoch, row->id, loss);
 	return buf_ok(out) ? OK : ERR_NOMEM;
 }
 
-static enum err
-frame_of_row(struct batch *b, const struct event_row *row, struct frame **ret)
+enum err
+hub_make_frame(struct hub *h, const struct event_row *row, int64_t loss,
+    struct frame **ret)
 {
 	struct buf body = BUF_INIT;
 	bool is_skipped;
-	enum err err =
-	    hub_add_event(b->hub, row, &b->known, &body, &is_skipped);
+	enum err e = hub_add_event(h, row, loss, &body, &is_skipped);
 
-	if (err == OK)
-		err = frame_new(&body, row->id, effect_of(row->type), ret);
+	if (e == OK)
+		e = frame_new(&body, row->id, effect_of(row->type), ret);
 	buf_done(&body);
-	if (err != OK)
-		return err;
-	(*ret)->read_us = b->read_us;
+	if (e != OK)
+		return e;
 	(*ret)->is_skipped = is_skipped;
 	(*ret)->floor = row->floor;
-	b->bytes += (*ret)->body.len;
 	return OK;
 }
 
@@ -134,23 +130,22 @@ collect(void *arg, const struct event_row *row)
 {
 	struct batch *b = arg;
 	struct topic *topics[TOPIC_KINDS] = {
-	    topics_find(&b->hub->topics[TOPIC_JOB], row->job_id),
+	    topics_find(&b->hub->waiters.topics[TOPIC_JOB], row->job_id),
 	    row->owner == NULL
 		? NULL
-		: topics_find(&b->hub->topics[TOPIC_OWNER], row->owner),
+		: topics_find(&b->hub->waiters.topics[TOPIC_OWNER], row->owner),
 	};
 	struct frame *f = NULL;
-	enum err e = OK;
 
 	if (topics[TOPIC_JOB] != NULL || topics[TOPIC_OWNER] != NULL) {
-		e = frame_of_row(b, row, &f);
-		if (b->is_live)
-			note_age(b->hub, row);
-	}
-	if (e != OK) {
-		/* This row is read again, when there may be memory. */
-		b->is_starved = true;
-		return false;
+		if (hub_make_frame(b->hub, row, 0, &f) != OK) {
+			/* It is read again, when there may be memory. */
+			b->is_starved = true;
+			return false;
+		}
+		f->read_us = b->read_us;
+		b->bytes += f->body.len;
+		note_age(b->hub, row);
 	}
 	b->rows++;
 	b->last_id = row->id;
@@ -161,22 +156,7 @@ collect(void *arg, const struct event_row *row)
 		b->item[b->n++].topic = topics[i];
 	}
 	frame_unref(&f);
-	b->is_short = b->bytes >= BATCH_BYTES_MAX;
-	return !b->is_short;
-}
-
-bool
-batch_has_more(const struct batch *b)
-{
-	return b->is_short || b->rows == HUB_BATCH;
-}
-
-void
-batch_done(struct batch *b)
-{
-	for (size_t i = 0; i < b->n; i++)
-		frame_unref(&b->item[i].frame);
-	b->n = 0;
+	return b->bytes < HUB_BATCH_BYTES;
 }
 
 static void
@@ -226,52 +206,69 @@ hub_read_rows(struct hub *h, const struct selection *sel, int64_t after,
 	return e;
 }
 
-enum err
-hub_fetch(struct hub *h, const struct selection *sel, struct batch *batch)
+/* Reads the rows after the batch's last_id into it. OK, or why not: those read
+ * so far are in it then. hub_clear() in any case. */
+static enum err
+hub_fetch(struct hub *h, struct batch *b)
 {
+	static const struct selection all = {0};
 	enum err e;
 
-	batch->hub = h;
-	batch->n = 0;
-	batch->rows = 0;
-	batch->bytes = 0;
-	batch->is_short = false;
-	batch->is_starved = false;
-	batch->read_us = clock_mono_us();
-	e = hub_read_rows(h, sel, batch->last_id, HUB_BATCH, collect, batch);
-	return e == OK && batch->is_starved ? ERR_NOMEM : e;
+	b->hub = h;
+	b->rows = 0;
+	b->bytes = 0;
+	b->is_starved = false;
+	b->read_us = clock_mono_us();
+	e = hub_read_rows(h, &all, b->last_id, HUB_BATCH, collect, b);
+	return e == OK && b->is_starved ? ERR_NOMEM : e;
 }
 
-/* The statement is reset: now sockets may be touched. stream_deliver() ends no
- * stream, so neither the list nor the topics of this batch change meanwhile. */
+static void
+hub_clear(struct batch *b)
+{
+	for (size_t i = 0; i < b->n; i++)
+		frame_unref(&b->item[i].frame);
+	b->n = 0;
+}
+
+/* Only now that the statement is reset may sockets be touched. on_frame() ends
+ * no waiter, so neither the list nor the topics of this batch change
+ * meanwhile. */
 static void
 hub_dispatch(const struct batch *b)
 {
+	struct frame *f;
+	struct waiter *w;
 	struct sub *sub;
 
-	for (size_t i = 0; i < b->n; i++)
-		LIST_FOREACH(sub, &b->item[i].topic->subs, link)
-			stream_deliver(sub, b->item[i].frame);
+	for (size_t i = 0; i < b->n; i++) {
+		f = b->item[i].frame;
+		LIST_FOREACH(sub, &b->item[i].topic->subs, link) {
+			w = waiter_of(sub);
+			if (w->is_current && w->cursor < f->id)
+				w->ops->on_frame(w, sub, f);
+		}
+	}
 }
 
 /* Reads what is new and hands it out. */
 static bool
 hub_read(struct hub *h)
 {
-	static const struct selection all = {0};
-	struct batch b = {.last_id = h->last_id, .is_live = true};
+	struct batch b = {.last_id = h->last_id};
 	bool found = false;
 	enum err e;
 
 	h->has_unread = false;
 	for (int i = 0; i < BATCHES_PER_LOOK; i++) {
-		e = hub_fetch(h, &all, &b);
+		e = hub_fetch(h, &b);
 		h->stats->rows_read += b.rows;
 		found = found || b.rows > 0;
 		h->last_id = b.last_id;
 		hub_dispatch(&b);
-		batch_done(&b);
-		h->has_unread = e != OK || batch_has_more(&b);
+		hub_clear(&b);
+		h->has_unread = e != OK || b.rows == HUB_BATCH ||
+				b.bytes >= HUB_BATCH_BYTES;
 		if (e != OK || !h->has_unread)
 			return found;
 	}
@@ -281,24 +278,24 @@ hub_read(struct hub *h)
 
 /* --- The database as a whole ---------------------------------------------- */
 
-/* After the file was opened again: where do the streams stand? */
+/* After the file was opened again: where do the waiters stand? */
 static void
 hub_resync_waiters(struct hub *h, const char *old_epoch)
 {
-	struct stream *s, *next;
+	struct waiter *w, *next;
 	const char *reason;
 
-	for (s = TAILQ_FIRST(&h->streams); s != NULL; s = next) {
-		next = TAILQ_NEXT(s, link);
+	for (w = TAILQ_FIRST(&h->waiters.list); w != NULL; w = next) {
+		next = TAILQ_NEXT(w, link); /* queueing moves it */
 		reason = NULL;
 		if (strcmp(old_epoch, h->epoch) != 0)
 			reason = "epoch";
-		else if (s->cursor > h->last_id)
+		else if (w->cursor > h->last_id)
 			reason = "future";
 		if (reason != NULL)
-			stream_resync(s, reason);
-		s->is_current = false;
-		hub_queue(h, s);
+			w->ops->on_resync(w, reason);
+		w->is_current = false;
+		hub_queue(h, w);
 	}
 }
 
@@ -357,19 +354,20 @@ hub_reopen(struct hub *h)
 	hub_resync_waiters(h, old_epoch);
 }
 
-/* Streams that a failed read left behind get another chance. */
+/* Waiters that a failed read left behind get another chance. Those that are
+ * behind because their client is slow lose nothing by it. */
 static void
 hub_retry_stalled(struct hub *h)
 {
-	struct stream *s, *next;
+	struct waiter *w, *next;
 
 	if (!h->has_stalled)
 		return;
 	h->has_stalled = false;
-	for (s = TAILQ_FIRST(&h->streams); s != NULL; s = next) {
-		next = TAILQ_NEXT(s, link); /* queueing moves it */
-		if (!s->is_current && s->pending == NULL)
-			hub_queue(h, s);
+	for (w = TAILQ_FIRST(&h->waiters.list); w != NULL; w = next) {
+		next = TAILQ_NEXT(w, link); /* queueing moves it */
+		if (!w->is_current)
+			hub_queue(h, w);
 	}
 }
 
@@ -393,20 +391,6 @@ hub_pass_over(struct hub *h)
 	hub_note(h, e);
 }
 
-void
-hub_catch_up(struct hub *h)
-{
-	if (TAILQ_EMPTY(&h->streams) && h->db != NULL)
-		hub_pass_over(h);
-}
-
-void
-hub_add(struct hub *h, struct stream *s)
-{
-	TAILQ_INSERT_TAIL(&h->streams, s, link);
-	watch_wake(h->watch);
-}
-
 static bool
 on_look(void *arg, bool is_base)
 {
@@ -414,14 +398,14 @@ on_look(void *arg, bool is_base)
 
 	if (is_base)
 		hub_note_watch(h);
-	if (TAILQ_EMPTY(&h->streams))
+	if (TAILQ_EMPTY(&h->waiters.list))
 		watch_sleep(h->watch);
 	if (h->db == NULL || (is_base && db_has_moved(h->db)))
 		hub_reopen(h);
 	if (h->db == NULL)
 		return false;
 	hub_retry_stalled(h);
-	if (!TAILQ_EMPTY(&h->streams))
+	if (!TAILQ_EMPTY(&h->waiters.list))
 		return (db_changed(h->db) || h->has_unread) && hub_read(h);
 	hub_pass_over(h); /* as cheap as to ask whether there is a change */
 	return false;
@@ -435,72 +419,66 @@ on_blind(void *arg, const char *why, int64_t poll_ms)
 	    "inotify_unusable", "reason", why, "poll_ms", LOG_INT(poll_ms));
 }
 
-int64_t
-hub_draw_retry_ms(const struct hub *h)
-{
-	return random_between(h->cfg.retry_min_ms, h->cfg.retry_max_ms);
-}
-
-/* --- Turns ---------------------------------------------------------------- */
+/* --- Waiters -------------------------------------------------------------- */
 
 void
-hub_queue(struct hub *h, struct stream *s)
+hub_catch_up(struct hub *h)
 {
-	if (s->is_queued)
-		return;
-	s->is_queued = true;
-	TAILQ_REMOVE(&h->streams, s, link);
-	if (h->last_ready != NULL)
-		TAILQ_INSERT_AFTER(&h->streams, h->last_ready, s, link);
-	else
-		TAILQ_INSERT_HEAD(&h->streams, s, link);
-	h->last_ready = s;
-	h->n_ready++;
-	loop_defer(h->loop, &h->work);
-}
-
-void
-hub_unqueue(struct hub *h, struct stream *s)
-{
-	if (!s->is_queued)
-		return;
-	s->is_queued = false;
-	if (h->last_ready == s)
-		h->last_ready = TAILQ_PREV(s, streams, link);
-	TAILQ_REMOVE(&h->streams, s, link);
-	TAILQ_INSERT_TAIL(&h->streams, s, link);
-	h->n_ready--;
+	if (TAILQ_EMPTY(&h->waiters.list) && h->db != NULL)
+		hub_pass_over(h);
 }
 
 static void
-on_work(struct deferred *d)
+hub_give_slot(struct hub *h, const struct waiter *w)
 {
-	struct hub *h = container_of(d, struct hub, work);
-	struct stream *s;
-	size_t n =
-	    h->n_ready < STREAMS_PER_TURN ? h->n_ready : STREAMS_PER_TURN;
+	if (h->cfg.places != NULL)
+		places_give(h->cfg.places, w->slot);
+}
 
-	/* Not those that queue themselves again meanwhile: a long replay leaves
-	 * the others their turns. */
-	for (; n > 0 && h->n_ready > 0; n--) {
-		s = TAILQ_FIRST(&h->streams);
-		hub_unqueue(h, s);
-		stream_advance(s);
+enum err
+hub_add(struct hub *h, struct waiter *w, const struct selection *sel)
+{
+	size_t slot = 0;
+	enum err e = OK;
+
+	if (h->is_draining || h->waiters.n >= (size_t)h->cfg.max_streams)
+		e = ERR_FULL;
+	else if (h->cfg.places != NULL)
+		e = places_take(h->cfg.places, &slot);
+	if (e == ERR_FULL)
+		h->stats->overloads++;
+	if (e != OK)
+		return e;
+	w->slot = (uint32_t)slot;
+	e = waiters_add(&h->waiters, w, sel);
+	if (e != OK) {
+		hub_give_slot(h, w);
+		return e;
 	}
-	if (h->n_ready > 0)
-		loop_defer(h->loop, &h->work);
+	watch_wake(h->watch);
+	return OK;
+}
+
+void
+hub_remove(struct hub *h, struct waiter *w)
+{
+	waiters_remove(&h->waiters, w);
+	hub_give_slot(h, w);
+}
+
+void
+hub_queue(struct hub *h, struct waiter *w)
+{
+	waiters_queue(&h->waiters, w);
+}
+
+void
+hub_retry_later(struct hub *h)
+{
+	h->has_stalled = true;
 }
 
 /* --- Life ----------------------------------------------------------------- */
-
-static enum err
-text_frame(const char *text, struct frame **ret)
-{
-	struct buf b = BUF_INIT;
-
-	buf_add_str(&b, text);
-	return frame_new(&b, 0, FRAME_NEUTRAL, ret);
-}
 
 enum err
 hub_new(struct loop *loop, const struct hub_config *cfg, struct hub **ret)
@@ -517,19 +495,11 @@ hub_new(struct loop *loop, const struct hub_config *cfg, struct hub **ret)
 	h->cfg = *cfg;
 	h->stats = &cfg->metrics->hub;
 	h->watch_before = cfg->metrics->watch;
-	h->work.run = on_work;
-	for (size_t i = 0; i < TOPIC_KINDS; i++)
-		topics_init(&h->topics[i]);
-	TAILQ_INIT(&h->streams);
+	waiters_init(&h->waiters, loop);
 	watch.arg = h;
 	if ((e = hub_open(h, &fault)) != OK)
 		hub_note_missing(h, e, &fault);
-	e = text_frame(": heartbeat\n", &h->beat_comment);
-	if (e == OK)
-		e = text_frame(
-		    "event: heartbeat\ndata: {}\n\n", &h->beat_event);
-	if (e == OK)
-		e = watch_start(loop, &watch, &h->watch);
+	e = watch_start(loop, &watch, &h->watch);
 	if (e != OK) {
 		hub_free(&h);
 		return e;
@@ -544,14 +514,56 @@ hub_is_well(const struct hub *h)
 	return h->db != NULL && !h->is_failing;
 }
 
+struct loop *
+hub_loop(const struct hub *h)
+{
+	return h->loop;
+}
+
+const struct hub_config *
+hub_config(const struct hub *h)
+{
+	return &h->cfg;
+}
+
+struct hub_stats *
+hub_stats(const struct hub *h)
+{
+	return h->stats;
+}
+
+struct db *
+hub_db(const struct hub *h)
+{
+	return h->db;
+}
+
+const char *
+hub_epoch(const struct hub *h)
+{
+	return h->epoch;
+}
+
+int64_t
+hub_draw_retry_ms(const struct hub *h)
+{
+	return random_between(h->cfg.retry_min_ms, h->cfg.retry_max_ms);
+}
+
+bool
+hub_is_draining(const struct hub *h)
+{
+	return h->is_draining;
+}
+
 void
 hub_drain(struct hub *h)
 {
-	struct stream *s;
+	struct waiter *w;
 
 	h->is_draining = true;
-	TAILQ_FOREACH(s, &h->streams, link)
-		stream_drain(s, h->cfg.drain_ms);
+	TAILQ_FOREACH(w, &h->waiters.list, link)
+		w->ops->on_drain(w, h->cfg.drain_ms);
 }
 
 void
@@ -561,14 +573,8 @@ hub_free(struct hub **hub)
 
 	if (h == NULL)
 		return;
-	while (!TAILQ_EMPTY(&h->streams))
-		stream_abandon(TAILQ_FIRST(&h->streams));
-	loop_undefer(h->loop, &h->work);
+	waiters_done(&h->waiters);
 	watch_stop(&h->watch);
-	frame_unref(&h->beat_comment);
-	frame_unref(&h->beat_event);
-	for (size_t i = 0; i < TOPIC_KINDS; i++)
-		topics_done(&h->topics[i]);
 	db_close(&h->db);
 	free(h);
 	*hub = NULL;

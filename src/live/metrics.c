@@ -105,8 +105,8 @@ static const struct {
 	AT(fcgi.timed_out)},
 };
 
-/* As atomic ones also those that their process alone counts without: to the
- * others they are memory that changes at any time. */
+/* All are read as atomics, though most are counted by plain code: to another
+ * process they are memory that changes at any time. */
 static uint64_t
 sum_at(const struct metrics *slots, size_t n, size_t offset)
 {

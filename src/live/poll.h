@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The JSON form of a stream: {"events":[..],"last_event_id":"..",
- * "terminal":..}. Layer: live. For clients behind proxies that buffer, for curl
- * and for CI.
+ * Long polling: a client that gets its events as one JSON document,
+ * {"events":[..],"last_event_id":"..","terminal":..}, at once or when there is
+ * something to say. Layer: live. For clients behind proxies that buffer, for
+ * curl and for CI.
  */
 #ifndef JOBWIRE_POLL_H
 #define JOBWIRE_POLL_H
@@ -12,9 +13,19 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "live/cursor.h"
 #include "live/hub.h"
 #include "web/answer.h"
+#include "web/exchange.h"
 
+/*
+ * Takes the exchange and answers it: at once, at the first event, when the
+ * time is over, or 503. Blocks as hub_read_rows().
+ */
+void poll_open(
+    struct hub *h, struct exchange *x, const struct waiter_request *req);
+
+/* A document of events. */
 struct poll_page {
 	/* Set by the caller: */
 	int64_t cursor;	     /* event id: what comes after it is told */
@@ -27,11 +38,10 @@ struct poll_page {
 
 /*
  * Fills the answer, which must be empty, from one snapshot of the database.
- * Reads the hub's db, epoch and cfg; blocks as hub_read_rows(). Errors as
- * hub_read_rows(), and ERR_NOMEM: then part of it stands in the answer, and
- * must not be sent.
+ * Blocks as hub_read_rows(). Errors as hub_read_rows(), and ERR_NOMEM: then
+ * part of it stands in the answer, and must not be sent.
  */
-CHECK_RESULT enum err poll_fill(struct poll_page *f, struct hub *h,
+CHECK_RESULT enum err poll_fill(struct poll_page *page, struct hub *h,
     const struct selection *sel, struct answer *a);
 
 #endif

@@ -13,6 +13,12 @@
 
 struct sub;
 
+enum topic_kind {
+	TOPIC_JOB,   /* the events of one job */
+	TOPIC_OWNER, /* those of all jobs of an owner */
+	TOPIC_KINDS,
+};
+
 struct topic {
 	struct topic *next; /* in its bucket */
 	LIST_HEAD(, sub) subs;

@@ -21,7 +21,13 @@ enum {
 	SSE_LINE_MAX = 32000,
 };
 
-/* A place in the table, as clients hand it back. */
+/* The header fields that every event stream has. */
+#define SSE_HEADERS                                                            \
+	"Content-Type: text/event-stream; charset=utf-8\r\n"                   \
+	"Cache-Control: no-cache, no-transform\r\n"                            \
+	"X-Accel-Buffering: no\r\n"
+
+/* A row's id, as clients hand it back. */
 struct sse_id {
 	char epoch[SSE_EPOCH_LEN + 1];
 	int64_t n;    /* row id, >= 0 */

@@ -13,6 +13,8 @@
 #include <string.h>
 
 #include "base/log.h"
+/* The hub itself: its tests look at how far it is. */
+#include "live/hub.c"
 #include "live/stream.h"
 #include "store_site.h"
 #include "wait_loop.h"
@@ -157,7 +159,7 @@ static inline void
 client_ask(struct client *c, const char *jobs, const char *last_id)
 {
 	const char *ids[JOB_IDS_MAX];
-	struct stream_request req = {.sel.job_ids = ids,
+	struct waiter_request req = {.sel.job_ids = ids,
 	    .last_event_id = span_of(last_id),
 	    .headers = SPAN_LIT("X-Test: 1\r\n")};
 	char names[512];
@@ -335,7 +337,8 @@ static inline bool
 is_settled(void)
 {
 	return hub->db != NULL && hub->last_id >= newest_id &&
-	       hub->n_ready == 0 && !hub->has_unread && !hub->has_stalled;
+	       hub->waiters.n_ready == 0 && !hub->has_unread &&
+	       !hub->has_stalled;
 }
 
 /* Until the hub has handed out all there is; then nothing more comes. */
@@ -404,6 +407,45 @@ publish(const char *events)
 		raw(site, sql);
 	}
 	raw(site, "COMMIT");
+}
+
+/* --- another database ----------------------------------------------------- */
+
+enum { PATH_SIZE = 160 };
+
+/* A file beside ours, with that event: "('JOB', 'TYPE')". */
+static inline void
+new_database(char ret_path[PATH_SIZE], const char *event)
+{
+	struct db *db = NULL;
+	char sql[256];
+	sqlite3 *h;
+
+	snprintf(ret_path, PATH_SIZE, "%s/other", site->dir);
+	assert_int_equal(db_open(ret_path, DB_CREATE, BUSY_MS, &db, NULL), OK);
+	db_close(&db);
+	assert_int_equal(sqlite3_open(ret_path, &h), SQLITE_OK);
+	snprintf(sql, sizeof(sql),
+	    "INSERT INTO job_events (job_id, type) VALUES %s", event);
+	assert_int_equal(sqlite3_exec(h, sql, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(h);
+}
+
+/* Lets go of the database; puts the other file in its place. */
+static inline void
+replace_database(const char *other)
+{
+	char path[160];
+
+	sqlite3_close(site->raw);
+	site->raw = NULL;
+	db_close(&site->db);
+	snprintf(path, sizeof(path), "%s-wal", site->path);
+	unlink(path);
+	snprintf(path, sizeof(path), "%s-shm", site->path);
+	unlink(path);
+	assert_int_equal(rename(other, site->path), 0);
+	site_open_raw(site);
 }
 
 /* --- the tests' frame ----------------------------------------------------- */

@@ -32,30 +32,11 @@ copy_file(const char *from, const char *to)
 	buf_done(&bytes);
 }
 
-/* Lets go of the database; puts the other file in its place. */
-static void
-replace_database(const char *other)
-{
-	char path[160];
-
-	sqlite3_close(site->raw);
-	site->raw = NULL;
-	db_close(&site->db);
-	snprintf(path, sizeof(path), "%s-wal", site->path);
-	unlink(path);
-	snprintf(path, sizeof(path), "%s-shm", site->path);
-	unlink(path);
-	assert_int_equal(rename(other, site->path), 0);
-	site_open_raw(site);
-}
-
 static void
 test_replaced(void **state)
 {
 	struct client *c, *two, *blocked;
-	char other[160], old_id[SSE_ID_SIZE];
-	struct db *db = NULL;
-	sqlite3 *h;
+	char other[PATH_SIZE], old_id[SSE_ID_SIZE];
 
 	(void)state;
 	publish("a:queued a:completed b:queued b:note");
@@ -67,16 +48,7 @@ test_replaced(void **state)
 	assert_true(blocked->is_blocked);
 	settle();
 	snprintf(old_id, sizeof(old_id), "%s", last_id(c));
-	snprintf(other, sizeof(other), "%s/other", site->dir);
-	assert_int_equal(db_open(other, DB_CREATE, BUSY_MS, &db, NULL), OK);
-	db_close(&db);
-	assert_int_equal(sqlite3_open(other, &h), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(h,
-			     "INSERT INTO job_events (job_id, type) "
-			     "VALUES ('b', 'processing')",
-			     NULL, NULL, NULL),
-	    SQLITE_OK);
-	sqlite3_close(h);
+	new_database(other, "('b', 'processing')");
 	replace_database(other);
 	wait_seen(c, "3:b:queued 4:b:note 0:resync:epoch 1:b:processing ");
 	assert_seen(two, "1:a:queued 2:a:completed 3:b:queued 4:b:note "

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* live/stream_open.c and live/stream.c: lost history. */
+/* live/cursor.c and live/stream.c: lost history. */
 #include "live/hub.h"
 
 #include <setjmp.h>
@@ -133,13 +133,10 @@ test_lost_while_behind(void **state)
 }
 
 /* A planned end waits for the event that is under way. */
-static const struct stream *awaited_stream;
-
 static bool
 has_more_time(void)
 {
-	return (int64_t)awaited_stream->life_due * STREAM_TICK_US >
-	       clock_mono_us() + 500 * 1000;
+	return awaited->x.timer.due_us > clock_mono_us() + 500 * 1000;
 }
 
 static void
@@ -154,7 +151,7 @@ test_lifetime_within_an_event(void **state)
 	c->room = 200;
 	client_ask(c, "a", NULL);
 	assert_true(c->is_blocked);
-	awaited_stream = TAILQ_FIRST(&hub->streams);
+	awaited = c;
 	assert_true(wait_until(loop, has_more_time));
 	client_allow(c, SIZE_MAX);
 	wait_fate(c, ENDED);

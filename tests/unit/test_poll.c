@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* live/poll.c: what stands in an answer, where it ends, and that no event
- * is stepped over, whatever memory is missing. */
+/* live/poll.c: what stands in an answer, where it ends, that no event is
+ * stepped over, whatever memory is missing, and what ends a wait. */
 #include "live/poll.h"
 
 #include <setjmp.h>
@@ -15,7 +15,7 @@
 #include "live_site.h"
 #include "text/json_text.h"
 
-static struct poll_page form;
+static struct poll_page page;
 static struct answer answer;
 
 /* What is after that row, of jobs separated by spaces. */
@@ -29,9 +29,9 @@ fill(const char *jobs, int64_t cursor, const char *resync)
 	snprintf(names, sizeof(names), "%s", jobs);
 	for (char *id = strtok(names, " "); id != NULL; id = strtok(NULL, " "))
 		ids[sel.n_jobs++] = id;
-	form = (struct poll_page){.cursor = cursor, .resync = resync};
+	page = (struct poll_page){.cursor = cursor, .resync = resync};
 	answer_done(&answer);
-	return poll_fill(&form, hub, &sel, &answer);
+	return poll_fill(&page, hub, &sel, &answer);
 }
 
 /* The value of a member, as it stands there. */
@@ -95,7 +95,7 @@ count_told(void)
 }
 
 static int
-tear_down_form(void **state)
+tear_down_page(void **state)
 {
 	answer_done(&answer);
 	return tear_down(state);
@@ -111,13 +111,13 @@ test_events(void **state)
 	assert_int_equal(fill("a", 0, NULL), OK);
 	assert_int_equal(answer.status, 200);
 	assert_string_equal(told(), "1:queued 3:note |3");
-	assert_int_equal(form.n_events, 2);
-	assert_false(form.is_terminal);
+	assert_int_equal(page.n_events, 2);
+	assert_false(page.is_terminal);
 	assert_int_equal(fill("b a", 1, NULL), OK);
 	assert_string_equal(told(), "2:queued 3:note |3");
 	assert_int_equal(fill("a", 3, NULL), OK);
 	assert_string_equal(told(), "|3");
-	assert_int_equal(form.n_events, 0);
+	assert_int_equal(page.n_events, 0);
 }
 
 static void
@@ -140,7 +140,7 @@ test_terminal(void **state)
 	publish("a:completed b:queued");
 	assert_int_equal(fill("a", 0, NULL), OK);
 	assert_string_equal(told(), "1:completed |1 end");
-	assert_true(form.is_terminal);
+	assert_true(page.is_terminal);
 	assert_int_equal(fill("a b", 0, NULL), OK);
 	assert_string_equal(told(), "1:completed 2:queued |2");
 	assert_int_equal(fill("a none", 0, NULL), OK);
@@ -157,8 +157,8 @@ test_owner(void **state)
 	(void)state;
 	raw(site, "INSERT INTO jobs (job_id, owner) VALUES ('a', 'o')");
 	publish("a:completed b:completed");
-	form = (struct poll_page){0};
-	assert_int_equal(poll_fill(&form, hub, &sel, &answer), OK);
+	page = (struct poll_page){0};
+	assert_int_equal(poll_fill(&page, hub, &sel, &answer), OK);
 	assert_string_equal(told(), "1:completed |1"); /* never ends */
 }
 
@@ -171,7 +171,7 @@ test_resync(void **state)
 	assert_string_equal(told(), "0:resync 1:queued |1");
 	assert_non_null(strstr(answer.body.data,
 	    "\"event\":\"resync\",\"data\":{\"reason\":\"epoch\"}}"));
-	assert_int_equal(form.n_events, 1);
+	assert_int_equal(page.n_events, 1);
 }
 
 /* A row that can never be sent does not bring the client back for ever. */
@@ -185,7 +185,7 @@ test_unsendable(void **state)
 		  "('a', 'note', '[]'), ('a', 'resync', '{}')");
 	assert_int_equal(fill("a", 0, NULL), OK);
 	assert_string_equal(told(), "1:note |4");
-	assert_int_equal(form.n_events, 4);
+	assert_int_equal(page.n_events, 4);
 }
 
 /* Where an answer ends before the events do, the next begins. */
@@ -198,7 +198,7 @@ test_many(void **state)
 	assert_int_equal(fill("a", 0, NULL), OK);
 	assert_int_equal(count_told(), 1000);
 	assert_int_equal(row_of(member(body(), "last_event_id")), 1000);
-	assert_false(form.is_terminal);
+	assert_false(page.is_terminal);
 	assert_int_equal(fill("a", 1000, NULL), OK);
 	assert_string_equal(told(), "1001:note 1002:completed |1002 end");
 }
@@ -230,6 +230,117 @@ test_without_database(void **state)
 	(void)state;
 	db_close(&hub->db);
 	assert_int_equal(fill("a", 0, NULL), ERR_GONE);
+}
+
+/* --- waiting -------------------------------------------------------------- */
+
+static struct waiter_request request = {.wait_ms = NEVER_MS};
+
+static struct client *
+ask(const char *job)
+{
+	struct client *c = client_new();
+
+	request.sel = (struct selection){.job_ids = &job, .n_jobs = 1};
+	request.headers = SPAN_LIT("X-Test: 1\r\n");
+	poll_open(hub, &c->x, &request);
+	return c;
+}
+
+static void
+assert_answered(const struct client *c, int status, const char *text)
+{
+	assert_int_equal(c->fate, ANSWERED);
+	assert_int_equal(c->status, status);
+	assert_non_null(strstr(c->head.data, "X-Test: 1\r\n"));
+	assert_non_null(strstr(c->got.data, text));
+}
+
+static void
+test_answered_at_once(void **state)
+{
+	(void)state;
+	publish("a:queued b:completed");
+	assert_answered(ask("a"), 200, "\"event\":\"queued\"");
+	assert_answered(ask("b"), 200, "\"terminal\":true");
+	request.wait_ms = 0;
+	assert_answered(ask("c"), 200, "{\"events\":[],");
+	request.wait_ms = NEVER_MS;
+	assert_int_equal(metrics->hub.waiting, 0);
+}
+
+/* With all of its events that one transaction brings, beside a stream. */
+static void
+test_waits_for_an_event(void **state)
+{
+	struct client *c = ask("a"), *other = ask("b"), *stream;
+
+	(void)state;
+	stream = open_stream("a", NULL);
+	publish("c:queued");
+	settle();
+	assert_int_equal(metrics->hub.waiting, 2);
+	publish("a:queued a:progress");
+	wait_fate(c, ANSWERED);
+	assert_answered(c, 200, "\"event\":\"progress\"");
+	assert_non_null(strstr(c->got.data, "\"event\":\"queued\""));
+	assert_seen(stream, "2:a:queued 3:a:progress ");
+	assert_int_equal(other->fate, OPEN);
+	assert_int_equal(metrics->hub.waiting, 1);
+	client_leave(other);
+	assert_int_equal(metrics->hub.waiting, 0);
+	assert_int_equal(metrics->hub.opened, 1);
+}
+
+static void
+test_waits_in_vain(void **state)
+{
+	struct client *c;
+
+	(void)state;
+	request.wait_ms = 1;
+	c = ask("a");
+	request.wait_ms = NEVER_MS;
+	assert_int_equal(c->fate, OPEN);
+	wait_fate(c, ANSWERED);
+	assert_answered(c, 200, "{\"events\":[],");
+	c = ask("a");
+	hub_drain(hub);
+	wait_fate(c, ANSWERED);
+	assert_answered(c, 200, "{\"events\":[],");
+	assert_answered(ask("a"), 503, "\"overloaded\"");
+	assert_int_equal(metrics->hub.overloads, 1);
+}
+
+static void
+test_right_ends_while_waiting(void **state)
+{
+	struct session ended = {
+	    .exp_s = clock_real_ms() / 1000, .iat_s = INT64_MIN};
+	struct client *c;
+
+	(void)state;
+	request.session = &ended;
+	c = ask("a");
+	request.session = NULL;
+	wait_fate(c, ANSWERED);
+	assert_answered(c, 401, "\"token_expired\"");
+}
+
+/* The table of another database is told from its beginning. */
+static void
+test_resync_while_waiting(void **state)
+{
+	struct client *c = ask("a");
+	char other[PATH_SIZE];
+
+	(void)state;
+	settle();
+	new_database(other, "('b', 'queued')");
+	replace_database(other);
+	wait_fate(c, ANSWERED);
+	assert_answered(c, 200, "{\"reason\":\"epoch\"}");
+	assert_int_equal(metrics->hub.resyncs, 1);
 }
 
 /* --- memory --------------------------------------------------------------- */
@@ -267,23 +378,28 @@ test_memory(void **state)
 	}
 }
 
-#define TEST_FORM(name)                                                        \
-	cmocka_unit_test_setup_teardown(name, set_up_hub, tear_down_form)
+#define TEST_PAGE(name)                                                        \
+	cmocka_unit_test_setup_teardown(name, set_up_hub, tear_down_page)
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST_FORM(test_events),
-	    TEST_FORM(test_data),
-	    TEST_FORM(test_terminal),
-	    TEST_FORM(test_owner),
-	    TEST_FORM(test_resync),
-	    TEST_FORM(test_unsendable),
-	    TEST_FORM(test_many),
-	    TEST_FORM(test_large),
-	    TEST_FORM(test_without_database),
-	    TEST_FORM(test_memory),
+	    TEST_PAGE(test_events),
+	    TEST_PAGE(test_data),
+	    TEST_PAGE(test_terminal),
+	    TEST_PAGE(test_owner),
+	    TEST_PAGE(test_resync),
+	    TEST_PAGE(test_unsendable),
+	    TEST_PAGE(test_many),
+	    TEST_PAGE(test_large),
+	    TEST_PAGE(test_without_database),
+	    TEST(test_answered_at_once),
+	    TEST(test_waits_for_an_event),
+	    TEST(test_waits_in_vain),
+	    TEST(test_right_ends_while_waiting),
+	    TEST(test_resync_while_waiting),
+	    TEST_PAGE(test_memory),
 	};
 
 	return cmocka_run_group_tests(tests, alloc_fail_reach_sqlite, NULL);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* live/stream.c and live/stream_open.c: what one client is sent, and when it
- * ends. */
+/* live/stream.c: what one client is sent, and when it ends. */
 #include "live/stream.h"
 
 #include <setjmp.h>
@@ -164,7 +163,7 @@ test_many_streams(void **state)
 	for (size_t i = 0; i < COUNT(c); i++)
 		assert_int_equal(c[i]->fate, ENDED);
 	for (size_t i = 0; i < TOPIC_KINDS; i++)
-		assert_int_equal(hub->topics[i].count, 0);
+		assert_int_equal(hub->waiters.topics[i].count, 0);
 }
 
 /* --- ends ----------------------------------------------------------------- */
@@ -308,7 +307,7 @@ static void
 test_heartbeat(void **state)
 {
 	struct client *c;
-	struct stream_request req = {.wants_beat_event = true};
+	struct waiter_request req = {.wants_beat_event = true};
 	const char *job = "a";
 
 	(void)state;
@@ -590,7 +589,7 @@ test_leave(void **state)
 	settle();
 	assert_int_equal(metrics->hub.open, 0);
 	assert_int_equal(metrics->hub.closed[STREAM_LEFT], 2);
-	assert_int_equal(hub->topics[TOPIC_JOB].count, 0);
+	assert_int_equal(hub->waiters.topics[TOPIC_JOB].count, 0);
 }
 
 int
