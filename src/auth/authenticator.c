@@ -185,18 +185,33 @@ try_tokens(const struct authenticator *a, const struct request *r,
 	return e;
 }
 
+static enum err
+read_tokens(const struct authenticator *a, const struct request *r,
+    int64_t now_s, struct reader *reader, struct refusal *why)
+{
+	size_t n = 0;
+	enum err e = try_tokens(a, r, now_s, reader, &n);
+
+	if (e == OK && n == 0)
+		return refuse(MISSING, why);
+	if (e == OK && reader->n_tokens == 0)
+		return fail(a, reader->first_rule, why);
+	return e;
+}
+
 enum err
-authenticator_read_token(const struct authenticator *a, const struct request *r,
+authenticator_read(const struct authenticator *a, const struct request *r,
     int64_t now_s, struct reader *ret, struct refusal *why)
 {
 	struct reader reader = {0};
-	size_t n = 0;
-	enum err e = try_tokens(a, r, now_s, &reader, &n);
+	enum err e = OK;
 
-	if (e == OK && n == 0)
-		e = refuse(MISSING, why);
-	else if (e == OK && reader.n_tokens == 0)
-		e = fail(a, reader.first_rule, why);
+	if (a->mode == AUTH_SERVER && *r->remote_user == '\0')
+		e = refuse(NO_USER, why);
+	else if (a->mode == AUTH_SERVER)
+		reader.subject = r->remote_user;
+	else if (a->mode != AUTH_JOB_ID)
+		e = read_tokens(a, r, now_s, &reader, why);
 	if (e == OK)
 		*ret = reader;
 	else
@@ -254,7 +269,7 @@ read_credential(struct authenticator *a, const struct request *r, int64_t now_s,
 	else if (ticket.failed)
 		e = ERR_NOMEM;
 	else
-		e = authenticator_read_token(a, r, now_s, ret, why);
+		e = authenticator_read(a, r, now_s, ret, why);
 	buf_done(&ticket);
 	return e;
 }
@@ -265,14 +280,8 @@ authenticator_identify(struct authenticator *a, struct db *db,
     struct refusal *why)
 {
 	struct reader reader = {0};
-	enum err e = OK;
+	enum err e = read_credential(a, r, now_s, &reader, why);
 
-	if (a->mode == AUTH_SERVER && *r->remote_user == '\0')
-		e = refuse(NO_USER, why);
-	else if (a->mode == AUTH_SERVER)
-		reader.subject = r->remote_user;
-	else if (a->mode != AUTH_JOB_ID)
-		e = read_credential(a, r, now_s, &reader, why);
 	if (e == OK)
 		e = authenticator_confirm(a, &reader, db, now_s, why);
 	if (e == OK)

@@ -80,12 +80,12 @@ CHECK_RESULT enum err authenticator_identify(struct authenticator *a,
     struct refusal *why);
 
 /*
- * The same in two steps, for whoever gets a ticket for a token. The first
+ * The same in two steps and without tickets, for what is written. The first
  * needs no database and runs on any thread; the second asks it which tokens
  * were revoked, and may be repeated: subject, claims and session are known
  * then. Errors as authenticator_identify().
  */
-CHECK_RESULT enum err authenticator_read_token(const struct authenticator *a,
+CHECK_RESULT enum err authenticator_read(const struct authenticator *a,
     const struct request *r, int64_t now_s, struct reader *ret,
     struct refusal *why);
 CHECK_RESULT enum err authenticator_confirm(const struct authenticator *a,

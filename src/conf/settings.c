@@ -131,6 +131,13 @@ const struct opt_def settings_table[] = {
     {MEMBER(runner_timeout), .type = OPT_DURATION, .fallback = "30s", .min = 10,
 	.max = HOUR, .programs = RUNNER,
 	.help = "longest wait for an answer of RunPod"},
+    {MEMBER(start_auth), .type = OPT_CHOICE, .fallback = "key",
+	.choices = "key|owner", .programs = WEBHOOK,
+	.help = "who may start a job: who has a publish key, or who may read "
+		"it as its owner"},
+    {MEMBER(max_input), .type = OPT_SIZE, .fallback = "10m", .min = KILO,
+	.max = 1024 * MEGA, .programs = WEBHOOK,
+	.help = "longest request body that starts a job"},
     {MEMBER(max_body), .type = OPT_SIZE, .fallback = "32m", .min = KILO,
 	.max = 1024 * MEGA, .programs = WEBHOOK,
 	.help = "longest request body"},
@@ -288,6 +295,10 @@ broken_rule(const struct settings *s)
 		return "socket_mode must be an octal mode such as 0660";
 	if (s->retry_min > s->retry_max)
 		return "retry_min must not be larger than retry_max";
+	if (s->start_auth == START_AUTH_OWNER &&
+	    s->events_auth == EVENTS_AUTH_JOB_ID)
+		return "start_auth = owner needs an events_auth other than "
+		       "job-id, which knows no owners";
 	return action_list_fault(s->runpod_actions);
 }
 

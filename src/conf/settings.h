@@ -33,6 +33,7 @@ enum events_auth {
 	EVENTS_AUTH_SERVER,
 };
 enum resubmit { RESUBMIT_NEVER, RESUBMIT_ALWAYS };
+enum start_auth { START_AUTH_KEY, START_AUTH_OWNER };
 enum jwt_alg { JWT_ALG_HS256, JWT_ALG_RS256, JWT_ALG_ES256 };
 enum inotify_use { INOTIFY_AUTO, INOTIFY_OFF };
 enum allow_remote { ALLOW_REMOTE_OFF, ALLOW_REMOTE_ON };
@@ -61,6 +62,8 @@ struct settings {
 	int64_t run_deadline, reconcile_after, submit_for, unknown_for;
 	int resubmit;
 	int64_t runner_rate, runner_parallel, runner_timeout;
+	int start_auth;
+	int64_t max_input;
 	int64_t max_body, max_bodies;
 	int64_t max_calls;
 	char *spool;

@@ -16,7 +16,7 @@
 #include "base/container_of.h"
 #include "base/log.h"
 #include "job/name.h"
-#include "web/body.h"
+#include "web/cors.h"
 #include "text/json_text.h"
 #include "text/json_value.h"
 #include "text/utf8.h"
@@ -128,6 +128,8 @@ call_answer(struct call **call)
 	    c->type, "peer", r->remote_addr, "us",
 	    LOG_INT(clock_mono_us() - c->began_us));
 	answer_header(&c->answer, "X-Request-Id", c->id);
+	if (c->handler != NULL && c->handler->is_for_pages)
+		cors_add(&c->answer.headers, c->cfg->cors_origins, r->origin);
 	c->x->ops->answer(c->x, &c->answer);
 	call_free(call);
 }
@@ -194,11 +196,20 @@ call_take_publisher(struct call *c)
 }
 
 bool
+call_take_origin(struct call *c)
+{
+	return !cors_is_foreign(c->cfg->cors_origins, c->request) ||
+	       call_refuse(c, 403, "origin_forbidden",
+		   "A page of another origin may not do this; cors_origins "
+		   "names those that may.");
+}
+
+bool
 call_take_job_id(struct call *c)
 {
-	if (!job_id_ok(c->segment))
+	if (!job_id_ok(c->segments[0]))
 		return call_refuse_as(c, &refusal_bad_job_id);
-	buf_add_span(&c->job_id, c->segment);
+	buf_add_span(&c->job_id, c->segments[0]);
 	return buf_ok(&c->job_id) ? true : call_refuse_memory(c);
 }
 

@@ -34,6 +34,9 @@ struct call_config {
 	bool is_open;			   /* webhook_auth = none */
 	size_t inline_output;
 	const char *cors_origins; /* whose pages may ask for them; NULL */
+	const char *actions; /* job/action.h; that jobs can be started with */
+	bool are_starters_owners; /* start_auth = owner */
+	size_t max_input;	  /* bytes of a body that starts one */
 	/* Set by webhook_api_start(), with arg: can the database be
 	 * written? For healthz; NULL: has to be tried. */
 	enum err (*look)(void *arg);
@@ -55,6 +58,9 @@ struct call_handler {
 	void (*conclude)(struct call *c);
 	/* Frees c->state; NULL: it has none. */
 	void (*done)(struct call *c);
+	/* Pages of other origins that are allowed read the answer, whatever it
+	 * is. */
+	bool is_for_pages;
 };
 
 /* Where a call ended, for the log and the metrics. */
@@ -72,7 +78,10 @@ enum call_outcome {
 /* Their names, as they stand in the log and the metrics. */
 extern const char *const call_outcome_names[CALL_OUTCOMES];
 
-enum { CALL_ID_SIZE = 65 };
+enum {
+	CALL_ID_SIZE = 65,
+	CALL_SEGMENTS = 2,
+};
 
 struct call {
 	struct queue_item link; /* first; for who carries it */
@@ -82,9 +91,9 @@ struct call {
 	const struct request *request;	    /* borrowed until it is answered */
 	const struct call_handler *handler; /* NULL: there is none */
 	int64_t now_s;
-	struct span segment; /* what stands for {} in the path */
-	struct buf job_id;   /* terminated; for the log too */
-	const char *type;    /* the event's, for the log; NULL: none */
+	struct span segments[CALL_SEGMENTS]; /* what stands for each {} */
+	struct buf job_id;		     /* terminated; for the log too */
+	const char *type; /* the event's, for the log; NULL: none */
 	enum call_outcome outcome;
 	bool is_signed; /* a webhook whose sender is known, or need not be */
 	void *state;	/* the handler's own */
@@ -137,7 +146,11 @@ void call_answer_trouble(struct call *c);
 /* Does the caller have a publish key? Refuses when not. */
 bool call_take_publisher(struct call *c);
 
-/* The job id that is the path's segment, to c->job_id. Refuses when it is
+/* Refuses what a page of another site sends in its user's name, which the
+ * user's browser lets in. */
+bool call_take_origin(struct call *c);
+
+/* The job id that is the path's first segment, to c->job_id. Refuses when it is
  * none. */
 bool call_take_job_id(struct call *c);
 

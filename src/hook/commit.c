@@ -366,6 +366,12 @@ committer_push(struct committer *c, struct commit_item *item)
 		loop_defer(c->cfg.loop, &c->flush);
 }
 
+struct db *
+committer_db(struct committer *c)
+{
+	return c->db;
+}
+
 const struct commit_stats *
 committer_stats(const struct committer *c)
 {

@@ -84,6 +84,10 @@ void committer_push(struct committer *c, struct commit_item *item);
  */
 enum err committer_look(struct committer *c);
 
+/* The connection, to read by on the loop's thread, between two batches; NULL
+ * while there is none. */
+struct db *committer_db(struct committer *c);
+
 const struct commit_stats *committer_stats(const struct committer *c);
 
 /* Tries for the last time what waits, calls each on_done(), and ends. Accepts

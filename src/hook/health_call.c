@@ -44,6 +44,10 @@ prepare_metrics(struct call *c)
 	return false;
 }
 
-const struct call_handler health_call = {prepare, write_rows, conclude, NULL};
+const struct call_handler health_call = {
+    .prepare = prepare,
+    .write = write_rows,
+    .conclude = conclude,
+};
 
 const struct call_handler metrics_call = {.prepare = prepare_metrics};

@@ -6,20 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "auth/crypto.h"
+#include "hook/repeat.h"
 #include "hook/routes.h"
 #include "job/name.h"
 #include "job/state.h"
 #include "store/events.h"
-#include "store/idempotency.h"
 #include "store/jobs.h"
 #include "text/json_text.h"
 #include "web/sse.h"
 
-enum {
-	EVENTS_MAX = 100,
-	KEY_MAX_BYTES = 255,
-};
+enum { EVENTS_MAX = 100 };
 
 /* Offsets, because the text moves while it grows. */
 struct entry {
@@ -30,10 +26,8 @@ struct publish_call {
 	struct buf text; /* all types, terminated, and data on one line */
 	struct entry entries[EVENTS_MAX];
 	size_t n;
-	char key[CRYPTO_SHA256_SIZE];	 /* "": no Idempotency-Key */
-	struct idempotency_record given; /* what the key stands for */
-	enum job_state state;		 /* of the job after them */
-	bool is_repeated;
+	struct repeat repeat; /* its record, also without a key: their ids */
+	enum job_state state; /* of the job after them */
 };
 
 static bool
@@ -117,27 +111,6 @@ take_events(struct call *c, struct publish_call *p)
 	return buf_ok(&p->text) ? true : call_refuse_memory(c);
 }
 
-/* The key as stored: a digest, with the job in it, so that two jobs do not
- * share keys and no client's secret lies in the table. */
-static bool
-take_key(struct call *c, struct publish_call *p)
-{
-	struct span key =
-	    span_of(request_header(c->request, "idempotency-key"));
-	const struct span parts[] = {buf_span(&c->job_id), SPAN_LIT("\n"), key};
-	enum err e;
-
-	if (key.n == 0)
-		return true;
-	if (key.n > KEY_MAX_BYTES)
-		return call_refuse(c, 400, "bad_idempotency_key",
-		    "An Idempotency-Key has at most 255 bytes.");
-	e = crypto_sha256_of(parts, sizeof(parts) / sizeof(parts[0]), p->key);
-	if (e == OK)
-		e = crypto_sha256(c->request->body, p->given.request);
-	return e == OK || call_refuse_memory(c);
-}
-
 static bool
 prepare(struct call *c)
 {
@@ -147,28 +120,12 @@ prepare(struct call *c)
 		return call_refuse_memory(c);
 	c->state = p;
 	if (!call_take_publisher(c) || !call_take_job_id(c) ||
-	    !take_events(c, p) || !take_key(c, p))
+	    !take_events(c, p) || !repeat_take(c, (struct span){0}, &p->repeat))
 		return false;
 	c->type = p->text.data + p->entries[0].type;
 	c->commit.weight = p->text.len;
-	p->given.n_events = (int64_t)p->n;
+	p->repeat.record.n_events = (int64_t)p->n;
 	return true;
-}
-
-/* Has the key been used? ERR_EXISTS: for something else. */
-static enum err
-find_key(struct publish_call *p, struct db *db)
-{
-	struct idempotency_record found;
-	enum err e = idempotency_find(db, p->key, &found);
-
-	if (e != OK)
-		return e == ERR_NOENT ? OK : e;
-	if (strcmp(found.request, p->given.request) != 0)
-		return ERR_EXISTS;
-	p->given = found;
-	p->is_repeated = true;
-	return OK;
 }
 
 static enum err
@@ -189,7 +146,7 @@ append_all(struct call *c, struct publish_call *p, struct db *db)
 		e = events_append(db, &event, &id, &is_duplicate);
 		/* One writer at a time: they follow one another. */
 		if (i == 0)
-			p->given.first_id = id;
+			p->repeat.record.first_id = id;
 	}
 	return e;
 }
@@ -198,43 +155,41 @@ static enum err
 write_rows(struct call *c, struct db *db)
 {
 	struct publish_call *p = c->state;
-	enum err e = OK;
+	const struct idempotency_record *ids = &p->repeat.record;
+	enum err e = repeat_find(&p->repeat, db);
 
-	p->is_repeated = false;
-	if (*p->key != '\0')
-		e = find_key(p, db);
-	if (e == OK && !p->is_repeated) {
+	if (e == OK && !p->repeat.is_repeated) {
 		e = append_all(c, p, db);
-		if (e == OK && *p->key != '\0')
-			e = idempotency_add(db, p->key, &p->given);
+		if (e == OK)
+			e = repeat_add(&p->repeat, db);
 	}
-	return e == OK
-		   ? jobs_state_after(db,
-			 p->given.first_id + p->given.n_events - 1, &p->state)
-		   : e;
+	if (e != OK)
+		return e;
+	return jobs_state_after(
+	    db, ids->first_id + ids->n_events - 1, &p->state);
 }
 
 static void
 conclude(struct call *c)
 {
 	const struct publish_call *p = c->state;
+	const struct idempotency_record *ids = &p->repeat.record;
 	struct buf *b = &c->answer.body;
 	char id[SSE_ID_SIZE];
 
 	if (c->commit.result == ERR_EXISTS) {
-		(void)call_refuse(c, 422, "idempotency_key_reused",
-		    "This Idempotency-Key stood for another request.");
+		(void)call_refuse_as(c, &repeat_refusal);
 		return;
 	}
 	if (c->commit.result != OK) {
 		call_answer_trouble(c);
 		return;
 	}
-	c->outcome = p->is_repeated ? CALL_DUPLICATE : CALL_STORED;
-	answer_json(&c->answer, p->is_repeated ? 200 : 201);
+	c->outcome = p->repeat.is_repeated ? CALL_DUPLICATE : CALL_STORED;
+	answer_json(&c->answer, p->repeat.is_repeated ? 200 : 201);
 	buf_add_str(b, "{\"event_ids\":[");
-	for (int64_t i = 0; i < p->given.n_events; i++) {
-		sse_id_format(c->commit.epoch, p->given.first_id + i, 0, id);
+	for (int64_t i = 0; i < ids->n_events; i++) {
+		sse_id_format(c->commit.epoch, ids->first_id + i, 0, id);
 		buf_addf(b, "%s\"%s\"", i > 0 ? "," : "", id);
 	}
 	buf_add_str(b, "],\"state\":");
@@ -254,4 +209,9 @@ done(struct call *c)
 	free(p);
 }
 
-const struct call_handler publish_call = {prepare, write_rows, conclude, done};
+const struct call_handler publish_call = {
+    .prepare = prepare,
+    .write = write_rows,
+    .conclude = conclude,
+    .done = done,
+};

@@ -10,8 +10,10 @@
 #include "hook/routes.h"
 #include "hook/provider.h"
 #include "hook/urls.h"
+#include "job/action.h"
 #include "job/name.h"
 #include "store/jobs.h"
+#include "store/runs.h"
 #include "text/hex.h"
 #include "text/json_text.h"
 #include "text/json_value.h"
@@ -19,10 +21,11 @@
 enum { RANDOM_BYTES = 16 };
 
 struct register_call {
-	struct buf owner, external_id, restore_id; /* terminated */
+	struct buf owner, external_id, restore_id, endpoint; /* terminated */
 	const struct provider *provider;
 	struct buf urls; /* of the answer, made while the keys are there */
 	bool is_new;
+	bool is_running; /* jobwire itself has submitted the job */
 };
 
 /* An id that nobody guesses: in the mode job-id it is the permission. */
@@ -68,6 +71,24 @@ take_provider(struct call *c, struct json_object *body, struct register_call *r)
 	return ok;
 }
 
+/* Of whoever has submitted the job himself: then it is a run, and repaired as
+ * any other. */
+static bool
+take_endpoint(struct call *c, struct json_object *body, struct register_call *r)
+{
+	if (!call_take_string(
+		c, body, "endpoint", ACTION_ENDPOINT_MAX, &r->endpoint))
+		return false;
+	if (r->endpoint.len == 0)
+		return true;
+	if (!action_endpoint_ok(buf_span(&r->endpoint)))
+		return call_refuse(c, 400, "bad_payload",
+		    "An endpoint is 1 to 128 of A-Z a-z 0-9 _ -");
+	return r->external_id.len > 0 ||
+	       call_refuse(c, 400, "bad_payload",
+		   "An endpoint needs the external_id that it gave the job.");
+}
+
 static bool
 make_urls(struct call *c, struct register_call *r)
 {
@@ -101,7 +122,7 @@ take_settings(struct call *c, struct json_object *body, struct register_call *r)
 		   c, body, "external_id", JOB_LABEL_MAX, &r->external_id) &&
 	       call_take_string(
 		   c, body, "restore_id", JOB_LABEL_MAX, &r->restore_id) &&
-	       make_urls(c, r);
+	       take_endpoint(c, body, r) && make_urls(c, r);
 }
 
 static bool
@@ -130,8 +151,15 @@ write_rows(struct call *c, struct db *db)
 	    .external_id = call_text(&r->external_id),
 	    .restore_id = call_text(&r->restore_id),
 	};
+	enum err e = jobs_register(db, &job, &r->is_new);
 
-	return jobs_register(db, &job, &r->is_new);
+	r->is_running = false;
+	if (e != OK || r->endpoint.len == 0)
+		return e;
+	e = runs_register(
+	    db, job.job_id, r->endpoint.data, job.external_id, job.restore_id);
+	r->is_running = e == ERR_EXISTS;
+	return e;
 }
 
 static void
@@ -139,6 +167,10 @@ conclude(struct call *c)
 {
 	const struct register_call *r = c->state;
 
+	if (r->is_running) {
+		(void)call_refuse_as(c, &run_refusal_running);
+		return;
+	}
 	if (c->commit.result == ERR_EXISTS) {
 		(void)call_refuse(
 		    c, 409, "job_owned", "This job belongs to another owner.");
@@ -164,8 +196,14 @@ done(struct call *c)
 	buf_done(&r->owner);
 	buf_done(&r->external_id);
 	buf_done(&r->restore_id);
+	buf_done(&r->endpoint);
 	buf_done(&r->urls);
 	free(r);
 }
 
-const struct call_handler register_call = {prepare, write_rows, conclude, done};
+const struct call_handler register_call = {
+    .prepare = prepare,
+    .write = write_rows,
+    .conclude = conclude,
+    .done = done,
+};

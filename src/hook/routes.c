@@ -18,24 +18,30 @@ static const struct route routes[] = {
     {"POST", "/webhooks/{}", &webhook_call},
     {"POST", "/jobs", &register_call},
     {"POST", "/jobs/{}/events", &publish_call},
+    {"POST", "/jobs/{}/cancel", &cancel_call},
+    {"OPTIONS", "/jobs/{}/cancel", &preflight_call},
+    {"POST", "/jobs/{}/{}", &run_call},
+    {"OPTIONS", "/jobs/{}/{}", &preflight_call},
     {"POST", "/tickets", &ticket_call},
-    {"OPTIONS", "/tickets", &ticket_preflight},
+    {"OPTIONS", "/tickets", &preflight_call},
 };
 
 enum { N_ROUTES = sizeof(routes) / sizeof(routes[0]) };
 
-/* Does the path fit the pattern? *ret: what stands for {}; else empty. */
+/* Does the path fit the pattern? ret: what stands for each {}. */
 static bool
-fits(const char *pattern, const char *path, struct span *ret)
+fits(const char *pattern, const char *path, struct span ret[CALL_SEGMENTS])
 {
-	*ret = (struct span){path, 0};
+	memset(ret, 0, CALL_SEGMENTS * sizeof(*ret));
 	while (*pattern != '\0') {
 		if (strncmp(pattern, "{}", 2) == 0) {
-			*ret = (struct span){path, strcspn(path, "/")};
+			ret->p = path;
+			ret->n = strcspn(path, "/");
 			if (ret->n == 0)
 				return false;
 			path += ret->n;
 			pattern += 2;
+			ret++;
 		} else if (*pattern++ != *path++) {
 			return false;
 		}
@@ -76,11 +82,11 @@ routes_find(struct call *c)
 	const char *path = c->request->route, *pattern = NULL;
 
 	for (size_t i = 0; i < N_ROUTES; i++) {
-		if (!fits(routes[i].path, path, &c->segment))
+		if (pattern != NULL ? strcmp(routes[i].path, pattern) != 0
+				    : !fits(routes[i].path, path, c->segments))
 			continue;
-		/* The most particular path: they stand first. */
-		if (pattern == NULL)
-			pattern = routes[i].path;
+		/* The most particular one: they stand first. */
+		pattern = routes[i].path;
 		if (has_method(&routes[i], c->request->method))
 			return routes[i].handler;
 	}

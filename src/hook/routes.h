@@ -8,11 +8,16 @@
 #include "hook/call.h"
 
 /* The handler of the call's request; NULL, with the refusal in c->answer. Sets
- * c->segment. Pure. */
+ * c->segments. Pure. */
 const struct call_handler *routes_find(struct call *c);
 
-/* Each in the file of its name: webhook_call.c and so on. */
+/* Each in the file of its name, webhook_call.c and so on; metrics_call is in
+ * health_call.c, cancel_call in run_call.c. */
 extern const struct call_handler webhook_call, register_call, publish_call,
-    ticket_call, ticket_preflight, health_call, metrics_call;
+    run_call, cancel_call, ticket_call, preflight_call, health_call,
+    metrics_call;
+
+/* What is said of a job whose run is open: by run_call and register_call. */
+extern const struct refusal run_refusal_running;
 
 #endif

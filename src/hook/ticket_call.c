@@ -11,7 +11,6 @@
 #include "auth/ticket.h"
 #include "hook/routes.h"
 #include "job/name.h"
-#include "web/cors.h"
 #include "text/json_value.h"
 #include "text/span.h"
 
@@ -22,16 +21,6 @@ struct ticket_call {
 	struct buf ticket;
 };
 
-/* Pages of other origins read the answer, whatever it is. Returns ok. */
-static bool
-for_pages(struct call *c, bool ok)
-{
-	if (!ok)
-		cors_add(&c->answer.headers, c->cfg->cors_origins,
-		    c->request->origin);
-	return ok;
-}
-
 static bool
 take_token(struct call *c, struct ticket_call *t)
 {
@@ -40,7 +29,7 @@ take_token(struct call *c, struct ticket_call *t)
 	if (c->keys->authenticator.mode != AUTH_TICKET)
 		return call_refuse(c, 403, "tickets_off",
 		    "Tickets are given with events_auth = ticket only.");
-	e = authenticator_read_token(
+	e = authenticator_read(
 	    &c->keys->authenticator, c->request, c->now_s, &t->reader, &t->why);
 	if (e == ERR_AUTH)
 		return call_refuse_as(c, &t->why);
@@ -94,9 +83,9 @@ prepare(struct call *c)
 	struct ticket_call *t = calloc(1, sizeof(*t));
 
 	if (t == NULL)
-		return for_pages(c, call_refuse_memory(c));
+		return call_refuse_memory(c);
 	c->state = t;
-	return for_pages(c, take_token(c, t) && take_jobs(c, t));
+	return take_token(c, t) && take_jobs(c, t);
 }
 
 /* May the token read every job that the ticket is for? */
@@ -167,7 +156,6 @@ conclude(struct call *c)
 	} else {
 		call_answer_trouble(c);
 	}
-	(void)for_pages(c, false);
 }
 
 static void
@@ -181,21 +169,10 @@ done(struct call *c)
 	free(t);
 }
 
-/* What a browser asks before a page of another origin may call this. */
-static bool
-prepare_preflight(struct call *c)
-{
-	static const char methods[] = "POST, OPTIONS";
-
-	c->answer.status = 204;
-	answer_header(&c->answer, "Allow", methods);
-	cors_add_preflight(&c->answer.headers, c->cfg->cors_origins,
-	    c->request->origin, methods,
-	    request_header(c->request, "access-control-request-headers"));
-	c->outcome = CALL_LOOKED;
-	return false;
-}
-
-const struct call_handler ticket_call = {prepare, write_rows, conclude, done};
-
-const struct call_handler ticket_preflight = {.prepare = prepare_preflight};
+const struct call_handler ticket_call = {
+    .prepare = prepare,
+    .write = write_rows,
+    .conclude = conclude,
+    .done = done,
+    .is_for_pages = true,
+};

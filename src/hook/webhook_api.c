@@ -18,6 +18,7 @@
 #include "base/metric.h"
 #include "base/queue.h"
 #include "hook/routes.h"
+#include "hook/run_metrics.h"
 #include "io/status.h"
 #include "web/body.h"
 
@@ -311,7 +312,7 @@ format_metrics(void *arg, struct buf *out)
 	    "Calls that wait for a thread or for their commit.",
 	    api->n_held - 1);
 	metric_head(out, "webhook_auth_failures_total", "counter",
-	    "Calls whose token was not accepted for a ticket, by the rule.");
+	    "Calls whose token was not accepted, by the rule.");
 	for (size_t i = 0; i < TOKEN_RULES; i++)
 		buf_addf(out,
 		    "jobwire_webhook_auth_failures_total{rule=\"%s\"} "
@@ -321,6 +322,7 @@ format_metrics(void *arg, struct buf *out)
 	metric_add(out, "webhook_tickets_refused_total", "counter",
 	    "Tickets not given because max_tickets were unused.",
 	    api->cfg.authenticator->tickets_refused);
+	run_metrics_add(out, committer_db(api->committer));
 }
 
 static enum err

@@ -15,6 +15,7 @@
 #include "job/name.h"
 #include "job/state.h"
 #include "store/jobs.h"
+#include "store/runs.h"
 #include "store/unclaimed.h"
 #include "text/json_text.h"
 #include "web/query.h"
@@ -107,8 +108,7 @@ check_names(struct call *c, const struct webhook_call *d, bool is_job_id_needed)
 		return call_refuse_as(c, &refusal_bad_job_id);
 	if (!job_label_ok(buf_span(&d->restore_id)))
 		return call_refuse(c, 400, "bad_restore_id",
-		    "A restore_id has at most 256 bytes and no control "
-		    "characters.");
+		    "A restore_id has " JOB_LABEL_RULE ".");
 	return true;
 }
 
@@ -193,7 +193,7 @@ prepare(struct call *c)
 	if (d == NULL)
 		return call_refuse_memory(c);
 	c->state = d;
-	d->provider = provider_find(c->segment);
+	d->provider = provider_find(c->segments[0]);
 	if (d->provider == NULL)
 		return call_refuse_as(c, &refusal_not_found);
 	if (!take_claim(c, d) || !take_body(c, d))
@@ -248,16 +248,23 @@ keep(struct call *c, struct webhook_call *d, struct db *db)
 	return e;
 }
 
+/* A late report may neither change a job that is past it nor speak of a run
+ * that began after the one that it is about. */
 static enum err
 store(struct call *c, struct webhook_call *d, struct db *db)
 {
 	enum job_state state;
-	bool is_duplicate = false;
-	enum err e = jobs_state(db, d->event.row.job_id, &state);
+	bool is_duplicate = false, is_late = false;
+	enum err e = runs_report(db, d->event.row.job_id,
+	    call_text(&d->event.external_id), d->event.row.restore_id,
+	    &is_late);
 
+	if (e == OK)
+		e = jobs_state(db, d->event.row.job_id, &state);
 	if (e != OK)
 		return e;
-	if (job_state_admits(state, job_state_of(d->event.row.type))) {
+	if (!is_late &&
+	    job_state_admits(state, job_state_of(d->event.row.type))) {
 		e = events_append(db, &d->event.row, &d->id, &is_duplicate);
 		c->outcome = is_duplicate ? CALL_DUPLICATE : CALL_STORED;
 		return e;
@@ -315,4 +322,9 @@ done(struct call *c)
 	free(d);
 }
 
-const struct call_handler webhook_call = {prepare, write_rows, conclude, done};
+const struct call_handler webhook_call = {
+    .prepare = prepare,
+    .write = write_rows,
+    .conclude = conclude,
+    .done = done,
+};

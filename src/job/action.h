@@ -22,8 +22,8 @@ enum { ACTION_NAME_MAX = 64, ACTION_ENDPOINT_MAX = 128 };
 /* May an endpoint be called so? [A-Za-z0-9_-]{1,128} */
 bool action_endpoint_ok(struct span endpoint);
 
-/* NULL: the list is good, and may be empty. Else what is wrong with it, a
- * sentence. */
+/* NULL: the list is good; it may be empty, or NULL. Else what is wrong with
+ * it. */
 const char *action_list_fault(const char *list);
 
 /* The action of that name in a good list. False: there is none. */

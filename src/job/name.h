@@ -19,6 +19,7 @@ enum {
 };
 
 /* What is said to whoever sends another one. */
+#define JOB_LABEL_RULE "at most 256 bytes and no control characters"
 #define JOB_ID_RULE "1 to 128 characters of A-Z a-z 0-9 . _ : ~ -"
 
 /* Is it by JOB_ID_RULE? */

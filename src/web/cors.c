@@ -5,7 +5,6 @@
  */
 #include "web/cors.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #include "text/span.h"
@@ -19,6 +18,24 @@ is_allowed(const char *allowed, const char *origin)
 		if (span_eq_str(span_cut_any(&rest, ", "), origin))
 			return true;
 	return false;
+}
+
+bool
+cors_is_foreign(const char *allowed, const struct request *r)
+{
+	const char *site = request_header(r, "sec-fetch-site");
+	struct span host = span_of(r->origin);
+
+	if (is_allowed(allowed, r->origin))
+		return false;
+	if (*site != '\0')
+		return strcmp(site, "same-origin") != 0 &&
+		       strcmp(site, "none") != 0;
+	if (host.n == 0)
+		return false;
+	return (!span_cut_prefix(&host, SPAN_LIT("https://")) &&
+		   !span_cut_prefix(&host, SPAN_LIT("http://"))) ||
+	       !span_eq_str(host, request_header(r, "host"));
 }
 
 void

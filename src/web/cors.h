@@ -6,7 +6,10 @@
 #ifndef JOBWIRE_CORS_H
 #define JOBWIRE_CORS_H
 
+#include <stdbool.h>
+
 #include "base/buf.h"
+#include "web/request.h"
 
 /*
  * Appends the header fields an answer to this origin needs to `headers`, errors
@@ -15,6 +18,14 @@
  * nothing is appended). `origin` is the request's, "" when it has none.
  */
 void cors_add(struct buf *headers, const char *allowed, const char *origin);
+
+/*
+ * Is this the call of a page of another origin that is not in `allowed`, by the
+ * browser's word (Fetch Metadata; else Origin, compared with Host)? Browsers
+ * send cookies and passwords along, whatever page it is, so it must not change
+ * anything. What is no browser says nothing of the kind.
+ */
+bool cors_is_foreign(const char *allowed, const struct request *r);
 
 enum { CORS_NAMES_MAX = 32, CORS_NAMES_SIZE_MAX = 1024 };
 

@@ -95,7 +95,7 @@ def test_inbound_metrics(inbound):
     text = read("docs", "protocol.md").partition("### Its metrics")[2]
     names = set()
     for line in text.partition("### ")[0].splitlines()[4:]:
-        names.update(re.findall(r"`(\w+)(?:\{\w+\})?`", line.split("|")[1])
+        names.update(re.findall(r"`(\w+)(?:\{[\w,]+\})?`", line.split("|")[1])
                      if line.startswith("|") else [])
     assert names == {name.removeprefix("jobwire_") for name in after.types}
 

@@ -182,6 +182,22 @@ def test_authorization_reaches_the_program(front):
     assert len(front.site.writer.rows("published")) == 1
 
 
+def test_run_to_stream(front):
+    """A page's job is started, and cancelled, through the web server."""
+    headers = {**JSON, "Authorization": f"Bearer {PUBLISH_KEY}"}
+    with front.stream("run") as stream:
+        stream.wait_open()
+        for action, status, kind in [("restore", 202, "queued"),
+                                     ("cancel", 200, "cancelled")]:
+            answer = front.site.post(
+                f"/api/v1/jobs/run/{action}", b'{"input":{}}', headers,
+                front.endpoint,
+            )
+            assert answer.status == status, answer
+            assert stream.next().event == kind
+        assert stream.wait_end() == []
+
+
 def test_refusals_reach_the_client(front):
     answer = front.endpoint.call("GET", "/api/v1/events/a%20b")
     assert (answer.status, answer.error()) == (400, "bad_job_id")

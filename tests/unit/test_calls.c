@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* hook/register_call.c and hook/publish_call.c: prepared, written into a real
+/* hook/register_call.c, publish_call.c and run_call.c: prepared, written into a real
  * database, concluded. */
 #include "hook/routes.h"
 
@@ -24,8 +24,11 @@
 enum { NOW = 1764000000 };
 
 static struct hook_keys keys;
-static const struct call_config cfg = {
-    .base_url = "https://h", .api_prefix = "/api/v1", .inline_output = 64};
+static const struct call_config cfg = {.base_url = "https://h",
+    .api_prefix = "/api/v1",
+    .inline_output = 64,
+    .actions = "restore=abc",
+    .max_input = 1000};
 static struct request request;
 static struct call *call;
 
@@ -410,12 +413,77 @@ test_delivery_written_twice(void **state)
 	assert_true(says("\"event_id\":null"));
 }
 
+/* --- runs ----------------------------------------------------------------- */
+
+#define RESTORE "/jobs/a/restore"
+#define INPUT                                                                  \
+	"{\"input\":{ \"seed\":9196619188014358660 },\"restore_id\":\"R\"}"
+
+static void
+test_start(void **state)
+{
+	struct site *s = *state;
+
+	assert_int_equal(serve(s, RESTORE, INPUT), 202);
+	assert_true(says("{\"job_id\":\"a\",\"restore_id\":\"R\",\"run_id\":1,"
+			 "\"status\":\"queued\",\"events_url\":"
+			 "\"https://h/api/v1/events/a\"}\n"));
+	assert_string_equal(call->type, "queued");
+	assert_string_equal(raw_text(s, "SELECT action || endpoint || state || "
+					"input FROM runs"),
+	    "restoreabcwaiting{ \"seed\":9196619188014358660 }");
+	assert_int_equal(serve(s, RESTORE, INPUT), 409);
+	assert_true(says("job_running"));
+	assert_int_equal(count_rows(s, "job_events"), 1);
+}
+
+/* As on a database that was replaced in between: the second writing counts,
+ * and a key that the first had found is not taken for found. */
+static void
+test_start_written_twice(void **state)
+{
+	struct site *s = *state;
+
+	set_key("k");
+	assert_int_equal(serve(s, RESTORE, INPUT), 202);
+	assert_true(prepare(RESTORE, INPUT));
+	assert_int_equal(db_begin(s->db), OK);
+	assert_int_equal(call->commit.write(&call->commit, s->db), OK);
+	db_rollback(s->db);
+	raw(s, "DELETE FROM idempotency_keys; DELETE FROM jobs");
+	commit(s);
+	assert_int_equal(call->answer.status, 202);
+	assert_true(says("\"run_id\":2,"));
+	assert_int_equal(count_rows(s, "runs"), 1);
+	assert_int_equal(serve(s, RESTORE, INPUT), 200);
+	assert_int_equal(call->outcome, CALL_DUPLICATE);
+}
+
+static void
+test_cancel(void **state)
+{
+	struct site *s = *state;
+
+	assert_int_equal(serve(s, "/jobs/a/cancel", "anything"), 409);
+	assert_true(says("no_run"));
+	assert_int_equal(count_rows(s, "jobs"), 0);
+	assert_int_equal(serve(s, RESTORE, INPUT), 202);
+	raw(s, "UPDATE runs SET state = 'submitted'");
+	assert_int_equal(serve(s, "/jobs/a/cancel", ""), 202);
+	assert_true(says("{\"job_id\":\"a\",\"run_id\":1,"
+			 "\"status\":\"cancelling\"}\n"));
+	raw(s, "UPDATE runs SET state = 'waiting'");
+	assert_int_equal(serve(s, "/jobs/a/cancel", ""), 200);
+	assert_true(says("\"status\":\"cancelled\""));
+	assert_string_equal(call->type, "cancelled");
+}
+
 /* --- memory --------------------------------------------------------------- */
 
 /* Whatever allocation of a call fails: it is served whole, or refused with 503
  * and nothing is written. */
 static void
-check_memory(struct site *s, const char *route, const char *body)
+check_memory(struct site *s, int status, const char *route, const char *body)
 {
 	bool is_more = true, is_ready;
 
@@ -428,17 +496,19 @@ check_memory(struct site *s, const char *route, const char *body)
 		assert_true(is_more || is_ready);
 	}
 	commit(s);
-	assert_int_equal(call->answer.status, 201);
+	assert_int_equal(call->answer.status, status);
 }
 
 static void
 test_no_memory(void **state)
 {
 	set_key("k");
-	check_memory(*state, EVENTS,
+	check_memory(*state, 201, EVENTS,
 	    "[{\"type\":\"step\",\"data\":{\"a\":1}},{\"type\":\"step\"}]");
-	check_memory(
-	    *state, "/jobs", "{\"owner\":\"o\",\"external_id\":\"x\"}");
+	check_memory(*state, 201, "/jobs",
+	    "{\"owner\":\"o\",\"external_id\":\"x\",\"endpoint\":\"e\"}");
+	check_memory(*state, 202, "/jobs/b/restore", INPUT);
+	check_memory(*state, 200, "/jobs/b/cancel", "");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -459,6 +529,9 @@ main(void)
 	    TEST(test_publish_limits),
 	    TEST(test_publish_any_size),
 	    TEST(test_delivery_written_twice),
+	    TEST(test_start),
+	    TEST(test_start_written_twice),
+	    TEST(test_cancel),
 	    TEST(test_no_memory),
 	};
 

@@ -116,6 +116,50 @@ test_preflight_of_others(void **state)
 	buf_done(&out);
 }
 
+/* Who asks, by what a browser says of it. */
+static void
+test_foreign(void **state)
+{
+	static const struct {
+		const char *site, *origin, *host;
+		bool is_foreign;
+	} cases[] = {
+	    {"", "", "own.example", false},
+	    {"", "https://own.example", "own.example", false},
+	    {"", "http://own.example:81", "own.example:81", false},
+	    {"", "https://own.example", "", true},
+	    {"", "https://own.example:81", "own.example", true},
+	    {"", "ftp://own.example", "own.example", true},
+	    {"", "null", "null", true},
+	    {"", "null", "own.example", true},
+	    {"", "https://evil.example", "own.example", true},
+	    {"", "https://a.example", "own.example", false},
+	    {"same-origin", "https://behind.a.proxy", "own.example", false},
+	    {"none", "", "own.example", false},
+	    {"same-site", "https://x.own.example", "own.example", true},
+	    {"cross-site", "", "own.example", true},
+	    {"cross-site", "https://own.example", "own.example", true},
+	    {"cross-site", "https://a.example", "own.example", false},
+	    {"new-word", "https://own.example", "own.example", true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct buf v = BUF_INIT;
+		struct request r = {.origin = cases[i].origin};
+
+		buf_addf(&v, "HTTP_SEC_FETCH_SITE=%s", cases[i].site);
+		buf_add_char(&v, '\0');
+		buf_addf(&v, "HTTP_HOST=%s", cases[i].host);
+		buf_add_char(&v, '\0');
+		r.variables = buf_span(&v);
+		if (cors_is_foreign(ALLOWED, &r) != cases[i].is_foreign)
+			fail_msg("%s %s %s", cases[i].site, cases[i].origin,
+			    cases[i].host);
+		buf_done(&v);
+	}
+}
+
 int
 main(void)
 {
@@ -124,6 +168,7 @@ main(void)
 	    cmocka_unit_test(test_off),
 	    cmocka_unit_test(test_names),
 	    cmocka_unit_test(test_preflight_of_others),
+	    cmocka_unit_test(test_foreign),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

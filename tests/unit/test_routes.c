@@ -7,21 +7,24 @@
 
 /* Every path, its methods, and what it leads to (the first one's). */
 static const struct {
-	const char *path, *segment, *methods, *allow;
+	const char *path, *segments[CALL_SEGMENTS], *methods, *allow;
 	const struct call_handler *handler;
 } places[] = {
-    {"/webhooks/healthz", "", "GET HEAD", "GET, HEAD", &health_call},
-    {"/webhooks/metrics", "", "GET HEAD", "GET, HEAD", &metrics_call},
-    /* Read with GET; a POST is that of a provider, which nobody is so named. */
-    {"/webhooks/healthz", "healthz", "POST", NULL, &webhook_call},
-    {"/webhooks/metrics", "metrics", "POST", NULL, &webhook_call},
-    {"/webhooks/anybody", "anybody", "POST", "POST", &webhook_call},
-    {"/webhooks/healthz.", "healthz.", "POST", "POST", &webhook_call},
-    {"/jobs", "", "POST", "POST", &register_call},
-    {"/jobs/a/events", "a", "POST", "POST", &publish_call},
-    {"/jobs/a%2Fb c/events", "a%2Fb c", "POST", "POST", &publish_call},
-    {"/jobs/events/events", "events", "POST", "POST", &publish_call},
-    {"/tickets", "", "POST OPTIONS", "POST, OPTIONS", &ticket_call},
+    {"/webhooks/healthz", {"", ""}, "GET HEAD", "GET, HEAD", &health_call},
+    {"/webhooks/metrics", {"", ""}, "GET HEAD", "GET, HEAD", &metrics_call},
+    {"/webhooks/anybody", {"anybody", ""}, "POST", "POST", &webhook_call},
+    {"/webhooks/healthz.", {"healthz.", ""}, "POST", "POST", &webhook_call},
+    {"/jobs", {"", ""}, "POST", "POST", &register_call},
+    {"/jobs/a/events", {"a", ""}, "POST", "POST", &publish_call},
+    {"/jobs/a%2Fb c/events", {"a%2Fb c", ""}, "POST", "POST", &publish_call},
+    {"/jobs/events/events", {"events", ""}, "POST", "POST", &publish_call},
+    {"/jobs/a/cancel", {"a", ""}, "POST OPTIONS", "POST, OPTIONS",
+	&cancel_call},
+    {"/jobs/a/restore", {"a", "restore"}, "POST OPTIONS", "POST, OPTIONS",
+	&run_call},
+    {"/jobs/cancel/event", {"cancel", "event"}, "POST OPTIONS", "POST, OPTIONS",
+	&run_call},
+    {"/tickets", {"", ""}, "POST OPTIONS", "POST, OPTIONS", &ticket_call},
 };
 
 static const char *const methods[] = {"GET", "HEAD", "POST", "PUT", "PATCH",
@@ -79,16 +82,15 @@ test_each_method_of_each_path(void **state)
 		handler = find(s, method, path);
 		if (at < COUNT(places)) {
 			assert_non_null(handler);
-			assert_true(
-			    span_eq_str(s->d->segment, places[at].segment));
+			for (size_t k = 0; k < CALL_SEGMENTS; k++)
+				assert_true(span_eq_str(
+				    s->d->segments[k], places[at].segments[k]));
 			assert_int_equal(s->d->answer.body.len, 0);
 			continue;
 		}
 		assert_null(handler);
 		assert_answer(s, 405, "method_not_allowed");
 		assert_int_equal(s->d->outcome, CALL_REFUSED);
-		if (places[i / COUNT(methods)].allow == NULL)
-			continue;
 		snprintf(allow, sizeof(allow), "\r\nAllow: %s\r\n",
 		    places[i / COUNT(methods)].allow);
 		assert_true(has_header(s, allow));
@@ -113,8 +115,9 @@ test_each_path_has_its_own_steps(void **state)
 		assert_true(
 		    (handler->write == NULL) == (handler->conclude == NULL));
 	}
-	handler = find(s, "OPTIONS", "/tickets");
-	assert_true(handler == &ticket_preflight);
+	assert_true(find(s, "OPTIONS", "/tickets") == &preflight_call);
+	assert_true(find(s, "OPTIONS", "/jobs/a/restore") == &preflight_call);
+	assert_true(find(s, "OPTIONS", "/jobs/a/cancel") == &preflight_call);
 }
 
 /* A beginning of a path, more than a path, and what only looks like one. */
@@ -126,9 +129,9 @@ test_nothing_there(void **state)
 	    "/webhooks/healthz/", "/webhooks/healthz/x", "/webhooks/a/b",
 	    "/Webhooks/healthz", "webhooks/healthz", "/webhookss/a", "/jobs/",
 	    "/jobs/a", "/jobs/a/", "/jobs//events", "/jobs/a/events/",
-	    "/jobs/a/events/1", "/jobs/a/b/events", "/jobs/a/event",
-	    "/jobs/a/eventss", "/job", "/jobss", "/tickets/", "/tickets/a",
-	    "/ticket", "/events/a", "/healthz", "/metrics",
+	    "/jobs/a/events/1", "/jobs/a/b/events", "/jobs//", "/jobs/a//",
+	    "/jobs//restore", "/jobs/a/restore/", "/job", "/jobss", "/tickets/",
+	    "/tickets/a", "/ticket", "/events/a", "/healthz", "/metrics",
 	    "/api/v1/webhooks/healthz", "/{}", "/webhooks/{}/"};
 	struct site *s = *state;
 

@@ -45,6 +45,7 @@ class Front:
         self.name = name
         usual = {
             "heartbeat": "1s", "publish_keys": PUBLISH_KEY, "max_streams": "30",
+            "runpod_actions": "restore=abc123",
         }
         self.site = make_site(**{**usual, **settings, **addresses})
         if not kind.starts_programs:

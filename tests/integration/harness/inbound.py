@@ -29,8 +29,10 @@ def fixture_inbound(make_site):
 
 @pytest.fixture(name="pair")
 def fixture_pair(make_site):
-    """Both responders; KEY may publish."""
-    return make_site(publish_keys=KEY).start_both()
+    """Both responders; KEY may publish and start jobs."""
+    return make_site(
+        publish_keys=KEY, runpod_actions="restore=abc123"
+    ).start_both()
 
 
 def as_bytes(value):
@@ -56,6 +58,21 @@ def publish(site, job, events, key=None, endpoint=None):
     """Publishes an event or an array of them."""
     headers = {"Idempotency-Key": key} if key is not None else None
     return send(site, f"/jobs/{job}/events", events, headers, endpoint)
+
+
+def start_run(site, job, value=None, action="restore", key=None, **options):
+    """Starts a run of the job; the whole answer."""
+    headers = {"Idempotency-Key": key} if key is not None else {}
+    headers.update(options.pop("headers", {}))
+    return send(
+        site, f"/jobs/{job}/{action}", {"input": {}} if value is None else value,
+        headers, **options,
+    )
+
+
+def cancel_run(site, job, body=b"", **options):
+    """Cancels the job's run; the whole answer."""
+    return send(site, f"/jobs/{job}/cancel", body, **options)
 
 
 def nameless_target(**options):

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * POST /jobs/{job_id}/{action}, which starts a run of the job, and
+ * POST /jobs/{job_id}/cancel. Both write rows only; jobwire-runner does the
+ * rest. The writing blocks on the disk, nothing else does.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "auth/authenticator.h"
+#include "hook/repeat.h"
+#include "hook/routes.h"
+#include "hook/urls.h"
+#include "job/action.h"
+#include "job/name.h"
+#include "job/state.h"
+#include "store/jobs.h"
+#include "store/runs.h"
+#include "text/json_text.h"
+
+struct run_call {
+	struct reader reader; /* whose the job is to be; start_auth = owner */
+	struct refusal why;   /* when the writing says ERR_AUTH */
+	struct buf action, endpoint;
+	struct buf restore_id;	   /* empty: not given */
+	struct span input, policy; /* in the body; the policy may be empty */
+	struct repeat repeat;
+	struct run_started run;
+	bool is_over; /* the cancelled run had not been sent */
+};
+
+/* --- who ------------------------------------------------------------------ */
+
+/* Whoever may start or cancel, as far as it can be told without the
+ * database. */
+static bool
+take_caller(struct call *c, struct run_call *r)
+{
+	enum err e;
+
+	if (!c->cfg->are_starters_owners)
+		return call_take_publisher(c);
+	if (!call_take_origin(c))
+		return false;
+	e = authenticator_read(
+	    &c->keys->authenticator, c->request, c->now_s, &r->reader, &r->why);
+	if (e == ERR_AUTH)
+		return call_refuse_as(c, &r->why);
+	return e == OK || call_refuse_memory(c);
+}
+
+const struct refusal run_refusal_running = {
+    409, "job_running", "This job has a run that has not ended.", NULL, 0};
+
+/* A refusal within the writer's transaction. */
+static enum err
+refuse(struct run_call *r, const struct refusal *why)
+{
+	r->why = *why;
+	return ERR_AUTH;
+}
+
+/* A job without an owner becomes the caller's. To be named in a token's `jobs`
+ * is enough to read a job, and not to spend money on it. ERR_NOENT: there is no
+ * such job, and none is to be made. */
+static enum err
+own_job(struct call *c, struct run_call *r, struct db *db, bool is_made)
+{
+	struct job_new job = {.job_id = c->job_id.data};
+	enum job_state state;
+	bool is_new;
+	enum err e;
+
+	if (!c->cfg->are_starters_owners)
+		return OK;
+	e = authenticator_confirm(
+	    &c->keys->authenticator, &r->reader, db, c->now_s, &r->why);
+	if (e == OK)
+		e = jobs_state(db, job.job_id, &state);
+	if (e != OK)
+		return e;
+	if (state == JOB_NO_STATE && !is_made)
+		return ERR_NOENT;
+	job.owner = r->reader.subject;
+	e = jobs_register(db, &job, &is_new);
+	return e == ERR_EXISTS
+		   ? refuse(r, refusal_of(REFUSAL_OF_READ, ERR_AUTH))
+		   : e;
+}
+
+/* --- starting ------------------------------------------------------------- */
+
+static bool
+take_action(struct call *c, struct run_call *r)
+{
+	const char *actions = c->cfg->actions;
+	struct action action;
+
+	if (actions == NULL || *actions == '\0')
+		return call_refuse(c, 403, "runs_off",
+		    "This server has no runpod_actions, so it starts no jobs.");
+	if (!action_find(actions, c->segments[1], &action))
+		return call_refuse(c, 404, "unknown_action",
+		    "There is no action of this name in runpod_actions.");
+	buf_add_span(&r->action, action.name);
+	buf_add_span(&r->endpoint, action.endpoint);
+	return (buf_ok(&r->action) && buf_ok(&r->endpoint)) ||
+	       call_refuse_memory(c);
+}
+
+static bool
+take_size(struct call *c)
+{
+	if (c->request->body_error != ERR_LIMIT &&
+	    c->request->body.n <= c->cfg->max_input)
+		return true;
+	return call_refuse(c, 413, "input_too_large",
+	    "The request body is larger than max_input.");
+}
+
+static bool
+take_restore_id(struct call *c, struct run_call *r, struct span body)
+{
+	struct span value;
+
+	if (!json_text_get(body, "restore_id", &value) ||
+	    json_text_kind(value) == JSON_TEXT_NULL)
+		return true;
+	if (json_text_kind(value) == JSON_TEXT_STRING)
+		json_text_add_string_value(&r->restore_id, value);
+	if (!buf_ok(&r->restore_id))
+		return call_refuse_memory(c);
+	return (r->restore_id.len > 0 &&
+		   job_label_ok(buf_span(&r->restore_id))) ||
+	       call_refuse(c, 400, "bad_restore_id",
+		   "A restore_id has " JOB_LABEL_RULE ".");
+}
+
+static bool
+take_body(struct call *c, struct run_call *r)
+{
+	struct span body;
+
+	if (!take_size(c) || !call_take_object(c, NULL, &body))
+		return false;
+	if (!json_text_get(body, "input", &r->input) ||
+	    json_text_kind(r->input) != JSON_TEXT_OBJECT)
+		return call_refuse(c, 400, "bad_payload",
+		    "The member input must be an object.");
+	if (json_text_get(body, "policy", &r->policy) &&
+	    json_text_kind(r->policy) == JSON_TEXT_NULL)
+		r->policy = (struct span){0};
+	if (r->policy.n > 0 && json_text_kind(r->policy) != JSON_TEXT_OBJECT)
+		return call_refuse(c, 400, "bad_payload",
+		    "The member policy must be an object.");
+	return take_restore_id(c, r, body);
+}
+
+static bool
+prepare_start(struct call *c)
+{
+	struct run_call *r = calloc(1, sizeof(*r));
+
+	if (r == NULL)
+		return call_refuse_memory(c);
+	c->state = r;
+	c->type = job_state_name(JOB_QUEUED);
+	c->commit.weight = c->request->body.n;
+	return take_caller(c, r) && take_action(c, r) && call_take_job_id(c) &&
+	       take_body(c, r) &&
+	       repeat_take(c, buf_span(&r->action), &r->repeat);
+}
+
+/* The run of a call that was made before. It may be gone with its job. */
+static enum err
+recall(struct run_call *r, struct db *db)
+{
+	struct run run = {0};
+	enum err e = runs_get(db, r->repeat.record.first_id, &run);
+
+	r->run.run_id = r->repeat.record.first_id;
+	snprintf(r->run.restore_id, sizeof(r->run.restore_id), "%s",
+	    e == OK && run.restore_id != NULL ? run.restore_id : "");
+	run_done(&run);
+	return e == ERR_NOENT ? OK : e;
+}
+
+static enum err
+start(struct call *c, struct run_call *r, struct db *db)
+{
+	const struct run_new run = {
+	    .job_id = c->job_id.data,
+	    .action = r->action.data,
+	    .endpoint = r->endpoint.data,
+	    .restore_id = call_text(&r->restore_id),
+	    .input = r->input,
+	    .policy = r->policy,
+	};
+	enum err e = runs_start(db, &run, &r->run);
+
+	if (e == ERR_EXISTS)
+		return refuse(r, &run_refusal_running);
+	if (e != OK)
+		return e;
+	r->repeat.record.first_id = r->run.run_id;
+	return repeat_add(&r->repeat, db);
+}
+
+static enum err
+write_start(struct call *c, struct db *db)
+{
+	struct run_call *r = c->state;
+	enum err e = own_job(c, r, db, true);
+
+	if (e == OK)
+		e = repeat_find(&r->repeat, db);
+	if (e == ERR_EXISTS)
+		return refuse(r, &repeat_refusal);
+	if (e != OK)
+		return e;
+	return r->repeat.is_repeated ? recall(r, db) : start(c, r, db);
+}
+
+/* Begins the answer to what was written. False: it was not. */
+static bool
+begin_answer(struct call *c, int status)
+{
+	struct run_call *r = c->state;
+
+	if (c->commit.result == ERR_AUTH)
+		return call_refuse_as(c, &r->why);
+	if (c->commit.result != OK) {
+		call_answer_trouble(c);
+		return false;
+	}
+	answer_json(&c->answer, status);
+	buf_add_str(&c->answer.body, "{\"job_id\":");
+	json_text_add_quoted(&c->answer.body, buf_span(&c->job_id));
+	return true;
+}
+
+static void
+conclude_start(struct call *c)
+{
+	const struct run_call *r = c->state;
+	const struct urls_site site = {c->cfg->base_url, c->cfg->api_prefix};
+	struct buf *b = &c->answer.body, url = BUF_INIT;
+	bool is_repeated = r->repeat.is_repeated;
+
+	if (!begin_answer(c, is_repeated ? 200 : 202))
+		return;
+	c->outcome = is_repeated ? CALL_DUPLICATE : CALL_STORED;
+	buf_add_str(b, ",\"restore_id\":");
+	if (*r->run.restore_id != '\0')
+		json_text_add_quoted(b, span_of(r->run.restore_id));
+	else
+		buf_add_str(b, "null");
+	buf_addf(b,
+	    ",\"run_id\":%" PRId64 ",\"status\":\"queued\",\"events_url\":",
+	    r->run.run_id);
+	urls_add_events(&url, &site, buf_span(&c->job_id));
+	json_text_add_quoted(b, buf_span(&url));
+	buf_add_str(b, "}\n");
+	b->failed = b->failed || url.failed;
+	buf_done(&url);
+}
+
+static void
+done(struct call *c)
+{
+	struct run_call *r = c->state;
+
+	reader_done(&r->reader);
+	buf_done(&r->action);
+	buf_done(&r->endpoint);
+	buf_done(&r->restore_id);
+	free(r);
+}
+
+/* --- cancelling ----------------------------------------------------------- */
+
+static bool
+prepare_cancel(struct call *c)
+{
+	struct run_call *r = calloc(1, sizeof(*r));
+
+	if (r == NULL)
+		return call_refuse_memory(c);
+	c->state = r;
+	return take_caller(c, r) && call_take_job_id(c);
+}
+
+static enum err
+write_cancel(struct call *c, struct db *db)
+{
+	static const struct refusal no_run = {409, "no_run",
+	    "This job has no run that could be cancelled.", NULL, 0};
+	struct run_call *r = c->state;
+	struct run_cancelled cancelled;
+	enum err e = own_job(c, r, db, false);
+
+	if (e == OK)
+		e = runs_cancel(db, c->job_id.data, &cancelled);
+	if (e == ERR_NOENT)
+		return refuse(r, &no_run);
+	if (e == OK) {
+		r->run.run_id = cancelled.run_id;
+		r->is_over = cancelled.is_over;
+	}
+	return e;
+}
+
+static void
+conclude_cancel(struct call *c)
+{
+	const struct run_call *r = c->state;
+
+	if (!begin_answer(c, r->is_over ? 200 : 202))
+		return;
+	c->outcome = CALL_STORED;
+	c->type = r->is_over ? job_state_name(JOB_CANCELLED) : "cancelling";
+	buf_addf(&c->answer.body,
+	    ",\"run_id\":%" PRId64 ",\"status\":\"%s\"}\n", r->run.run_id,
+	    c->type);
+}
+
+const struct call_handler run_call = {
+    .prepare = prepare_start,
+    .write = write_start,
+    .conclude = conclude_start,
+    .done = done,
+    .is_for_pages = true,
+};
+
+const struct call_handler cancel_call = {
+    .prepare = prepare_cancel,
+    .write = write_cancel,
+    .conclude = conclude_cancel,
+    .done = done,
+    .is_for_pages = true,
+};
