@@ -31,11 +31,11 @@ CHECK_RESULT enum err backfill_start(
 
 /*
  * To be called after each commit on that connection, by one thread only. When
- * the WAL is filled to two thirds of limit_bytes it is copied, beside the commits that
- * follow; when that has ended the WAL is restarted. At limit_bytes the end is
- * waited for. Blocks on the disk. A reader, or another program, that keeps the
- * WAL from being restarted costs little: the next call tries it again. Why it
- * fails is for the janitor to say, which meets the same.
+ * the WAL is filled to two thirds of limit_bytes it is copied, beside the
+ * commits that follow; when that has ended the WAL is restarted. At limit_bytes
+ * the end is waited for. Blocks on the disk. A reader, or another program, that
+ * keeps the WAL from being restarted costs little: the next call tries it
+ * again. The janitor, which meets the same, tells why it fails.
  */
 void backfill_checkpoint(
     struct backfill *b, struct db *db, int64_t limit_bytes);

@@ -69,8 +69,8 @@ CHECK_RESULT enum err runs_retry(struct db *db, int64_t run_id);
 /*
  * Before a provider's report about the job is stored: whose it is. The names
  * are those of the report, NULL where it has none. *ret_is_late: it is about an
- * earlier run than the open one, so it must not be stored. Else it proves, where
- * nobody knew, that the open run was submitted.
+ * earlier run than the open one, so it must not be stored. Else it proves,
+ * where nobody knew, that the open run was submitted.
  */
 CHECK_RESULT enum err runs_report(struct db *db, const char *job_id,
     const char *external_id, const char *restore_id, bool *ret_is_late);

@@ -505,11 +505,12 @@ stmt_column_dup(struct db *db, sqlite3_stmt *st, int i, char **ret)
 	char *copy = NULL;
 	enum err e = stmt_column_text(db, st, i, &text);
 
-	if (e == OK && text != NULL && (copy = strdup(text)) == NULL)
-		e = stmt_failed(db, SQLITE_NOMEM);
-	if (e == OK)
-		*ret = copy;
-	return e;
+	if (e != OK)
+		return e;
+	if (text != NULL && (copy = strdup(text)) == NULL)
+		return stmt_failed(db, SQLITE_NOMEM);
+	*ret = copy;
+	return OK;
 }
 
 enum err
