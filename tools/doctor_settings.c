@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "app/auth_settings.h"
+#include "auth/key_file.h"
 #include "base/buf.h"
 #include "base/file.h"
 #include "doctor.h"
@@ -153,7 +154,7 @@ doctor_secrets(struct doctor *d)
 			continue;
 		files.holds = def->name;
 		files.n = 0;
-		if (settings_key_files(*value, check_mode, &files) == OK &&
+		if (key_file_each(*value, check_mode, &files) == OK &&
 		    files.n == 0 && holds_value(config, *value))
 			is_inline = true;
 	}

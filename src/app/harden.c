@@ -27,6 +27,7 @@
 #include <seccomp.h>
 
 #include "auth/crypto.h"
+#include "auth/key_file.h"
 #include "base/file.h"
 #include "base/log.h"
 
@@ -261,7 +262,7 @@ allow_what_is_ours(struct fence *f, const struct settings *s)
 							d->offset);
 
 		if (d->secret && *value != NULL &&
-		    settings_key_files(*value, allow_key_file, f) != OK)
+		    key_file_each(*value, allow_key_file, f) != OK)
 			f->why = err_text(ERR_NOMEM);
 	}
 	if (s->fal_jwks != NULL)

@@ -32,8 +32,8 @@ struct claims {
 struct json_object; /* text/json_value.h */
 
 /*
- * Reads a text that is one JSON object with each of its names once. ERR_AUTH: it
- * is none, or has more than 64 members; ERR_NOMEM. Returns owned
+ * Reads a text that is one JSON object with each of its names once. ERR_AUTH:
+ * it is none, or has more than 64 members; ERR_NOMEM. Returns owned
  * (json_object_put()).
  */
 CHECK_RESULT enum err claims_parse(struct span text, struct json_object **ret);

@@ -14,16 +14,13 @@
 #include <openssl/evp.h>
 
 #include "auth/crypto.h"
+#include "auth/key_file.h"
 #include "auth/timestamp.h"
-#include "base/file.h"
 #include "text/base64.h"
 #include "text/hex.h"
 #include "text/json_value.h"
 
-enum {
-	SIG_SIZE = 64,
-	JWKS_MAX = 65536, /* bytes; fal's has less than 1000 */
-};
+enum { SIG_SIZE = 64 };
 
 /* --- Loading -------------------------------------------------------------- */
 
@@ -83,15 +80,16 @@ fal_keys_load(const char *path, struct fal_keys *ret, struct buf *message)
 	int saved = 0;
 
 	if (path != NULL && *path != '\0') {
-		e = file_read(path, JWKS_MAX, &content);
+		e = key_file_read(span_of(path), &content, message);
 		saved = errno;
-		if (e == OK)
+		if (e == OK) {
 			e = read_keys(buf_span(&content), &made);
-		if (e != OK)
-			buf_addf(message, "%s: %s", path,
-			    e == ERR_PROTO ? "no JWKS with an Ed25519 key"
-			    : e == ERR_SYS ? strerror(saved)
-					   : err_text(e));
+			if (e != OK)
+				buf_addf(message, "%s: %s", path,
+				    e == ERR_PROTO
+					? "no JWKS with an Ed25519 key"
+					: err_text(e));
+		}
 	}
 	buf_done(&content);
 	if (e == OK)

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Loads keys and makes and checks signatures, with libcrypto. What a token
- * says, and which key it asks for, is jwt.c's business. Only jws_keys_load()
- * blocks, on its files.
+ * Loads keys and makes and checks signatures, with libcrypto. jwt.c reads what
+ * a token says and which key it asks for. Only jws_keys_load() blocks, on its
+ * files.
  *
  * Keys are parsed once, here: reading a PEM costs OpenSSL 3 more than five
  * times what verifying with it does.
  */
 #include "auth/jws.h"
 
-#include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,13 +21,10 @@
 #include <openssl/x509.h>
 
 #include "auth/crypto.h"
-#include "base/file.h"
+#include "auth/key_file.h"
 #include "text/span.h"
 
-enum {
-	KEY_FILE_MAX = 65536,
-	COORDINATE_SIZE = 32, /* of P-256; a signature is two of them */
-};
+enum { COORDINATE_SIZE = 32 }; /* of P-256; a signature is two of them */
 
 /* --- Loading -------------------------------------------------------------- */
 
@@ -117,97 +113,57 @@ load_secret(struct jws_key *key, struct span text, struct buf *message)
 	return OK;
 }
 
-/* `source` is @FILE or the key itself. */
 static enum err
-load_key(struct jws_keys *k, struct span name, struct span source,
+read_key(struct jws_keys *k, struct jws_key *key, struct span text,
+    bool is_private, struct buf *message)
+{
+	return k->alg == JWS_HS256
+		   ? load_secret(key, span_trim(text, " \t\r\n"), message)
+		   : load_pem(key, text, k->alg, is_private, message);
+}
+
+static enum err
+load_file(struct jws_keys *k, struct span name, struct span path,
     bool is_private, struct buf *message)
 {
 	struct jws_key *key = &k->list[k->n++];
-	struct buf content = BUF_INIT;
-	char *path = NULL;
-	enum err e = OK;
+	struct buf content = BUF_INIT, why = BUF_INIT;
+	enum err e;
 
 	*key = (struct jws_key){0};
 	if (name.n > 0 && (key->name = span_dup(name)) == NULL)
 		return ERR_NOMEM;
-	if (source.n > 0 && *source.p == '@') {
-		path = span_dup((struct span){source.p + 1, source.n - 1});
-		if (path == NULL)
-			return ERR_NOMEM;
-		buf_addf(message, "%s: ", path);
-		e = file_read(path, KEY_FILE_MAX, &content);
-		source = buf_span(&content);
+	e = key_file_read(path, &content, message);
+	if (e == OK) {
+		e = read_key(k, key, buf_span(&content), is_private, &why);
+		if (e != OK)
+			buf_addf(message, "%.*s: %s", (int)path.n, path.p,
+			    why.len > 0 ? why.data : err_text(e));
 	}
-	if (e != OK)
-		buf_add_str(
-		    message, e == ERR_SYS ? strerror(errno) : err_text(e));
-	else if (k->alg == JWS_HS256)
-		e = load_secret(key, span_trim(source, " \t\r\n"), message);
-	else
-		e = load_pem(key, source, k->alg, is_private, message);
-	if (e == OK)
-		buf_reset(message);
-	if (content.data != NULL)
-		OPENSSL_cleanse(content.data, content.len);
-	buf_done(&content);
-	free(path);
+	key_file_wipe(&content);
+	buf_done(&why);
 	return e;
-}
-
-static bool
-is_name(struct span s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] <= ' ' || s.p[i] == '@')
-			return false;
-	return s.n > 0;
-}
-
-/* Takes `kid=@FILE` and the comma behind it off the list; nothing where
- * something else is there. */
-static bool
-cut_named(struct span *list, struct span *ret_name, struct span *ret_source)
-{
-	struct span rest = *list, source = span_cut(&rest, ',');
-	struct span name = span_cut(&source, '=');
-
-	if (!is_name(name) || source.n < 2 || *source.p != '@')
-		return false;
-	*ret_name = name;
-	*ret_source = source;
-	*list = rest;
-	return true;
-}
-
-/* How many named keys the value lists; 0: it is one key without a name. */
-static size_t
-count_named(struct span value)
-{
-	struct span name, source;
-	size_t n = 0;
-
-	while (value.n > 0 && cut_named(&value, &name, &source))
-		n++;
-	return value.n > 0 ? 0 : n;
 }
 
 enum err
 jws_keys_load(const char *value, enum jws_alg alg, bool is_private,
     struct jws_keys *ret, struct buf *message)
 {
-	struct span list = span_of(value), name = {0}, source = list;
-	size_t n_named = list.n > 0 ? count_named(list) : 0;
-	size_t n = list.n == 0 ? 0 : n_named > 0 ? n_named : 1;
+	struct span rest = span_of(value), name, path;
+	size_t n = key_file_count(value);
 	struct jws_keys keys = {.alg = alg};
 	enum err e = OK;
 
-	if (n > 0 && (keys.list = calloc(n, sizeof(*keys.list))) == NULL)
-		return ERR_NOMEM;
-	while (e == OK && keys.n < n) {
-		if (n_named > 0)
-			(void)cut_named(&list, &name, &source);
-		e = load_key(&keys, name, source, is_private, message);
+	if (rest.n > 0) {
+		keys.list = calloc(n > 0 ? n : 1, sizeof(*keys.list));
+		if (keys.list == NULL)
+			return ERR_NOMEM;
+		if (n == 0)
+			e = read_key(&keys, &keys.list[keys.n++], rest,
+			    is_private, message);
 	}
+	while (e == OK && keys.n < n && key_file_cut(&rest, &name, &path))
+		e = load_file(&keys, name, path, is_private, message);
 	if (e == OK)
 		*ret = keys;
 	else

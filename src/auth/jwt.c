@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * What makes a token good: form, header, signature, claims, in this order, so
- * that next to nothing is done with what nobody signed. Signatures are jws.c's
- * business, who may read what reader.c's. Blocks only in jwt_new(), on key
+ * that next to nothing is done with what nobody signed. jws.c checks
+ * signatures, reader.c says who may read what. Blocks only in jwt_new(), on key
  * files.
  */
 #include "auth/jwt.h"

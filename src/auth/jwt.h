@@ -41,10 +41,10 @@ CHECK_RESULT enum err jwt_new(
 void jwt_free(struct jwt **jwt);
 
 /*
- * Checks a token at time now_s. Which algorithm and which keys count is the
- * configuration's to say, never the token's. ERR_AUTH: it is not a token of
- * ours, or not for us, or not now, *ret_rule says why; ERR_NOMEM.
- * claims_done() after OK. Never blocks.
+ * Checks a token at time now_s. The configuration says which algorithm and
+ * which keys count, never the token. ERR_AUTH: it is not a token of ours, or
+ * not for us, or not now, *ret_rule says why; ERR_NOMEM. claims_done() after
+ * OK. Never blocks.
  */
 CHECK_RESULT enum err jwt_verify(const struct jwt *jwt, struct span token,
     int64_t now_s, struct claims *ret, enum token_rule *ret_rule);

@@ -5,19 +5,14 @@
  */
 #include "auth/secrets.h"
 
-#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <openssl/crypto.h>
 
-#include "base/file.h"
+#include "auth/key_file.h"
 #include "text/span.h"
-
-/* Bytes: some hundred secrets; not a mistaken disk image. */
-enum { KEY_FILE_MAX = 65536 };
 
 /* Appends a copy of the secret. */
 static enum err
@@ -61,19 +56,6 @@ add_keys(struct secrets *k, struct span list, size_t min, struct buf *message)
 	return OK;
 }
 
-static enum err
-read_list(const char *path, struct buf *list, struct buf *message)
-{
-	enum err e = file_read(path, KEY_FILE_MAX, list);
-	int saved = errno;
-
-	if (e != OK)
-		buf_addf(message, "%s: %s", path,
-		    e == ERR_SYS ? strerror(saved) : err_text(e));
-	errno = saved;
-	return e;
-}
-
 enum err
 secrets_load(const char *value, struct secrets *ret, struct buf *message)
 {
@@ -87,11 +69,11 @@ secrets_load_min(
 	struct secrets keys = {0};
 	struct buf content = BUF_INIT;
 	struct span list = span_of(value);
-	bool is_file = list.n > 0 && *list.p == '@';
+	bool is_file = span_cut_prefix(&list, SPAN_LIT("@"));
 	enum err e = OK;
 
 	if (is_file) {
-		e = read_list(value + 1, &content, message);
+		e = key_file_read(list, &content, message);
 		list = buf_span(&content);
 	}
 	if (e == OK)
@@ -101,9 +83,7 @@ secrets_load_min(
 		buf_addf(message, "%s: holds no secret", value + 1);
 		e = ERR_LIMIT;
 	}
-	if (content.data != NULL)
-		OPENSSL_cleanse(content.data, content.len);
-	buf_done(&content);
+	key_file_wipe(&content);
 	if (e == OK)
 		*ret = keys;
 	else

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Verifies Standard Webhooks with HMAC-SHA256 of libcrypto. What a body means
- * is hook's business, and so is what is answered. Only standard_keys_load() may
- * block, on its file.
+ * Verifies Standard Webhooks with HMAC-SHA256 of libcrypto. hook knows
+ * what a body means and what is answered. Only standard_keys_load() may block,
+ * on its file.
  */
 #include "auth/standard_signature.h"
 
@@ -28,7 +28,7 @@ enum {
 	SIG_LEN = sizeof(VERSION) - 1 + MAC_LEN, /* an entry of the list */
 };
 
-/* Loading. */
+/* --- Loading -------------------------------------------------------------- */
 
 /* For secrets that their sender uses as they are, without base64. */
 static enum err
@@ -121,7 +121,7 @@ standard_keys_done(struct standard_keys *k)
 	*k = (struct standard_keys){0};
 }
 
-/* Verifying. */
+/* --- Verifying ------------------------------------------------------------ */
 
 const char *
 standard_header(const struct request *r, const char *name)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Makes and uses up tickets. Who gets one is for hook to decide, what it lets
- * read for reader.c. Blocks on the disk and, briefly, on other writers.
+ * Makes and uses up tickets. hook decides who gets one, reader.c what it lets
+ * read. Blocks on the disk and, briefly, on other writers.
  */
 #include "auth/ticket.h"
 

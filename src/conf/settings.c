@@ -17,7 +17,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "job/action.h"
-#include "text/span.h"
 
 #ifndef JOBWIRE_VERSION
 #define JOBWIRE_VERSION "unknown"
@@ -408,32 +407,6 @@ void
 settings_done(struct settings *s)
 {
 	opt_done(settings_table, s);
-}
-
-enum err
-settings_key_files(
-    const char *value, void (*on_file)(void *arg, const char *path), void *arg)
-{
-	struct span rest = span_of(value);
-	bool is_list = value[0] != '@';
-	char *path;
-
-	while (rest.n > 0) {
-		struct span file = is_list ? span_cut(&rest, ',') : rest;
-
-		if (is_list)
-			(void)span_cut(&file, '=');
-		else
-			rest.n = 0;
-		if (!span_cut_prefix(&file, SPAN_LIT("@")))
-			continue;
-		path = span_dup(file);
-		if (path == NULL)
-			return ERR_NOMEM;
-		on_file(arg, path);
-		free(path);
-	}
-	return OK;
 }
 
 static int

@@ -107,13 +107,6 @@ CHECK_RESULT enum err settings_load(struct settings *s, enum program program,
 
 void settings_done(struct settings *s);
 
-/*
- * Calls on_file for each file that the value of a secret names: `@FILE`, or
- * `NAME=@FILE,NAME=@FILE`. The path is borrowed, for the call. ERR_NOMEM.
- */
-CHECK_RESULT enum err settings_key_files(
-    const char *value, void (*on_file)(void *arg, const char *path), void *arg);
-
 /* Did a web server start this program for one CGI request? */
 bool settings_is_cgi(enum program program);
 

@@ -2,9 +2,10 @@
 /*
  * A JSON scanner: one strict pass that checks, and lenient walks over what was
  * checked. It converts nothing, so it decides nothing about numbers, duplicate
- * keys or the meaning of members; its callers do. Everything works on spans and never reads outside them, also where the
- * text was not checked. Each function is linear in its input; the recursion is
- * bounded by JSON_TEXT_DEPTH_MAX. Never blocks.
+ * keys or the meaning of members; its callers do. Everything works on spans and
+ * never reads outside them, also where the text was not checked. Each function
+ * is linear in its input; the recursion is bounded by JSON_TEXT_DEPTH_MAX.
+ * Never blocks.
  */
 #include "text/json_text.h"
 
@@ -79,7 +80,7 @@ plain_run(struct span s)
 	return n;
 }
 
-/* The strict pass. */
+/* --- The strict pass ------------------------------------------------------ */
 
 static bool
 check_escape(struct span *s)
@@ -273,7 +274,7 @@ json_text_kind(struct span value)
 	}
 }
 
-/* The walks. */
+/* --- The walks ------------------------------------------------------------ */
 
 /* A string with its quotes; s begins with one. */
 static struct span
@@ -398,7 +399,7 @@ json_text_get(struct span object, const char *name, struct span *ret_value)
 	return is_found;
 }
 
-/* Escapes. */
+/* --- Escapes -------------------------------------------------------------- */
 
 /* Takes one escape (s begins with its backslash) and returns its UTF-16 unit;
  * U+FFFD for what json_text_check() would refuse. */
@@ -463,7 +464,7 @@ json_text_key_is(struct span raw_key, const char *name)
 	return *name == '\0' && raw_key.n == 0;
 }
 
-/* The writers. */
+/* --- The writers ---------------------------------------------------------- */
 
 /* Length of the code point at the front of s if some readers of streams take
  * it for the end of a line (Python's str.splitlines()), else 0: U+0085, U+2028,

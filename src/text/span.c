@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Cuts and trims spans. What the parts mean is for the callers to say. Never
+ * Cuts and trims spans. Callers know what the parts mean. Never
  * blocks.
  */
 #include "text/span.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Reads Accept. Of the weights only q=0, which refuses, counts: which of two
- * forms a client gets is the handlers' business. Quoted strings are not known;
+ * Reads Accept. Of the weights only q=0, which refuses, counts: handlers
+ * choose which of two forms a client gets. Quoted strings are not known;
  * in an odd one a client can hide a comma from itself only. Never blocks.
  */
 #include "web/accept.h"

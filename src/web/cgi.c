@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * CGI as a transport. What a request means is the handlers' business; that the
- * process ends after it, the program's. Runs on the loop; never blocks, but on
- * a standard output that is a file.
+ * CGI as a transport. Handlers know what a request means; the program ends the
+ * process after it. Runs on the loop; never blocks, but on a standard output
+ * that is a file.
  */
 #include "web/cgi.h"
 
@@ -82,17 +82,12 @@ cgi_finish(struct cgi *c)
 static void
 cgi_gone(struct cgi *c)
 {
-	const struct exchange_told *told = c->x.told;
-	bool is_held = c->state == CGI_HELD && told == NULL;
+	const bool is_held = c->state == CGI_HELD;
 
 	c->is_gone = true;
 	io_remove(c->loop, &c->out); /* or it would say so again and again */
-	if (told != NULL) {
-		c->x.told = NULL;
-		told->on_gone(&c->x);
-	}
 	/* A handler that is not told will answer, and that is the end. */
-	if (!is_held)
+	if (transport_tell_gone(&c->x) || !is_held)
 		cgi_finish(c);
 }
 
@@ -146,7 +141,7 @@ cgi_flush(struct cgi *c)
 static struct cgi *
 cgi_of(struct exchange *x)
 {
-	return (struct cgi *)(void *)x;
+	return container_of(x, struct cgi, x);
 }
 
 static void
@@ -216,11 +211,7 @@ cgi_hand_over(struct cgi *c)
 	io_remove(c->loop, &c->in);
 	timer_cancel(c->loop, &c->x.timer);
 	c->state = CGI_HELD;
-	c->request.body_error = body_finish(&c->body, &c->request.body);
-	c->request.is_body_mapped = body_is_mapped(&c->body);
-	c->x.request = &c->request;
-	c->cfg.stats->requests++;
-	c->cfg.on_request(c->cfg.arg, &c->x);
+	transport_hand_over(&c->cfg, &c->x, &c->request, &c->body);
 }
 
 static void

@@ -131,17 +131,11 @@ fcgi_conn_watch(struct fcgi_conn *c, unsigned more)
 static void
 conn_gone(struct fcgi_conn *c)
 {
-	const struct exchange_told *told = c->x.told;
-	bool is_held = c->state == FCGI_CONN_HELD && told == NULL;
+	const bool is_held = c->state == FCGI_CONN_HELD;
 
-	if ((c->state == FCGI_CONN_STREAM || c->state == FCGI_CONN_HELD) &&
-	    told != NULL) {
-		c->x.told = NULL;
-		told->on_gone(&c->x);
-	}
 	/* A handler that is not told still has the exchange: it will answer,
 	 * and that ends the connection. */
-	if (!is_held)
+	if (transport_tell_gone(&c->x) || !is_held)
 		fcgi_conn_close(c);
 }
 

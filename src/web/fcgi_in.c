@@ -23,12 +23,8 @@ conn_hand_over(struct fcgi_conn *c)
 
 	timer_cancel(s->loop, &c->x.timer);
 	c->state = FCGI_CONN_HELD;
-	c->pending->request.body_error =
-	    body_finish(&c->pending->body, &c->pending->request.body);
-	c->pending->request.is_body_mapped = body_is_mapped(&c->pending->body);
-	c->x.request = &c->pending->request;
-	s->cfg.stats->requests++;
-	s->cfg.on_request(s->cfg.arg, &c->x);
+	transport_hand_over(
+	    &s->cfg, &c->x, &c->pending->request, &c->pending->body);
 }
 
 /* STDIN's content, or what is left of a record nobody wants. */
@@ -58,9 +54,9 @@ conn_take_record(struct fcgi_conn *c)
 		return;
 	}
 	c->record_left = (uint32_t)r.content_len + r.padding_len;
-	/* Only HAProxy sends ABORT; all else that is not STDIN has no business
-	 * here (FastCGI allows several requests on a connection, no web server
-	 * does it). */
+	/* Only HAProxy sends ABORT; all else that is not STDIN does not
+	 * belong here (FastCGI allows several requests on a connection, no web
+	 * server does it). */
 	if (r.type != FCGI_RECORD_STDIN || r.request_id != c->request_id) {
 		fcgi_conn_lost(c);
 		return;

@@ -10,12 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/container_of.h"
 #include "web/fcgi_conn.h"
 
 static struct fcgi_conn *
 conn_of(struct exchange *x)
 {
-	return (struct fcgi_conn *)(void *)x;
+	return container_of(x, struct fcgi_conn, x);
 }
 
 /* One non-blocking sendmsg. SENT_ALL: something went. */

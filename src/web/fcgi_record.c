@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Checks FastCGI heads before libfcgi sees them, and formats the few records
- * we write. Pure: its caller keeps the bytes and how far they were judged.
+ * that fcgi_out.c sends. Pure: its caller keeps the bytes and how far they were
+ * judged.
  */
 #include "web/fcgi_record.h"
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What a transport is set up with, and what it counts. Layer: web. The
- * transports are fcgi.h and cgi.h.
+ * What the transports, fcgi.h and cgi.h, have in common: what they are set up
+ * with, what they count, and how they hand a request to its handler. Layer:
+ * web.
  */
 #ifndef JOBWIRE_TRANSPORT_H
 #define JOBWIRE_TRANSPORT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "web/body.h"
@@ -28,12 +30,21 @@ struct transport_config {
 	struct body_limits body;
 	int64_t body_timeout_ms; /* from the head to the end of the body */
 	int64_t send_timeout_ms; /* to take an answer */
-	struct transport_stats *stats; /* borrowed for the server's life */
+	/* Borrowed until the loop is freed: a body that ends counts in it. */
+	struct transport_stats *stats;
 	/* A whole request has come. */
 	void (*on_request)(void *arg, struct exchange *x);
 	/* The last connection is gone after fcgi_server_stop(). */
 	void (*on_idle)(void *arg);
 	void *arg;
 };
+
+/* The body is whole: on_request gets the exchange. All are borrowed until it is
+ * over. */
+void transport_hand_over(const struct transport_config *cfg, struct exchange *x,
+    struct request *request, struct body *body);
+
+/* The client has left. True: a handler was told, and the exchange is over. */
+bool transport_tell_gone(struct exchange *x);
 
 #endif

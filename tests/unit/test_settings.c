@@ -206,30 +206,6 @@ test_main(void **state)
 	assert_int_equal(run_main("--", "--help"), -1);
 }
 
-static void
-note_file(void *arg, const char *path)
-{
-	buf_addf(arg, "<%s>", path);
-}
-
-static void
-test_key_files(void **state)
-{
-	static const char *const values[][2] = {{"secret", ""}, {"a,b", ""},
-	    {"@/k", "</k>"}, {"@a,b", "<a,b>"}, {"x=@/k,y=@l", "</k><l>"},
-	    {"x=@/k,secret", "</k>"}, {"x=y@z", ""}};
-	struct buf found = BUF_INIT;
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(values) / sizeof(*values); i++) {
-		buf_reset(&found);
-		assert_int_equal(
-		    settings_key_files(values[i][0], note_file, &found), OK);
-		assert_string_equal(buf_span(&found).p, values[i][1]);
-	}
-	buf_done(&found);
-}
-
 static int
 tear_down_all(void **state)
 {
@@ -249,7 +225,6 @@ main(void)
 	    cmocka_unit_test_setup(test_file_of_both_programs, set_up),
 	    cmocka_unit_test_setup(test_rules, set_up),
 	    cmocka_unit_test_setup(test_main, set_up),
-	    cmocka_unit_test(test_key_files),
 	};
 
 	if (mkdtemp(folder) == NULL)
