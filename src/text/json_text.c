@@ -488,7 +488,8 @@ add_plain(struct buf *out, struct span text)
 
 	while (n < text.n) {
 		struct span rest = {text.p + n, text.n - n};
-		size_t size = line_end(rest);
+		size_t size =
+		    (unsigned char)*rest.p < 0x80 ? 0 : line_end(rest);
 
 		if (size == 0) {
 			n++;

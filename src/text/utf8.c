@@ -40,8 +40,8 @@ utf8_add(struct buf *out, struct span bytes)
 
 	while (good < bytes.n) {
 		struct span rest = {bytes.p + good, bytes.n - good};
-		bool is_valid;
-		size_t n = sequence(rest, &is_valid);
+		bool is_valid = (unsigned char)*rest.p < 0x80;
+		size_t n = is_valid ? 1 : sequence(rest, &is_valid);
 
 		if (is_valid) {
 			good += n;

@@ -85,44 +85,21 @@ sse_id_format(const char *epoch, int64_t n, int64_t loss, char ret[SSE_ID_SIZE])
 		    ret + len, SSE_ID_SIZE - (size_t)len, ".%" PRId64, loss);
 }
 
-/* A row's data after it was checked. */
-struct row {
-	struct span object; /* the data, or {} where there is none */
-	struct span output; /* its last member of that name; empty: none */
-	bool is_omitted;    /* the output is too long to be sent */
-};
-
-/* Measured on the line that would be sent: white space does not count, and
- * U+FFFD is longer than what it replaces. */
+/* The row's data, or {} where there is none. */
 static enum err
-is_longer(struct span value, size_t max, bool *ret)
+check_data(const struct sse_event *e, struct span *ret)
 {
-	struct buf line = BUF_INIT;
-	bool is_whole;
-
-	json_text_add_line(&line, value);
-	is_whole = buf_ok(&line);
-	*ret = line.len > max;
-	buf_done(&line);
-	return is_whole ? OK : ERR_NOMEM;
-}
-
-static enum err
-check_row(const struct sse_event *e, struct row *ret)
-{
-	struct row row = {.object = SPAN_LIT("{}")};
+	struct span object = SPAN_LIT("{}");
 	enum err err = OK;
 
 	if (e->data.n > SSE_DATA_MAX)
 		return ERR_LIMIT;
 	if (e->data.n > 0)
-		err = json_text_check(e->data, &row.object);
-	if (err == OK && json_text_kind(row.object) != JSON_TEXT_OBJECT)
+		err = json_text_check(e->data, &object);
+	if (err == OK && json_text_kind(object) != JSON_TEXT_OBJECT)
 		err = ERR_PROTO;
-	if (err == OK && json_text_get(row.object, "output", &row.output))
-		err = is_longer(row.output, e->inline_output, &row.is_omitted);
 	if (err == OK)
-		*ret = row;
+		*ret = object;
 	return err;
 }
 
@@ -139,55 +116,101 @@ add_leading_members(struct buf *out, const struct sse_event *e)
 	json_text_add_quoted(out, span_of(e->status));
 }
 
+/* A member as it stands in the buffer, with the comma before it; n is 0: there
+ * is none. */
+struct member {
+	size_t at, n;
+	size_t value_n; /* of these bytes, those of its value */
+};
+
+/* Puts the text in its place; `other` may stand behind it. */
 static void
+replace(
+    struct buf *out, struct member *m, struct span text, struct member *other)
+{
+	const size_t end = m->at + m->n;
+
+	if (m->n == 0)
+		return;
+	buf_reserve(out, text.n);
+	if (!buf_ok(out))
+		return;
+	memmove(out->data + m->at + text.n, out->data + end, out->len - end);
+	memcpy(out->data + m->at, text.p, text.n);
+	out->len = out->len - m->n + text.n;
+	out->data[out->len] = '\0';
+	if (other->at > m->at)
+		other->at = other->at - m->n + text.n;
+	m->n = 0;
+}
+
+static struct member
 add_member(struct buf *out, struct span key, struct span value)
 {
+	struct member m = {.at = out->len};
+
 	buf_add_char(out, ',');
 	json_text_add_line(
 	    out, (struct span){key.p - 1, key.n + 2}); /* quotes */
 	buf_add_char(out, ':');
+	m.value_n = out->len;
 	json_text_add_line(out, value);
+	m.n = out->len - m.at;
+	m.value_n = out->len - m.value_n;
+	return m;
 }
 
-/* Of several outputs the last one counts, as for every JSON.parse; the others
- * go, or a page could take a stale one for the one that was left out. */
+/* Those that we write ourselves. */
 static bool
-is_dropped(const struct row *row, struct span key, struct span value)
+is_ours(struct span key)
 {
 	return json_text_key_is(key, "job_id") ||
 	       json_text_key_is(key, "restore_id") ||
-	       json_text_key_is(key, "status") ||
-	       (row->is_omitted && json_text_key_is(key, "output_omitted")) ||
-	       (json_text_key_is(key, "output") && value.p != row->output.p);
+	       json_text_key_is(key, "status");
 }
 
+/* Of several outputs the last one counts, as for every JSON.parse; the others
+ * go, or a page could take a stale one for the one that was left out. How long
+ * it is can be said of the line that would be sent: without white space, and
+ * with U+FFFD for less. */
 static void
-add_row(struct buf *out, const struct sse_event *e, const struct row *row)
+add_members(struct buf *out, const struct sse_event *e, struct span object)
 {
-	struct json_text_iter it = {.rest = row->object};
+	const struct span nothing = SPAN_LIT("");
+	struct json_text_iter it = {.rest = object};
+	struct member output = {0}, omitted = {0};
 	struct span key, value;
 
-	add_leading_members(out, e);
 	while (json_text_next(&it, &key, &value)) {
-		if (is_dropped(row, key, value))
+		if (is_ours(key))
 			continue;
-		if (row->is_omitted && value.p == row->output.p)
-			buf_add_str(out, ",\"output_omitted\":true");
-		else
-			add_member(out, key, value);
+		if (json_text_key_is(key, "output")) {
+			replace(out, &output, nothing, &omitted);
+			output = add_member(out, key, value);
+		} else if (json_text_key_is(key, "output_omitted")) {
+			replace(out, &omitted, nothing, &output);
+			omitted = add_member(out, key, value);
+		} else {
+			(void)add_member(out, key, value);
+		}
 	}
-	buf_add_char(out, '}');
+	if (output.value_n <= e->inline_output)
+		return;
+	replace(out, &omitted, nothing, &output);
+	replace(out, &output, SPAN_LIT(",\"output_omitted\":true"), &omitted);
 }
 
 enum err
 sse_add_data(struct buf *out, const struct sse_event *e)
 {
-	struct row row;
-	enum err err = check_row(e, &row);
+	struct span object;
+	enum err err = check_data(e, &object);
 
 	if (err != OK)
 		return err;
-	add_row(out, e, &row);
+	add_leading_members(out, e);
+	add_members(out, e, object);
+	buf_add_char(out, '}');
 	return buf_ok(out) ? OK : ERR_NOMEM;
 }
 

@@ -235,6 +235,12 @@ test_output_repeated(void **state)
 	assert_output("{\"output_omitted\":false,\"output\":12345,"
 		      "\"output_omitted\":1}",
 	    4, HEAD ",\"output_omitted\":true}");
+	/* What stood between two outputs, and moved when the first went. */
+	assert_output("{\"output\":12345,\"output_omitted\":1,\"output\":6}", 4,
+	    HEAD ",\"output_omitted\":1,\"output\":6}");
+	assert_output("{\"output\":6,\"output_omitted\":1,\"a\":2,"
+		      "\"output\":12345,\"b\":3}",
+	    4, HEAD ",\"a\":2,\"output_omitted\":true,\"b\":3}");
 	assert_output(
 	    "{\"output_omitted\":true}", 4, HEAD ",\"output_omitted\":true}");
 }
