@@ -154,14 +154,16 @@ jws_keys_load(const char *value, enum jws_alg alg, bool is_private,
 	struct jws_keys keys = {.alg = alg};
 	enum err e = OK;
 
-	if (rest.n > 0) {
-		keys.list = calloc(n > 0 ? n : 1, sizeof(*keys.list));
-		if (keys.list == NULL)
-			return ERR_NOMEM;
-		if (n == 0)
-			e = read_key(&keys, &keys.list[keys.n++], rest,
-			    is_private, message);
+	if (rest.n == 0) {
+		*ret = keys;
+		return OK;
 	}
+	keys.list = calloc(n > 0 ? n : 1, sizeof(*keys.list));
+	if (keys.list == NULL)
+		return ERR_NOMEM;
+	if (n == 0)
+		e = read_key(
+		    &keys, &keys.list[keys.n++], rest, is_private, message);
 	while (e == OK && keys.n < n && key_file_cut(&rest, &name, &path))
 		e = load_file(&keys, name, path, is_private, message);
 	if (e == OK)

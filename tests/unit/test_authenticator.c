@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* auth/authenticator.c: the decision who may read, for each mode and each place of a
- * credential, and with no memory. */
+/* auth/authenticator.c: the decision who may read, for each mode and each place
+ * of a credential, and with no memory. */
 #include "auth/authenticator.h"
 
 #include <setjmp.h>

@@ -76,7 +76,8 @@ static void
 test_read(void **state)
 {
 	static const char text[] =
-	    " {\"jobs\" : [\"a\", \"x,y\", \"b\\u002dc\",\"\"], \"sub\":\"\\u0061l\\u00efce\",\"iat\":12.9,"
+	    " {\"jobs\" : [\"a\", \"x,y\", \"b\\u002dc\",\"\"], "
+	    "\"sub\":\"\\u0061l\\u00efce\",\"iat\":12.9,"
 	    "\"exp\":34,\"jti\":\"j\",\"other\":{\"sub\":1,\"sub\":2}} ";
 	struct buf out = BUF_INIT;
 	struct claims c;
@@ -92,7 +93,8 @@ test_read(void **state)
 	claims_add(&out, &c);
 	assert_string_equal(out.data,
 	    "\"sub\":\"al\xc3\xaf"
-	    "ce\",\"exp\":34,\"iat\":12,\"jti\":\"j\",\"jobs\":[\"a\",\"b-c\"]");
+	    "ce\",\"exp\":34,\"iat\":12,\"jti\":\"j\","
+	    "\"jobs\":[\"a\",\"b-c\"]");
 	claims_done(&c);
 	buf_done(&out);
 	assert_int_equal(read_claims("{\"sub\":\"a\",\"exp\":1}", &c), OK);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * auth/standard_signature.c. The first signature is the one that the reference libraries
- * of Standard Webhooks test themselves with; the others were computed with
- * Python's hmac.
+ * auth/standard_signature.c. The first signature is the one that the reference
+ * libraries of Standard Webhooks test themselves with; the others were computed
+ * with Python's hmac.
  */
 #include "auth/standard_signature.h"
 
