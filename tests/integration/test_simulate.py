@@ -265,6 +265,7 @@ runpod.serverless.start({"handler": handler})
     (["replicate"], "invalid choice"),
     (["runpod", "--drop", "110%"], "is no share"),
     (["runpod", "--late", "soon"], "is no time"),
+    (["runpod", "--key", "@/nonexistent"], "No such file"),
     (["runpod", "--fail", "run:nonsense=1"], "is not [run:|status:|cancel:]"),
     (["runpod", "--nonsense"], "unrecognized arguments"),
 ])

@@ -41,8 +41,9 @@ MAX_BODY = 10 * 1000 * 1000  # RunPod's own limit for /run
 HUGE = 2 << 30
 TRIES = 3
 TERMINAL = ("COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT")
-KINDS = "cut, hang, html, garbage, empty, huge or a status such as 503"
-_KIND = r"(cut|hang|html|garbage|empty|huge|[345]\d\d)\+?"
+KINDS = "slow, cut, hang, html, garbage, empty, huge or a status such as 503"
+_KIND = r"(?:slow|(?:cut|hang|html|garbage|empty|huge|[345]\d\d)\+?)"
+SLOW_S = 1
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 
 
@@ -475,9 +476,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Does it and answers, unless it is to fail; a + after the kind of
         failure: it is done all the same."""
         kind = self.service.chance.call(name, job)
-        if kind is None:
-            return self._answer(200, act())
-        print(f"{time.strftime('%H:%M:%S')} {name} fails: {kind}", flush=True)
+        if kind is not None:
+            print(f"{time.strftime('%H:%M:%S')} {name} fails: {kind}", flush=True)
+        if kind in (None, "slow"):
+            answer = act()
+            time.sleep(SLOW_S if kind else 0)
+            return self._answer(200, answer)
         if kind.endswith("+"):
             act()
         self._fail(kind.rstrip("+"))
@@ -558,6 +562,17 @@ def share(text):
     return value
 
 
+def secret(text):
+    """The text, or what the file has."""
+    if not text.startswith("@"):
+        return text
+    try:
+        with open(text[1:], encoding="utf-8") as file:
+            return file.read().strip()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def failure(text):
     """[CALL:]KIND=SHARE"""
     match = re.fullmatch(rf"(?:(run|status|cancel):)?({_KIND})=(.+)", text)
@@ -565,7 +580,7 @@ def failure(text):
         raise argparse.ArgumentTypeError(
             f"{text!r} is not [run:|status:|cancel:]KIND=SHARE, where KIND is {KINDS}"
         )
-    return match[1], match[2], share(match[4])
+    return match[1], match[2], share(match[3])
 
 
 def parser():
@@ -579,7 +594,7 @@ def parser():
     add("--port", type=int, default=8090, metavar="N",
         help="of 127.0.0.1, where it listens (8090); 0: any")
     add("--socket", metavar="PATH", help="listen there instead")
-    add("--key", help="the only API key that is let in (any)")
+    add("--key", type=secret, metavar="KEY|@FILE", help="the only API key that is let in (any)")
     add("--handler", metavar="FILE",
         help="a worker's Python file, as RunPod runs it; without it, a job echoes its input")
     add("--workers", type=int, default=2, metavar="N", help="handlers at a time (2)")

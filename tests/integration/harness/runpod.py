@@ -23,8 +23,11 @@ class RunPod:
         self.site = site
         self.flags = flags
         self.journal = os.path.join(site.root, "runpod.journal")
+        self.key_file = os.path.join(site.root, "runpod.key")
         self.port = 0  # any, and from then on the same
         self.process = None
+        with open(self.key_file, "w", encoding="utf-8") as file:
+            file.write(KEY + "\n")
 
     def start(self):
         """Starts it, the first time or again, and waits until it listens."""
@@ -34,7 +37,7 @@ class RunPod:
             self.process = Process(
                 "simulator",
                 [os.path.join(self.site.bin, "jobwire"), "simulate", "runpod",
-                 "--port", str(self.port), "--key", KEY, "--plans",
+                 "--port", str(self.port), "--key", f"@{self.key_file}", "--plans",
                  "--journal", self.journal, *self.flags],
                 log, stdout=stdout,
             )
@@ -62,7 +65,7 @@ class RunPod:
     def settings(self, **more):
         """Those of a site whose runner uses it."""
         return {
-            "runpod_url": self.url, "runpod_key": KEY,
+            "runpod_url": self.url, "runpod_key": f"@{self.key_file}",
             "runpod_actions": "restore=photos", **more,
         }
 
