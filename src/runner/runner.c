@@ -117,11 +117,19 @@ interval_us(const struct runner *r)
 	return 1000000 / r->cfg.rate;
 }
 
-/* Some may come at once, or what a late timer lost would be lost. */
-static bool
-is_free(const struct runner *r, int64_t now_us)
+/* What may come at once, or what a late timer lost would be lost: one call at
+ * least. */
+static int64_t
+burst_us(const struct runner *r)
 {
-	return r->free_at_us < now_us + BURST_US;
+	return interval_us(r) > BURST_US ? interval_us(r) : BURST_US;
+}
+
+/* When one more may be called. */
+static int64_t
+next_free_us(const struct runner *r)
+{
+	return r->free_at_us + interval_us(r) - burst_us(r);
 }
 
 static void
@@ -167,7 +175,7 @@ send_ready(struct runner *r)
 		if (t->state != TASK_READY)
 			continue;
 		/* Of a submission its row says that it leaves now. */
-		if (t->work.call != STEP_SUBMIT && !is_free(r, now_us))
+		if (t->work.call != STEP_SUBMIT && next_free_us(r) > now_us)
 			continue;
 		take_rate(r, now_us);
 		send_task(r, t);
@@ -197,7 +205,7 @@ find_due(struct runner *r, struct due *ret)
 {
 	int64_t now_us = clock_mono_us();
 	int64_t from_us = r->free_at_us > now_us ? r->free_at_us : now_us;
-	int64_t rate = (now_us + BURST_US - from_us) / interval_us(r);
+	int64_t rate = (now_us + burst_us(r) - from_us) / interval_us(r);
 	int64_t room = r->cfg.parallel - r->n_tasks;
 
 	ret->runner = r;
@@ -443,14 +451,13 @@ plan(struct runner *r, bool *ret_idle)
 	if (next_ms != 0 && (next_ms - now_ms) * 1000 < wait_us)
 		wait_us = (next_ms - now_ms) * 1000;
 	if (has_ready(r) || r->n_tasks < r->cfg.parallel)
-		if (r->free_at_us - BURST_US > now_us &&
-		    r->free_at_us - BURST_US - now_us < wait_us)
-			wait_us = r->free_at_us - BURST_US - now_us + 1;
+		if (next_free_us(r) > now_us &&
+		    next_free_us(r) - now_us < wait_us)
+			wait_us = next_free_us(r) - now_us;
 	if (due.n > 0)
 		wait_us = 0;
 	set_timer(r, now_us + wait_us);
-	*ret_idle =
-	    due.n == 0 && r->n_tasks == 0 && r->free_at_us - BURST_US <= now_us;
+	*ret_idle = due.n == 0 && r->n_tasks == 0 && next_free_us(r) <= now_us;
 	return OK;
 }
 
