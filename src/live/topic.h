@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What clients can wait for, found by name. Layer: live; used by the hub alone.
- * With a job per stream a topic is a part of what a stream costs: it has a link
- * to the next one of its bucket, and nothing else that is not needed.
+ * What clients can wait for, found by name. Layer: live; waiter.c keeps the
+ * tables, and hub.c looks into them. With a job per stream a topic is a part of
+ * what a stream costs: it has a link to the next one of its bucket, and nothing
+ * else that is not needed.
  */
 #ifndef JOBWIRE_TOPIC_H
 #define JOBWIRE_TOPIC_H
@@ -29,7 +30,7 @@ struct topic {
 struct topics {
 	struct topic **buckets; /* owned; a power of two, or NULL: none yet */
 	size_t n_buckets, count;
-	uint64_t seed; /* clients choose the names: not the places, too */
+	uint64_t seed; /* clients choose the names: not the buckets, too */
 };
 
 void topics_init(struct topics *ts);
