@@ -17,6 +17,7 @@
 #include "live/poll.h"
 #include "live/stream.h"
 #include "store/jobs.h"
+#include "store/runs.h"
 #include "text/decimal.h"
 #include "web/accept.h"
 #include "web/cors.h"
@@ -296,12 +297,26 @@ handle_events(struct call *c, const char *path_id)
 	buf_done(&jobs.text);
 }
 
+/* And its newest run; *ret_run has the number 0 where there is none. */
+static enum err
+read_job(
+    struct db *db, const char *job_id, struct job *ret, struct run *ret_run)
+{
+	enum err e = db == NULL ? ERR_GONE : jobs_get(db, job_id, ret);
+
+	if (e != OK)
+		return e;
+	e = runs_of_job(db, job_id, ret_run);
+	return e == ERR_NOENT ? OK : e;
+}
+
 static void
 handle_job(struct call *c, const char *path_id)
 {
 	struct hub *h = c->api->hub;
 	struct answer a = ANSWER_INIT;
 	struct job job = {0};
+	struct run run = {0};
 	enum err e;
 
 	if (path_id == NULL || !job_id_ok(span_of(path_id))) {
@@ -310,11 +325,11 @@ handle_job(struct call *c, const char *path_id)
 	}
 	e = reader_check_job(&c->reader, hub_db(h), path_id);
 	if (e == OK)
-		e = hub_db(h) == NULL ? ERR_GONE
-				      : jobs_get(hub_db(h), path_id, &job);
+		e = read_job(hub_db(h), path_id, &job, &run);
 	if (e == OK) {
 		answer_json(&a, 200);
-		job_json_add(&a.body, hub_epoch(h), &job);
+		job_json_add(
+		    &a.body, hub_epoch(h), &job, run.run_id == 0 ? NULL : &run);
 		reply(c, &a);
 	} else if (e == ERR_NOENT) {
 		refuse(c, 404, "unknown_job", "There is no such job.");
@@ -322,6 +337,7 @@ handle_job(struct call *c, const char *path_id)
 		refuse_err(c, e);
 	}
 	job_done(&job);
+	run_done(&run);
 }
 
 static void

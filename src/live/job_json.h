@@ -8,9 +8,11 @@
 #include "base/buf.h"
 
 struct job;
+struct run;
 
-/* Appends the object and a newline; without the owner, the external id and the
- * error. epoch: the database's. */
-void job_json_add(struct buf *out, const char *epoch, const struct job *j);
+/* Appends the object and a newline; without the owner, the job's external id
+ * and the error. epoch: the database's. run: the job's newest; NULL: none. */
+void job_json_add(struct buf *out, const char *epoch, const struct job *j,
+    const struct run *run);
 
 #endif

@@ -150,9 +150,9 @@ def test_job_members(reader):
     value = get(reader, "/jobs/done").json()
     assert list(value) == [
         "job_id", "restore_id", "state", "progress", "output", "created_at",
-        "updated_at", "last_event_id",
+        "updated_at", "run", "last_event_id",
     ]
-    for name in ("restore_id", "progress", "output"):
+    for name in ("restore_id", "progress", "output", "run"):
         assert value[name] is None
     for name in ("created_at", "updated_at"):
         assert re.fullmatch(

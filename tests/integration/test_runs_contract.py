@@ -597,6 +597,40 @@ def test_registration_of_a_job_that_jobwire_runs(runs):
 # -- what can be seen --------------------------------------------------------
 
 
+def run_of(site, job):
+    """The member `run` of the job."""
+    answer = get(site, f"/jobs/{job}")
+    assert answer.status == 200, answer
+    return answer.json()["run"]
+
+
+def test_job_run(runs):
+    """The newest, also when it has ended; what is not known is null."""
+    runs.writer.publish("a", "step")
+    assert run_of(runs, "a") is None
+    run_id = start_run(runs, "a").json()["run_id"]
+    expected = {
+        "run_id": run_id, "action": "restore", "state": "waiting",
+        "attempts": 0, "external_id": None, "submitted_at": None,
+        "deadline": None,
+    }
+    assert run_of(runs, "a") == expected
+    times = {
+        "submitted_at": "2026-11-28T01:02:03.004Z",
+        "deadline": "2026-11-29T01:02:03.004Z",
+    }
+    set_run(runs, "state = 'submitted', attempts = 2, external_id = 'x', "
+                  + ", ".join(f"{k} = '{v}'" for k, v in times.items()))
+    expected.update(times, state="submitted", attempts=2, external_id="x")
+    assert run_of(runs, "a") == expected
+    runs.writer.publish("a", "completed")
+    assert run_of(runs, "a") == {**expected, "state": "ended"}
+    given = {"job_id": "b", "external_id": "y", "endpoint": "abc"}
+    send(runs, "/jobs", given)
+    run = run_of(runs, "b")
+    assert (run["action"], run["external_id"]) == (None, "y")
+
+
 def test_run_metrics(runs):
     for job in ("a", "b"):
         start_run(runs, job)
@@ -657,7 +691,7 @@ def test_responders_connect_to_nobody(make_site):
         assert cancel_run(site, "b").status == 202
         assert cancel_run(site, "a").status == 200
         assert stream.next().event == "cancelled"
-    assert get(site, "/jobs/b").status == 200
+    assert run_of(site, "b")["state"] == "submitted"
     assert read_inbound_metrics(site).value("runs", state="submitted") == 1
     for name, path in traces.items():
         site_log = open(path, encoding="ascii").read()
