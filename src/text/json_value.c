@@ -14,8 +14,9 @@
 #include "text/json_text.h"
 #include "text/span.h"
 
-/* Bytes that json-c 0.15 to 0.19 take at the most: of 64-bit pointers, with
- * what glibc adds, and while a table grows, old and new. */
+/* Bytes that json-c takes at the most, with what glibc adds; while a table
+ * grows, old and new. Version 0.16 takes 58 % of the sum at the most, for empty
+ * objects. */
 enum {
 	COST_PARSER = 8192, /* and the locale that it makes for itself */
 	COST_CONTAINER = 1024,
@@ -45,7 +46,7 @@ cost_of(struct span text)
 static enum err
 ask_for(size_t cost)
 {
-	void *p;
+	void *volatile p; /* or a compiler leaves it out */
 
 	if (cost > JSON_VALUE_MEMORY_MAX)
 		return ERR_LIMIT;
@@ -58,6 +59,7 @@ enum err
 json_value_lenient(struct span text, struct json_object **ret)
 {
 	struct json_tokener *parser;
+	struct json_object *value;
 	enum err e = ask_for(cost_of(text));
 
 	if (e != OK)
@@ -65,9 +67,14 @@ json_value_lenient(struct span text, struct json_object **ret)
 	parser = json_tokener_new_ex(JSON_TEXT_DEPTH_MAX + 1);
 	if (parser == NULL)
 		return ERR_NOMEM;
-	*ret = json_tokener_parse_ex(parser, text.p, (int)text.n);
+	value = json_tokener_parse_ex(parser, text.p, (int)text.n);
 	json_tokener_free(parser);
-	return json_object_is_type(*ret, json_type_object) ? OK : ERR_PROTO;
+	if (json_object_is_type(value, json_type_object)) {
+		*ret = value;
+		return OK;
+	}
+	json_object_put(value);
+	return ERR_PROTO;
 }
 
 /* How many names the object's text has. json-c takes what stands before an

@@ -149,17 +149,26 @@ static const char *const texts[] = {
     "3,4,5,6,7,8,9,0,1,2,3,4,5,6,7,8,9,0,1,2,3,4,5,6,7,8,9,0,1,2,3,4,5,6,7]}",
 };
 
+/* Compilers leave out what is taken and not used. */
+static void *
+take(size_t n)
+{
+	void *volatile p = malloc(n);
+
+	return p;
+}
+
 /* Takes all that malloc() has left, and gives n bytes of it back. */
 static void
 leave_only(size_t n)
 {
 	const struct rlimit none = {0, RLIM_INFINITY};
-	void *spare = malloc(n);
+	void *spare = take(n);
 
 	if (spare == NULL || setrlimit(RLIMIT_AS, &none) != 0)
 		_exit(100);
 	for (size_t size = 1 << 20; size >= 16; size /= 2)
-		while (malloc(size) != NULL)
+		while (take(size) != NULL)
 			;
 	free(spare);
 }
