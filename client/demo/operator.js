@@ -189,17 +189,14 @@ element("watch").addEventListener("submit", (submitted) => {
 });
 for (const job of new URL(location.href).searchParams.getAll("job")) watch(job);
 
-/** The photo page's jobs; false where nothing plays RunPod, and so none will come. */
-async function watchDemo() {
-  const answer = await fetch("simulated-runpod/jobs").catch(() => undefined);
-  if (answer?.ok) for (const job of (await answer.json()).jobs) watch(job);
-  return answer?.status !== 404;
+/** The photo page's jobs, which this browser keeps. */
+function watchDemo() {
+  for (const { job } of JSON.parse(localStorage.getItem("restorations") ?? "[]")) watch(job);
 }
 
-let hasDemo = true;
 for (;;) {
   if (!document.hidden) {
-    if (hasDemo) hasDemo = await watchDemo();
+    watchDemo();
     await tick();
   }
   await new Promise((resolve) => setTimeout(resolve, EVERY_MS));

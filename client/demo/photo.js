@@ -3,6 +3,7 @@
 // address follows one more job, whoever started it.
 
 import { subscribe } from "./client/jobwire.js";
+import { cancel, start } from "./client/runs.js";
 import { samples } from "./samples.js";
 
 const MAX_SIDE = 320;
@@ -73,43 +74,43 @@ function pixelsOf(canvas) {
 
 // --- ordering -------------------------------------------------------------------
 
-/** Starts a job at the backend; its ids. */
-async function order({ width, height, pixels, should_fail }) {
-  const answer = await fetch("simulated-runpod/run", {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ input: { width, height, pixels, should_fail } }),
-  }).catch(() => {
-    throw new Trouble("The server does not answer.");
-  });
-  const body = await answer.json().catch(() => ({}));
-  if (!answer.ok)
-    throw new Trouble(body.error?.message ?? "Nothing plays RunPod here. In the source folder, `make run` does.");
-  return body;
+/** The answer's data, or its reason as a sentence. */
+function good(answer) {
+  if (!answer.ok) throw new Trouble(answer.status ? answer.message : "The server does not answer.");
+  return answer;
+}
+
+/** Starts a job, whose id is ours to choose; the worker is told it, too. */
+async function order(input) {
+  const job = crypto.randomUUID();
+  good(await start(job, "restore", { job_id: job, ...input }));
+  return job;
+}
+
+/** Does it; what goes wrong with the server is told in the form. */
+async function attempt(action) {
+  element("trouble").textContent = "";
+  try {
+    await action();
+  } catch (error) {
+    if (!(error instanceof Trouble)) throw error;
+    element("trouble").textContent = error.message;
+  }
 }
 
 element("order").addEventListener("submit", async (submitted) => {
   submitted.preventDefault();
-  element("trouble").textContent = "";
   element("start").disabled = true;
-  try {
+  await attempt(async () => {
     const { name, canvas } = await chosen();
-    const job = await order({
-      width: canvas.width,
-      height: canvas.height,
-      pixels: pixelsOf(canvas),
-      should_fail: element("fail").checked,
-    });
-    const restoration = { job: job.job_id, name, before: canvas.toDataURL("image/jpeg", 0.8) };
+    const { width, height } = canvas;
+    const job = await order({ width, height, pixels: pixelsOf(canvas), should_fail: element("fail").checked });
+    const restoration = { job, name, before: canvas.toDataURL("image/jpeg", 0.8) };
     keep([restoration, ...kept]);
     follow(restoration);
-  } catch (error) {
-    if (!(error instanceof Trouble)) throw error;
-    element("trouble").textContent = error.message;
-  } finally {
-    element("start").disabled = false;
-    element("start").focus();
-  }
+  });
+  element("start").disabled = false;
+  element("start").focus();
 });
 
 // --- following ------------------------------------------------------------------
@@ -148,6 +149,8 @@ function follow({ job, name, before }) {
   const status = make("span", { className: "status", textContent: "Waiting for its first event" });
   const bar = make("progress", { max: 100, value: 0, ariaLabel: `Progress of ${name}` });
   const result = make("div");
+  const stop = make("button", { type: "button", textContent: "Cancel", hidden: true, ariaLabel: `Cancel ${name}` });
+  stop.addEventListener("click", () => attempt(async () => good(await cancel(job))));
   const after = picture("After", "");
   const both = [picture("Before", `${name}, before`, before), after];
   const pictures = before ? [make("div", { className: "pictures" }, ...both)] : [];
@@ -157,6 +160,7 @@ function follow({ job, name, before }) {
     make("h3", { textContent: name }),
     make("p", {}, status),
     bar,
+    make("p", {}, stop),
     ...pictures,
     result,
     make("p", { className: "quiet" }, "Job ", make("code", { textContent: job })),
@@ -179,6 +183,8 @@ function follow({ job, name, before }) {
     const moves = data.status === "processing" && data.progress !== undefined;
     if (moves) bar.value = data.progress;
     if (type === "completed") bar.value = 100;
+    stop.hidden = !before || !["queued", "processing"].includes(data.status);
+    if (type === "cancelling") return say("Cancelling", type);
     const detail = moves ? `, ${data.progress} %${data.step ? `: ${data.step}` : ""}` : "";
     const why = data.error ? `: ${data.error}` : "";
     const quarter = moves ? Math.floor(data.progress / 25) : "";

@@ -414,7 +414,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
     """One connection; libcurl keeps it."""
 
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
     service = None
 
     def do_GET(self):
@@ -628,6 +627,7 @@ def main():
             os.unlink(flags.socket)
         server, where = UnixServer(flags.socket, Handler), flags.socket
     else:
+        Handler.disable_nagle_algorithm = True
         server = TcpServer(("127.0.0.1", flags.port), Handler)
         where = f"http://127.0.0.1:{server.server_port}/v2"
     print(f"RunPod is simulated at {where}, seed {flags.seed}", flush=True)

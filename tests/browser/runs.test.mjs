@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: ISC
+// Jobs that the photo page starts itself, through the runner, on a day on which
+// every webhook of RunPod's is lost.
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, afterEach, before, beforeEach, test } from "node:test";
+
+import { Stack, newContext, startBrowser } from "./stack.mjs";
+
+const SETTINGS = { JOBWIRE_RUN_SIMULATE: "--drop 100%", JOBWIRE_RECONCILE_AFTER: "1s" };
+
+let browser, stack, context, page;
+const errors = [];
+
+before(async () => {
+  browser = await startBrowser();
+  stack = await Stack.start(SETTINGS);
+});
+after(async () => {
+  await stack?.close();
+  await browser?.close();
+});
+beforeEach(async () => {
+  context = await newContext(browser);
+  page = await context.newPage();
+  page.on("pageerror", (error) => errors.push(String(error)));
+  await page.goto(new URL("/", stack.page).href);
+  await page.waitForSelector("#samples canvas");
+});
+afterEach(async () => {
+  await context.close();
+  assert.deepEqual(errors.splice(0), []);
+});
+
+const card = () => page.locator("#restorations > li").first();
+const ended = (status) => card().and(page.locator(`[data-status=${status}]`)).waitFor();
+const types = () => page.$$eval("#events li", (items) => items.map((item) => item.dataset.type));
+const providersLog = () => readFile(join(stack.folder, "var/log/simulated-runpod.log"), "utf8");
+
+test("a picture is restored although the webhook was lost", async () => {
+  await page.click("#start");
+  await ended("completed");
+  const image = card().getByAltText("Lighthouse, restored");
+  const size = await image.evaluate((image) => image.decode().then(() => [image.naturalWidth, image.naturalHeight]));
+  assert.deepEqual(size, [320, 240]);
+  assert.deepEqual([...new Set(await types())], ["queued", "processing", "progress", "completed"]);
+  const log = await providersLog();
+  assert.match(log, /webhook: drop/);
+  assert.doesNotMatch(log, /webhook answered/);
+});
+
+test("a restoration is cancelled from its card", async () => {
+  await page.click("#start");
+  await card().and(page.locator("[data-status=processing]")).waitFor();
+  await card().getByRole("button", { name: "Cancel Lighthouse" }).click();
+  await ended("cancelled");
+  assert.equal(await card().locator(".status").textContent(), "Cancelled");
+  assert.ok((await types()).includes("cancelling"));
+  assert.equal(await card().getByRole("button").isVisible(), false);
+  assert.match(await providersLog(), /CANCELLED/);
+});
