@@ -335,20 +335,20 @@ test_no_memory(void **state)
 	buf_done(&text);
 }
 
-#define ACCESS_TEST(f)                                                         \
+#define SITE_TEST(f)                                                           \
 	cmocka_unit_test_setup_teardown(f, site_setup, site_teardown)
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    ACCESS_TEST(test_modes_without_tokens),
-	    ACCESS_TEST(test_places_of_a_token),
-	    ACCESS_TEST(test_first_good_one_counts),
-	    ACCESS_TEST(test_tickets),
-	    ACCESS_TEST(test_jobs),
-	    ACCESS_TEST(test_no_database),
-	    ACCESS_TEST(test_no_memory),
+	    SITE_TEST(test_modes_without_tokens),
+	    SITE_TEST(test_places_of_a_token),
+	    SITE_TEST(test_first_good_one_counts),
+	    SITE_TEST(test_tickets),
+	    SITE_TEST(test_jobs),
+	    SITE_TEST(test_no_database),
+	    SITE_TEST(test_no_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
