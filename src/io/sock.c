@@ -311,10 +311,8 @@ refuse_one(struct acceptor *a)
 		return;
 	close(a->spare_fd);
 	fd = accept4(a->io.fd, NULL, NULL, SOCK_CLOEXEC);
-	if (fd != -1) {
+	if (fd != -1)
 		close(fd);
-		a->refused++;
-	}
 	a->spare_fd = open_spare();
 }
 
@@ -323,9 +321,8 @@ pause_accepting(struct acceptor *a)
 {
 	int64_t due_us = loop_now_us(a->loop) + PAUSE_US;
 
-	if (timer_set(a->loop, &a->pause, due_us) == OK &&
-	    io_want(a->loop, &a->io, 0) == OK)
-		a->is_paused = true;
+	if (timer_set(a->loop, &a->pause, due_us) == OK)
+		(void)!io_want(a->loop, &a->io, 0);
 }
 
 static void
@@ -335,8 +332,7 @@ on_pause_over(struct timer *t)
 
 	if (a->spare_fd == -1)
 		a->spare_fd = open_spare();
-	if (io_want(a->loop, &a->io, IO_READ) == OK)
-		a->is_paused = false;
+	(void)!io_want(a->loop, &a->io, IO_READ);
 }
 
 /*
@@ -360,7 +356,7 @@ is_only_this_one(int error)
 static void
 on_connections(struct io *io, unsigned ready)
 {
-	struct acceptor *a = (struct acceptor *)io;
+	struct acceptor *a = container_of(io, struct acceptor, io);
 	int fd, one = 1, i;
 
 	(void)ready;
@@ -394,8 +390,6 @@ acceptor_start(struct acceptor *a, struct loop *loop, int listen_fd)
 	    address.ss_family == AF_UNIX;
 	a->loop = loop;
 	a->pause = (struct timer){.on_due = on_pause_over};
-	a->is_paused = false;
-	a->refused = 0;
 	a->io = (struct io){.fd = listen_fd, .on_ready = on_connections};
 	a->spare_fd = open_spare();
 	if (a->spare_fd != -1 && io_add(loop, &a->io, IO_READ) == OK)
