@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The doctor's questions to a web server: does each path lead to its program,
- * do Authorization, large bodies and origins come through. The stream's times
- * are doctor_stream.c's business. Blocks.
+ * do Authorization, large bodies and origins come through. doctor_stream.c
+ * looks at the times of a stream. Blocks.
  */
 #include "doctor_web.h"
 

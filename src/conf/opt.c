@@ -44,9 +44,7 @@ static const struct unit duration_units[] = {{"", 1000}, {"ms", 1}, {"s", 1000},
 static const struct unit size_units[] = {
     {"", 1}, {"k", 1024}, {"m", 1024 * 1024}, {NULL, 0}};
 
-/*
- * Values
- */
+/* --- Values --------------------------------------------------------------- */
 
 static const struct unit *
 units_of(enum opt_type type)
@@ -182,9 +180,7 @@ show_value(const struct opt_def *d, const void *target, struct buf *out)
 	}
 }
 
-/*
- * Names
- */
+/* --- Names ---------------------------------------------------------------- */
 
 static void
 add_flag(struct buf *out, const char *name)
@@ -211,9 +207,7 @@ add_printable(struct buf *out, struct span text)
 		    out, isgraph((unsigned char)text.p[i]) ? text.p[i] : '?');
 }
 
-/*
- * Sources
- */
+/* --- Sources -------------------------------------------------------------- */
 
 static enum err
 refuse(struct load *l, const char *why)

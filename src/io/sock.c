@@ -27,9 +27,7 @@ enum {
 	PAUSE_US = 1000000,
 };
 
-/*
- * Listening
- */
+/* --- Listening ------------------------------------------------------------ */
 
 /* Closes fd and says what failed; errno stays that of the failure. */
 static enum err
@@ -237,9 +235,7 @@ sock_listen(const char *spec, mode_t mode, int *ret_fd, struct buf *message)
 	return listen_tcp(spec, ret_fd, message);
 }
 
-/*
- * Connecting
- */
+/* --- Connecting ----------------------------------------------------------- */
 
 /* A descriptor, or -1 with errno. */
 static int
@@ -291,9 +287,7 @@ sock_connect(const char *spec, int timeout_ms, int *ret_fd)
 	return OK;
 }
 
-/*
- * Accepting
- */
+/* --- Accepting ------------------------------------------------------------ */
 
 static int
 open_spare(void)

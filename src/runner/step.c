@@ -122,7 +122,7 @@ step_horizon(const struct step_rules *rules)
 	return max(longest, max(rules->submit_for, rules->unknown_for));
 }
 
-/* --- due ------------------------------------------------------------------ */
+/* --- Due ------------------------------------------------------------------ */
 
 /* It was sent, and what came of it nobody has seen. */
 static struct step_verdict
@@ -187,7 +187,7 @@ step_due(struct run *r, const struct step_rules *rules, int64_t run_ms,
 	return ask(STEP_NOTHING);
 }
 
-/* --- answered ------------------------------------------------------------- */
+/* --- Answered ------------------------------------------------------------- */
 
 /* From 0.5-1 s on, doubling, unless the provider says when. */
 static struct step_verdict

@@ -121,9 +121,7 @@ try_open(const char *path, int flags)
 	return result(open(path, flags, 0600));
 }
 
-/*
- * System calls
- */
+/* --- System calls --------------------------------------------------------- */
 
 static int
 try_execve(void)
@@ -360,9 +358,7 @@ test_threads_and_workers(void **state)
 	assert_int_equal(tried(try_threads_and_workers), 0);
 }
 
-/*
- * Files
- */
+/* --- Files ---------------------------------------------------------------- */
 
 static bool
 lacks_landlock(void)
@@ -528,9 +524,7 @@ test_signals_stay_inside(void **state)
 	assert_int_equal(tried(try_a_signal_outwards), EPERM);
 }
 
-/*
- * Kernels that offer less
- */
+/* --- Kernels that offer less ---------------------------------------------- */
 
 /* As on one that has neither. */
 static void

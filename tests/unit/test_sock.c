@@ -76,9 +76,7 @@ is_ready_for_the_loop(int fd)
 	       (fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0;
 }
 
-/*
- * Listening
- */
+/* --- Listening ------------------------------------------------------------ */
 
 static void
 test_unix_mode(void **state)
@@ -214,9 +212,7 @@ test_listen_fds(void **state)
 	close(listener);
 }
 
-/*
- * Accepting
- */
+/* --- Accepting ------------------------------------------------------------ */
 
 static struct acceptor acceptor;
 static int accepted[256], accept_count, stop_after;
