@@ -109,9 +109,9 @@ extern const struct opt_def settings_table[];
  * the file where there is one. A CGI program is then in the folder of that
  * file, existing or not: relative paths begin there. flags: those that this
  * program has beside the settings; NULL: none. argc/argv as main() got them;
- * the arguments that
- * are no flags end up in argv[1..*ret_argc]. Errors as opt_load();
- * settings_done() afterwards in every case.
+ * the arguments that are no flags end up in argv[1..*ret_argc]. Errors as
+ * opt_load(), and ERR_NOENT where /proc does not tell a CGI program its own
+ * place; settings_done() afterwards in every case.
  */
 CHECK_RESULT enum err settings_load(struct settings *s, enum program program,
     const struct opt_flags *flags, int argc, char **argv, int *ret_argc,
