@@ -13,11 +13,7 @@
 #ifndef JOBWIRE_LOG_H
 #define JOBWIRE_LOG_H
 
-enum log_level {
-	LOG_LEVEL_ERROR,
-	LOG_LEVEL_WARN,
-	LOG_LEVEL_INFO
-};
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO };
 
 enum { LOG_VALUE_MAX = 256 };
 
