@@ -165,6 +165,16 @@ cursor_check_end(struct hub *h, const struct selection *sel,
 	return e == OK ? search.e : e;
 }
 
+/* Of these losses the waiter knows, or is told now. */
+static void
+set_floors(const struct cursor *c, struct waiter *w)
+{
+	struct sub *subs = waiter_subs(w);
+
+	for (size_t i = 0; i < w->n_subs; i++)
+		subs[i].floor = c->floor[i];
+}
+
 void
 cursor_apply(const struct cursor *c, struct waiter *w)
 {
@@ -172,10 +182,9 @@ cursor_apply(const struct cursor *c, struct waiter *w)
 
 	w->cursor = c->at;
 	w->n_open = (uint8_t)c->n_open;
-	for (size_t i = 0; i < w->n_subs; i++) {
+	for (size_t i = 0; i < w->n_subs; i++)
 		subs[i].is_terminal = c->is_terminal[i];
-		subs[i].floor = c->floor[i];
-	}
+	set_floors(c, w);
 }
 
 void
@@ -188,8 +197,11 @@ cursor_restart(struct hub *h, struct waiter *w, struct losses *ret)
 
 	hub_stats(h)->resyncs++;
 	waiter_rewind(w);
-	*ret = look(h, &sel, &now, &last_id) == OK ? now.known
-						   : (struct losses){0};
+	*ret = (struct losses){0};
+	if (look(h, &sel, &now, &last_id) != OK)
+		return;
+	*ret = now.known;
+	set_floors(&now, w);
 }
 
 static enum err

@@ -103,14 +103,11 @@ poll_fill(struct poll_page *page, struct hub *h, const struct selection *sel,
 	    .known = &page->known,
 	    .out = &a->body,
 	    .last_id = page->cursor};
-	struct db *db = hub_db(h);
 	char id[SSE_ID_SIZE];
 	size_t n_open = 0;
 	bool is_terminal;
 	enum err e;
 
-	if (db == NULL)
-		return ERR_GONE;
 	answer_json(a, 200);
 	buf_add_str(r.out, "{\"events\":[");
 	if (page->resync != NULL) {
@@ -118,13 +115,9 @@ poll_fill(struct poll_page *page, struct hub *h, const struct selection *sel,
 		begin_event(&r, id, "resync");
 		buf_addf(r.out, "{\"reason\":\"%s\"}}", page->resync);
 	}
-	/* One snapshot: the rows and the states belong together. */
-	e = db_begin_read(db);
-	if (e == OK)
-		e = hub_read_rows(h, sel, page->cursor, EVENTS_MAX, on_row, &r);
+	e = hub_read_rows(h, sel, page->cursor, EVENTS_MAX, on_row, &r);
 	if (e == OK)
 		e = count_open(h, sel, &n_open);
-	db_rollback(db);
 	if (e != OK)
 		return e;
 	is_terminal = n_open == 0 && !r.is_short;
@@ -207,19 +200,38 @@ poll_finish(struct poll *p, struct answer *a)
 	answer_done(a);
 }
 
+/* The document as of now; another one where retention took what the client was
+ * not told: one snapshot, or that could happen in between. */
+static enum err
+poll_read(struct poll *p, struct poll_page *page, struct answer *a)
+{
+	const char *job_ids[JOB_IDS_MAX];
+	struct selection sel = waiter_selection(&p->w, job_ids);
+	struct db *db = hub_db(p->hub);
+	const char *resync = NULL;
+	enum err e = db == NULL ? ERR_GONE : db_begin_read(db);
+
+	if (e == OK)
+		e = cursor_check_loss(p->hub, &p->w, &resync);
+	if (e == OK && resync != NULL)
+		p->w.ops->on_resync(&p->w, resync);
+	page->cursor = p->w.cursor;
+	page->resync = p->resync;
+	page->known = p->known;
+	if (e == OK)
+		e = poll_fill(page, p->hub, &sel, a);
+	if (db != NULL)
+		db_rollback(db);
+	return e;
+}
+
 /* Answers when there is something to say, or when the time is over. */
 static void
 poll_answer(struct poll *p, bool is_over)
 {
-	const char *job_ids[JOB_IDS_MAX];
-	struct selection sel = waiter_selection(&p->w, job_ids);
-	struct poll_page page = {
-	    .cursor = p->w.cursor,
-	    .resync = p->resync,
-	    .known = p->known,
-	};
+	struct poll_page page = {0};
 	struct answer a = ANSWER_INIT;
-	enum err e = poll_fill(&page, p->hub, &sel, &a);
+	enum err e = poll_read(p, &page, &a);
 
 	if (e == OK && !is_over && !has_something(&page)) {
 		answer_done(&a);
@@ -411,6 +423,26 @@ refuse(enum err e, struct answer *ret)
 	refusal_answer(&why, ret);
 }
 
+/* Where the client begins, and the document from there, of one snapshot. */
+static enum err
+begin_page(struct hub *h, const struct waiter_request *req, struct cursor *c,
+    struct poll_page *page, struct answer *a)
+{
+	struct db *db = hub_db(h);
+	enum err e = db == NULL ? ERR_GONE : db_begin_read(db);
+
+	if (e == OK)
+		e = cursor_locate(h, &req->sel, req->last_event_id, c);
+	if (e == OK) {
+		*page = (struct poll_page){
+		    .cursor = c->at, .resync = c->resync, .known = c->known};
+		e = poll_fill(page, h, &req->sel, a);
+	}
+	if (db != NULL)
+		db_rollback(db);
+	return e;
+}
+
 void
 poll_open(struct hub *h, struct exchange *x, const struct waiter_request *req)
 {
@@ -420,13 +452,7 @@ poll_open(struct hub *h, struct exchange *x, const struct waiter_request *req)
 	enum err e;
 
 	hub_catch_up(h);
-	e = cursor_locate(h, &req->sel, req->last_event_id, &c);
-	if (e == OK) {
-		page.cursor = c.at;
-		page.resync = c.resync;
-		page.known = c.known;
-		e = poll_fill(&page, h, &req->sel, &a);
-	}
+	e = begin_page(h, req, &c, &page, &a);
 	if (e == OK && req->wait_ms > 0 && !has_something(&page)) {
 		answer_done(&a);
 		e = poll_begin(h, x, req, &c);

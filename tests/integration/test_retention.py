@@ -8,6 +8,7 @@ import signal
 import pytest
 from harness.publish import ForeignWriter
 from harness.reading import get, get_json, jobs_target, kinds, stream_at
+from harness.site import events_target
 from harness.sse import data_of, ids_of
 from harness.wait import until
 
@@ -252,6 +253,46 @@ def test_rows_taken_before_the_responder_read_them(reader):
         reader.writer.publish("job", "completed")
         events = stream.wait_end()
         assert "resync" in kinds(events), kinds(events)
+
+
+def test_rows_taken_before_a_poll_read_them(reader):
+    """The same of a JSON request that waits."""
+    ids = publish(reader, "job", "step", 2)
+    target = events_target(
+        "job",
+        f"format=json&wait=55&last_event_id={reader.writer.epoch()}-{ids[-1]}",
+    )
+    with contextlib.closing(
+        reader.endpoint("events").open("GET", target)
+    ) as poll:
+        until(
+            lambda: b"jobwire_json_waiting 1\n" in get(reader, "/metrics").body,
+            "the request to wait",
+        )
+        stop_outside_of_a_transaction(reader)
+        more = publish(reader, "job", "step", 10)
+        delete(reader, "id > ? AND id < ?", ids[-1], more[-1])
+        os.kill(reader.events.pid, signal.SIGCONT)
+        events = poll.finish().json()["events"]
+    assert [event["event"] for event in events] == ["resync"] + ["step"] * 3
+
+
+def lose_some(connection):
+    """Rows of the job, and what retention does to them."""
+    connection.executemany(
+        "INSERT INTO job_events (job_id, type) VALUES ('job', ?)",
+        [("step",), ("step",), ("completed",)],
+    )
+    connection.execute("DELETE FROM job_events WHERE type = 'step'")
+
+
+def test_replaced_by_a_database_that_lost_rows(reader):
+    """One resync tells of both: the new file, and what is missing in it."""
+    with reader.stream("job") as stream:
+        publish(reader, "job", "step", 1)
+        stream.take(1)
+        reader.replace_database(lose_some)
+        assert kinds(stream.wait_end()) == ["resync", "completed"]
 
 
 # -- the janitor of the running responder ------------------------------------

@@ -196,12 +196,16 @@ class Site:
             self._writer.close()
             self._writer = None
 
-    def replace_database(self):
+    def replace_database(self, fill=None):
         """Puts a new, initialised database in the place of the present one,
-        as one rename."""
+        as one rename. `fill` gets a connection to it before."""
         fresh = os.path.join(self.root, "fresh", "jobwire.db")
         os.makedirs(os.path.dirname(fresh), exist_ok=True)
         self.tool("init", "--db", fresh)
+        if fill is not None:
+            writer = ForeignWriter(fresh)
+            fill(writer.connection)
+            writer.close()
         for path in (fresh, self.db):
             checkpoint(path)
         self.drop_writer()
