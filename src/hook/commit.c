@@ -112,8 +112,8 @@ transact(struct committer *c, const struct commit_list *batch)
 	for (int attempt = 0; attempt < 2 && e == ERR_GONE; attempt++) {
 		if (c->db == NULL)
 			e = committer_open(c, 0);
-		if (c->db == NULL)
-			break;
+		if (c->db == NULL) /* no such file is gone, too */
+			return e == ERR_NOENT ? ERR_GONE : e;
 		e = write_batch(c->db, batch);
 		c->fault = *db_last_fault(c->db);
 		/* Of a file that was replaced the lock is nobody's business. */
@@ -122,8 +122,7 @@ transact(struct committer *c, const struct commit_list *batch)
 		if (e == ERR_GONE || e == ERR_IO || e == ERR_CORRUPT)
 			db_close(&c->db);
 	}
-	/* At commit the file may be missing: no such file is gone, too. */
-	return e == ERR_NOENT ? ERR_GONE : e;
+	return e;
 }
 
 /* --- What it says of the database ----------------------------------------- */

@@ -241,6 +241,9 @@ events_append(struct db *db, const struct event_new *e, int64_t *ret_id,
 	is_duplicate = sqlite3_changes(db->h) == 0;
 	if (is_duplicate) {
 		err = events_find(db, e->source, e->delivery_key, &id);
+		/* A trigger of others has passed the row over. */
+		if (err == ERR_NOENT)
+			err = ERR_PROTO;
 	} else {
 		id = sqlite3_last_insert_rowid(db->h);
 		err = amend_job(db, e);

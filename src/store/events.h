@@ -77,7 +77,7 @@ struct event_new {
  * Inserts one event within the caller's transaction. When (source,
  * delivery_key) is there already nothing is written, *ret_duplicate is true
  * and *ret_id is the id of the row that is there. ERR_PROTO when a CHECK of
- * the schema refuses the row; else as db_begin().
+ * the schema, or a trigger of others, refuses the row; else as db_begin().
  */
 CHECK_RESULT enum err events_append(struct db *db, const struct event_new *e,
     int64_t *ret_id, bool *ret_duplicate);

@@ -387,12 +387,14 @@ def post_together(site, lock, bodies):
     return statuses
 
 
-def test_a_foreign_trigger_ends_the_transaction(inbound):
-    """The one event that it will not have is refused, and no other."""
+@pytest.mark.parametrize("raised", ["ROLLBACK, 'not this one'", "IGNORE"])
+def test_a_foreign_trigger_refuses_an_event(inbound, raised):
+    """The one that it will not have is refused, and no other, whether it ends
+    the transaction or passes the row over."""
     inbound.writer.connection.execute(
         "CREATE TRIGGER foreign_one BEFORE INSERT ON job_events"
         " WHEN NEW.job_id = 'job-3'"
-        " BEGIN SELECT RAISE(ROLLBACK, 'not this one'); END"
+        f" BEGIN SELECT RAISE({raised}); END"
     )
     jobs = [f"job-{number}" for number in range(6)]
     statuses = post_together(inbound, locked(inbound.writer.connection),
