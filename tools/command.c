@@ -56,17 +56,24 @@ command_open(const struct command_line *c, enum db_mode mode)
 }
 
 enum err
+command_end(struct db *db, enum err e)
+{
+	struct bell bell = BELL_INIT;
+
+	e = db_end(db, e);
+	if (e == OK && bell_open(db_path(db), &bell) == OK)
+		bell_ring(&bell);
+	bell_close(&bell);
+	return e;
+}
+
+enum err
 command_store(struct db *db, const struct event_new *e, int64_t *ret_id)
 {
 	bool is_duplicate;
-	struct bell bell = BELL_INIT;
 	enum err err = db_begin(db);
 
 	if (err == OK)
 		err = events_append(db, e, ret_id, &is_duplicate);
-	err = db_end(db, err);
-	if (err == OK && bell_open(db_path(db), &bell) == OK)
-		bell_ring(&bell);
-	bell_close(&bell);
-	return err;
+	return command_end(db, err);
 }

@@ -46,8 +46,8 @@ struct command {
 	.programs = PROGRAM_TOOL
 
 extern const struct command command_delete, command_doctor, command_init,
-    command_jobs, command_prune, command_publish, command_show,
-    command_simulate, command_stats, command_tail, command_ticket,
+    command_jobs, command_prune, command_publish, command_run, command_runs,
+    command_show, command_simulate, command_stats, command_tail, command_ticket,
     command_token, command_url;
 
 /* NULL: there is none. */
@@ -70,6 +70,9 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 /* Opens the settings' database, or says why not and returns NULL. Returns
  * owned (db_close). */
 struct db *command_open(const struct command_line *c, enum db_mode mode);
+
+/* db_end(), and rings the bell when that is OK. */
+CHECK_RESULT enum err command_end(struct db *db, enum err e);
 
 /* Stores one event in a transaction of its own and rings the bell. Errors as
  * events_append() and db_commit(). */

@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/near.h"
 #include "command.h"
+#include "job/name.h"
 
 static int explain(const struct command_line *c);
 
@@ -46,9 +47,9 @@ static const struct command command_version = {
 /* In the order in which --help names them. */
 static const struct command *const commands[] = {&command_init, &command_url,
     &command_publish, &command_tail, &command_jobs, &command_show,
-    &command_delete, &command_token, &command_ticket, &command_prune,
-    &command_stats, &command_doctor, &command_simulate, &command_help,
-    &command_version};
+    &command_delete, &command_runs, &command_run, &command_token,
+    &command_ticket, &command_prune, &command_stats, &command_doctor,
+    &command_simulate, &command_help, &command_version};
 
 enum { N_COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * HTTP for the doctor, by libcurl. The callers judge the answers.
+ * HTTP for the doctor, by libcurl. What an answer means is the callers' to say.
  * Blocks.
  */
 #include "doctor_http.h"

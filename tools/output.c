@@ -4,6 +4,9 @@
  */
 #include "output.h"
 
+#include <inttypes.h>
+
+#include "base/clock.h"
 #include "job/state.h"
 #include "table.h"
 #include "text/json_text.h"
@@ -50,6 +53,38 @@ output_add_job(struct buf *out, const struct job *j)
 	output_add_json(out, "progress", j->progress);
 	output_add_text(out, "owner", j->owner);
 	output_add_json(out, "error", j->error);
+}
+
+static void
+add_time(struct buf *out, const char *name, int64_t ms)
+{
+	char text[CLOCK_RFC3339_SIZE];
+
+	if (ms != 0)
+		clock_rfc3339(ms, text);
+	output_add_text(out, name, ms != 0 ? text : NULL);
+}
+
+void
+output_add_run(struct buf *out, const struct run *r)
+{
+	buf_addf(out, "{\"run_id\":%" PRId64, r->run_id);
+	output_add_text(out, "job_id", r->job_id);
+	output_add_text(out, "action", r->action);
+	output_add_text(out, "endpoint", r->endpoint);
+	output_add_text(out, "state", run_state_name(r->state));
+	buf_addf(out, ",\"attempts\":%" PRId64, r->attempts);
+	output_add_text(out, "external_id", r->external_id);
+	output_add_text(out, "restore_id", r->restore_id);
+	buf_addf(out, ",\"cancel_wanted\":%s",
+	    r->cancel_wanted != RUN_CANCEL_NOT ? "true" : "false");
+	add_time(out, "created_at", r->created_at);
+	add_time(out, "submitted_at", r->submitted_at);
+	add_time(out, "next_at", r->next_at);
+	add_time(out, "deadline", r->deadline);
+	add_time(out, "ended_at", r->ended_at);
+	output_add_text(out, "error", r->error);
+	buf_add_char(out, '}');
 }
 
 static void

@@ -10,6 +10,7 @@
 #include "store/db.h"
 #include "store/events.h"
 #include "store/jobs.h"
+#include "store/run.h"
 
 /* Appends a JSON value for people: a string without its quotes. NULL:
  * nothing. */
@@ -24,6 +25,9 @@ void output_add_text(struct buf *out, const char *name, const char *text);
 /* Appends a JSON object with what a list of jobs and a single one have in
  * common, and leaves it open. */
 void output_add_job(struct buf *out, const struct job *j);
+
+/* Appends all about a run but its input, as a JSON object. */
+void output_add_run(struct buf *out, const struct run *r);
 
 /* Appends an event as tail prints it: `created_at id job type data` with tabs
  * and a line feed, or as JSON without one. */

@@ -86,7 +86,9 @@ loop_free(struct loop **loop)
 	free(l);
 }
 
-/* --- Descriptors ---------------------------------------------------------- */
+/*
+ * Descriptors
+ */
 
 static enum err
 control(struct loop *loop, int what, struct io *io, unsigned want)
@@ -169,7 +171,9 @@ deliver(struct loop *loop)
 	loop->event_count = 0;
 }
 
-/* --- Timers --------------------------------------------------------------- */
+/*
+ * Timers
+ */
 
 enum err
 timer_set(struct loop *loop, struct timer *t, int64_t due_us)
@@ -200,7 +204,9 @@ run_timers(struct loop *loop)
 	}
 }
 
-/* --- Deferred work -------------------------------------------------------- */
+/*
+ * Deferred work
+ */
 
 void
 loop_defer(struct loop *loop, struct deferred *d)
@@ -235,7 +241,9 @@ run_deferred(struct loop *loop)
 	STAILQ_REMOVE_HEAD(&loop->deferred, link);
 }
 
-/* --- Turns ---------------------------------------------------------------- */
+/*
+ * Turns
+ */
 
 /* Microseconds the turn may wait; -1 without limit. */
 static int64_t
@@ -315,7 +323,9 @@ loop_now_us(const struct loop *loop)
 	return loop->now_us;
 }
 
-/* --- Signals and wake-ups ------------------------------------------------- */
+/*
+ * Signals and wake-ups
+ */
 
 static void
 on_signal_ready(struct io *io, unsigned ready)

@@ -42,10 +42,12 @@ CHECK_RESULT enum err sock_connect(
  */
 struct acceptor {
 	struct io io;
-	struct timer pause; /* set while it takes none */
+	struct timer pause;
 	struct loop *loop;
-	int spare_fd; /* -1: there was none to be had */
-	bool is_unix; /* such a socket does not delay small answers */
+	int spare_fd;
+	bool is_paused;
+	bool is_unix;	       /* such a socket does not delay small answers */
+	unsigned long refused; /* connections closed for want of descriptors */
 	/* Takes fd: non-blocking, close-on-exec. */
 	void (*on_accept)(struct acceptor *a, int fd);
 };

@@ -83,7 +83,9 @@ struct watch {
 	struct watch_stats stats;
 };
 
-/* --- Looking -------------------------------------------------------------- */
+/*
+ * Looking
+ */
 
 static void
 look(struct watch *w, bool is_base)
@@ -133,7 +135,9 @@ watch_hint(struct watch *w)
 	look_soon(w, RECHECK_FIRST_US);
 }
 
-/* --- States --------------------------------------------------------------- */
+/*
+ * States
+ */
 
 static int64_t
 base_pause_ms(const struct watch *w)
@@ -162,7 +166,9 @@ go_seeing(struct watch *w)
 	w->is_told = false;
 }
 
-/* --- Events --------------------------------------------------------------- */
+/*
+ * Events
+ */
 
 static enum sight
 sight_of(const struct watch *w, const char *name)
@@ -244,7 +250,9 @@ on_inotify(struct io *io, unsigned ready)
 	take_events(container_of(io, struct watch, io));
 }
 
-/* --- Names ---------------------------------------------------------------- */
+/*
+ * Names
+ */
 
 static void
 free_names(struct watch *w)
@@ -294,7 +302,9 @@ set_names(struct watch *w)
 	return true;
 }
 
-/* --- Setting the watch ---------------------------------------------------- */
+/*
+ * Setting the watch
+ */
 
 /* The probe's event may still come later, and then inotify is used. */
 static void
@@ -421,7 +431,9 @@ on_base(struct timer *t)
 	look(w, true);
 }
 
-/* --- Sleep ---------------------------------------------------------------- */
+/*
+ * Sleep
+ */
 
 /* Who hears the bell alone is there for one client. */
 void
@@ -445,7 +457,9 @@ watch_wake(struct watch *w)
 	set_timer(w, &w->base, 0);
 }
 
-/* --- Start and stop ------------------------------------------------------- */
+/*
+ * Start and stop
+ */
 
 enum err
 watch_start(

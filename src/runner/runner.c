@@ -98,18 +98,25 @@ task_new(struct runner *r)
 	return t;
 }
 
+/* Of one that was replaced the runs are others. */
+static bool
+is_of_this_database(const struct runner *r, const struct task *t)
+{
+	return memcmp(t->epoch, db_epoch(r->db), DB_EPOCH_SIZE) == 0;
+}
+
 static bool
 is_under_way(const struct runner *r, int64_t run_id)
 {
 	const struct task *t;
 
 	LIST_FOREACH(t, &r->tasks, link)
-		if (t->work.run_id == run_id)
+		if (t->work.run_id == run_id && is_of_this_database(r, t))
 			return true;
 	return false;
 }
 
-/* --- The rate ------------------------------------------------------------- */
+/* --- the rate ------------------------------------------------------------- */
 
 static int64_t
 interval_us(const struct runner *r)
@@ -140,7 +147,7 @@ take_rate(struct runner *r, int64_t now_us)
 	r->free_at_us += interval_us(r);
 }
 
-/* --- Calls ---------------------------------------------------------------- */
+/* --- calls ---------------------------------------------------------------- */
 
 static void
 on_answer(void *arg, struct call_answer *a)
@@ -182,7 +189,7 @@ send_ready(struct runner *r)
 	}
 }
 
-/* --- A transaction -------------------------------------------------------- */
+/* --- a transaction -------------------------------------------------------- */
 
 struct due {
 	struct runner *runner;
@@ -259,23 +266,22 @@ begin_due(struct runner *r, const struct due *due)
 	return e;
 }
 
-/* Of a database that was replaced the runs are others. */
 static enum err
 store_answer(struct runner *r, struct task *t)
 {
 	struct work next = {0};
 	enum err e;
 
-	if (memcmp(t->epoch, db_epoch(r->db), DB_EPOCH_SIZE) != 0)
+	if (!is_of_this_database(r, t))
 		return OK;
 	e = work_end(r->db, &r->cfg.work, &r->keys, &t->work, &t->answer,
 	    clock_real_ms(), &next);
 	if (e == OK)
 		return add_task(r, &next);
 	work_done(&next);
-	/* The database's checks refuse what it makes of it. The next turn takes
-	 * it for an answer that nobody can read. */
-	if (e == ERR_PROTO || e == ERR_LIMIT) {
+	/* The database's checks refuse the event that it makes. The next turn
+	 * takes it for an answer that nobody can read. */
+	if (t->work.call != STEP_SUBMIT && (e == ERR_PROTO || e == ERR_LIMIT)) {
 		call_answer_done(&t->answer);
 		t->answer.status = 0;
 	}
@@ -331,15 +337,19 @@ static enum err
 transact(struct runner *r)
 {
 	int64_t now_ms = clock_real_ms();
+	int64_t horizon_ms = now_ms + step_horizon(&r->cfg.work.rules);
+	bool is_far = false;
 	struct due due;
 	enum err e = find_due(r, &due);
 
-	if (e != OK || (due.n == 0 && !has_answers(r)))
+	if (e == OK)
+		e = run_queue_is_far(r->db, horizon_ms, &is_far);
+	if (e != OK || (due.n == 0 && !is_far && !has_answers(r)))
 		return e;
 	if ((e = db_begin(r->db)) != OK)
 		return e;
-	e = run_queue_pull(
-	    r->db, now_ms, now_ms + step_horizon(&r->cfg.work.rules));
+	if (is_far)
+		e = run_queue_pull(r->db, now_ms, horizon_ms);
 	if (e == OK)
 		e = store_answers(r);
 	if (e == OK)
@@ -351,7 +361,7 @@ transact(struct runner *r)
 	return e;
 }
 
-/* --- The database --------------------------------------------------------- */
+/* --- the database --------------------------------------------------------- */
 
 static void
 let_go(struct runner *r)
@@ -414,7 +424,7 @@ note_state(struct runner *r, enum err e, const struct db_fault *fault)
 	r->state = e;
 }
 
-/* --- When ----------------------------------------------------------------- */
+/* --- when ----------------------------------------------------------------- */
 
 static void
 set_timer(struct runner *r, int64_t due_us)
@@ -539,6 +549,7 @@ runner_new(struct loop *loop, const struct runner_config *cfg,
 	r->cfg = *cfg;
 	r->loop = loop;
 	r->lock_fd = -1;
+	r->state = ERR_EXPIRED; /* none yet: the first is logged */
 	r->bell = (struct bell)BELL_INIT;
 	r->timer.on_due = on_timer;
 	r->turn.run = on_turn;

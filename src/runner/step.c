@@ -90,7 +90,9 @@ give_up(void)
 	    "It is not known whether the job was submitted.");
 }
 
-/* Whole milliseconds; 0 where it is none. */
+#define YEAR_MS (INT64_C(366) * 86400000)
+
+/* Whole milliseconds, up to a year; 0 where it is none. */
 static int64_t
 member_ms(struct span object, const char *name)
 {
@@ -102,7 +104,7 @@ member_ms(struct span object, const char *name)
 		return 0;
 	memcpy(text, value.p, value.n);
 	text[value.n] = '\0';
-	return max(strtoll(text, NULL, 10), 0);
+	return min(max(strtoll(text, NULL, 10), 0), YEAR_MS);
 }
 
 int64_t
@@ -122,7 +124,7 @@ step_horizon(const struct step_rules *rules)
 	return max(longest, max(rules->submit_for, rules->unknown_for));
 }
 
-/* --- Due ------------------------------------------------------------------ */
+/* --- due ------------------------------------------------------------------ */
 
 /* It was sent, and what came of it nobody has seen. */
 static struct step_verdict
@@ -187,7 +189,7 @@ step_due(struct run *r, const struct step_rules *rules, int64_t run_ms,
 	return ask(STEP_NOTHING);
 }
 
-/* --- Answered ------------------------------------------------------------- */
+/* --- answered ------------------------------------------------------------- */
 
 /* From 0.5-1 s on, doubling, unless the provider says when. */
 static struct step_verdict

@@ -36,20 +36,24 @@ run_queue_next(struct db *db, int64_t now_ms, int64_t *ret)
 }
 
 enum err
+run_queue_is_far(struct db *db, int64_t horizon_ms, bool *ret)
+{
+	char horizon[CLOCK_RFC3339_SIZE];
+	sqlite3_stmt *st = stmt_open(db, STMT_FAR_RUN);
+
+	clock_rfc3339(horizon_ms, horizon);
+	stmt_bind_text(db, st, 1, horizon);
+	return stmt_run_bool(db, st, ret);
+}
+
+enum err
 run_queue_pull(struct db *db, int64_t now_ms, int64_t horizon_ms)
 {
 	char now[CLOCK_RFC3339_SIZE], horizon[CLOCK_RFC3339_SIZE];
-	sqlite3_stmt *st = stmt_open(db, STMT_FAR_RUN);
-	bool is_there = false;
-	enum err e;
+	sqlite3_stmt *st = stmt_open(db, STMT_PULL_RUNS);
 
 	clock_rfc3339(now_ms, now);
 	clock_rfc3339(horizon_ms, horizon);
-	stmt_bind_text(db, st, 1, horizon);
-	e = stmt_run_bool(db, st, &is_there);
-	if (e != OK || !is_there)
-		return e;
-	st = stmt_open(db, STMT_PULL_RUNS);
 	stmt_bind_text(db, st, 1, now);
 	stmt_bind_text(db, st, 2, horizon);
 	return stmt_run(db, st);

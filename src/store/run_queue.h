@@ -7,6 +7,7 @@
 #ifndef JOBWIRE_RUN_QUEUE_H
 #define JOBWIRE_RUN_QUEUE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -23,8 +24,12 @@ CHECK_RESULT enum err run_queue_due(struct db *db, int64_t now_ms, int limit,
 CHECK_RESULT enum err run_queue_next(
     struct db *db, int64_t now_ms, int64_t *ret);
 
-/* Makes due at now_ms what is due after horizon_ms: nobody waits so long, so
- * the clock was set back. A writing only where there is such a run. */
+/* Is any due after horizon_ms? Nobody waits so long, so the clock was set
+ * back. */
+CHECK_RESULT enum err run_queue_is_far(
+    struct db *db, int64_t horizon_ms, bool *ret);
+
+/* Makes all those due at now_ms. */
 CHECK_RESULT enum err run_queue_pull(
     struct db *db, int64_t now_ms, int64_t horizon_ms);
 

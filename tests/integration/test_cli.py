@@ -123,7 +123,8 @@ def test_nothing_to_listen_on(make_site):
 # -- help ------------------------------------------------------------------
 
 COMMANDS = [
-    "init", "url", "publish", "tail", "jobs", "show", "delete", "token",
+    "init", "url", "publish", "tail", "jobs", "show", "delete", "runs",
+    "run", "token",
     "ticket", "prune", "stats", "doctor", "simulate", "help", "version",
 ]
 

@@ -4,10 +4,12 @@ import re
 
 import pytest
 from harness.metrics import gauge_is
-from harness.reading import (  # noqa: F401
+from harness.reading import (
+    get, get_json, jobs_target, kinds, missing_database, stream_at,
+)
+from harness.readers import (  # noqa: F401
     ORIGIN, fixture_crossed, fixture_full, fixture_guarded, fixture_reader,
-    get, get_json, jobs_target, kinds, missing_database, place, refusal,
-    stream_at,
+    place, refusal,
 )
 from harness.wait import until
 

@@ -171,7 +171,7 @@ count_events(struct site *s)
 	return raw_int(s, "SELECT count(*) FROM job_events");
 }
 
-/* --- Batches -------------------------------------------------------------- */
+/* --- batches -------------------------------------------------------------- */
 
 static void
 test_one(void **state)
@@ -255,7 +255,7 @@ test_refused_and_wrote_nothing(void **state)
 	refuse_some(*state, true);
 }
 
-/* --- Trouble -------------------------------------------------------------- */
+/* --- trouble -------------------------------------------------------------- */
 
 /* What one item meets, the others of its batch do not; and the next transaction
  * works, on a new connection where that one is in doubt. */
@@ -431,7 +431,7 @@ test_replaced_while_locked(void **state)
 	db_close(&db);
 }
 
-/* --- Locks ---------------------------------------------------------------- */
+/* --- locks ---------------------------------------------------------------- */
 
 static int n_ticks;
 
@@ -548,7 +548,7 @@ test_look_finds_the_end_of_a_lock(void **state)
 	assert_int_equal(count_events(s), 1);
 }
 
-/* --- The end -------------------------------------------------------------- */
+/* --- the end -------------------------------------------------------------- */
 
 static void
 test_stop_commits_what_waits(void **state)
@@ -579,7 +579,7 @@ test_stop_while_locked(void **state)
 	assert_int_equal(count_events(s), 0);
 }
 
-/* --- Checkpoints ---------------------------------------------------------- */
+/* --- checkpoints ---------------------------------------------------------- */
 
 static void
 test_wal_is_begun_anew(void **state)
@@ -614,7 +614,7 @@ test_reader_that_stays(void **state)
 	assert_int_equal(wal_size(s), size);
 }
 
-/* --- A process for one call ----------------------------------------------- */
+/* --- a process for one call ----------------------------------------------- */
 
 static void
 test_brief(void **state)

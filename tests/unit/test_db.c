@@ -48,7 +48,7 @@ write_file(const char *path, const char *text)
 	fclose(f);
 }
 
-/* --- Opening -------------------------------------------------------------- */
+/* --- opening -------------------------------------------------------------- */
 
 static void
 test_create_and_reopen(void **state)
@@ -310,7 +310,7 @@ test_end_of_a_transaction(void **state)
 	raw(s, "ROLLBACK");
 }
 
-/* --- Watching ------------------------------------------------------------- */
+/* --- watching ------------------------------------------------------------- */
 
 static int
 interrupt(void *arg)

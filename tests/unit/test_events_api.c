@@ -17,7 +17,7 @@
 static struct authenticator authenticator = {.mode = AUTH_JOB_ID};
 static struct events_api api;
 
-/* --- One request, and what came of it ------------------------------------- */
+/* --- one request, and what came of it ------------------------------------- */
 
 static struct {
 	int status; /* 0: a stream was begun; -1: nothing was to be had */
@@ -97,7 +97,7 @@ says(const char *text)
 	return strstr(got.body, text) != NULL;
 }
 
-/* --- Routes --------------------------------------------------------------- */
+/* --- routes --------------------------------------------------------------- */
 
 static void
 test_routes(void **state)
@@ -166,7 +166,7 @@ test_parameters(void **state)
 	buf_done(&many);
 }
 
-/* --- Memory --------------------------------------------------------------- */
+/* --- memory --------------------------------------------------------------- */
 
 /* Whatever allocation fails: the answer that was asked for, or 503, or none;
  * never another form, other jobs or another wait. */

@@ -84,7 +84,7 @@ reports_late(struct site *s, const char *external_id, const char *restore_id)
 	return is_late;
 }
 
-/* --- Beginning ------------------------------------------------------------ */
+/* --- beginning ------------------------------------------------------------ */
 
 static void
 test_start(void **state)
@@ -210,7 +210,7 @@ test_registration_changes_the_restore_id(void **state)
 	assert_restore_ids(s, "r1 r2 ");
 }
 
-/* --- Registered runs ------------------------------------------------------ */
+/* --- registered runs ------------------------------------------------------ */
 
 static enum err
 register_run(struct site *s, const char *external_id)
@@ -272,7 +272,7 @@ test_register_late(void **state)
 	assert_string_equal(state_of(s), "submitted");
 }
 
-/* --- Its end -------------------------------------------------------------- */
+/* --- its end -------------------------------------------------------------- */
 
 static void
 test_an_end_by_anybody_ends_it(void **state)
@@ -411,7 +411,7 @@ test_an_external_id_is_the_proof(void **state)
 	    "submittede2");
 }
 
-/* --- By hand -------------------------------------------------------------- */
+/* --- by hand -------------------------------------------------------------- */
 
 static void
 test_cancel(void **state)
@@ -459,7 +459,7 @@ test_retry(void **state)
 	assert_string_equal(state_of(s), "waiting");
 }
 
-/* --- The queue ------------------------------------------------------------ */
+/* --- the queue ------------------------------------------------------------ */
 
 static void
 note_run(void *arg, const struct run *r)
@@ -486,6 +486,7 @@ test_queue(void **state)
 	struct buf input = BUF_INIT, policy = BUF_INIT, names = BUF_INIT;
 	struct site *s = *state;
 	int64_t now_ms, next;
+	bool is_far;
 
 	start(s, "j", NULL);
 	start(s, "k", NULL);
@@ -504,7 +505,11 @@ test_queue(void **state)
 	assert_int_equal(next, 0);
 
 	/* The clock was set back: nobody waits a day. */
+	assert_int_equal(run_queue_is_far(s->db, now_ms + day, &is_far), OK);
+	assert_true(is_far);
 	assert_int_equal(run_queue_pull(s->db, now_ms, now_ms + day), OK);
+	assert_int_equal(run_queue_is_far(s->db, now_ms + day, &is_far), OK);
+	assert_false(is_far);
 	assert_string_equal(due(s, now_ms, 9), "1 2 ");
 
 	assert_int_equal(run_queue_input(s->db, 1, &input, &policy), OK);
@@ -549,7 +554,7 @@ test_counts(void **state)
 	buf_done(&text);
 }
 
-/* --- A database of version 6 ---------------------------------------------- */
+/* --- a database of version 6 ---------------------------------------------- */
 
 static void
 test_upgrade(void **state)

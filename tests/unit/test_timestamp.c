@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* auth/timestamp.c. */
+/* auth/wire.c. */
 #include "auth/timestamp.h"
 
 #include <setjmp.h>

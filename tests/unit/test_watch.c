@@ -164,7 +164,9 @@ assert_looks_without_base(void)
 	assert_int_equal(base_looks, 0);
 }
 
-/* --- What leads to a look ------------------------------------------------- */
+/*
+ * What leads to a look
+ */
 
 static void
 test_wal_modified(void **state)
@@ -268,7 +270,7 @@ test_hint_from_outside(void **state)
 	assert_int_equal(watch_get_stats(watch).hints, 0);
 }
 
-/* --- How often ------------------------------------------------------------ */
+/* --- how often ------------------------------------------------------------ */
 
 static void
 test_schedule(void **state)
@@ -392,7 +394,9 @@ test_storm(void **state)
 	close(b);
 }
 
-/* --- Blindness ------------------------------------------------------------ */
+/*
+ * Blindness
+ */
 
 static void
 test_folder_moved_and_made_again(void **state)

@@ -6,7 +6,7 @@ import threading
 import time
 
 from .crowd import Crowd, disturb
-from .publish import Flood
+from .flood import Flood
 
 
 def expected_rows(site):

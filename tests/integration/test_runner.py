@@ -1,0 +1,608 @@
+"""jobwire-runner against a provider that answers anything: nothing is sent
+twice, nothing is lost, and the key goes nowhere else."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import threading
+import urllib.parse
+
+import pytest
+from harness import leaks
+from harness.provider import KEY, Provider, RunnerSite, answer
+from harness.site import run
+from harness.wait import patience, until
+
+DONE = {
+    "id": "e1", "status": "COMPLETED", "delayTime": 5, "executionTime": 7,
+    "output": {"seed": 1234567890123456789},
+}
+RUNNING = {"id": "e1", "status": "IN_PROGRESS", "delayTime": 5}
+
+
+def wait_log(process, text):
+    """Waits until a line of its log has this."""
+    until(lambda: text in process.log_text(), f"{text!r} in the log", 10)
+
+
+def hang(event):
+    """An answer that comes when the event is set: none."""
+    def wait(*_):
+        event.wait(patience(30))
+        return b""
+    return wait
+
+
+@pytest.fixture(name="make")
+def fixture_make(make_site):
+    """Makes sites with a provider of these scripts."""
+    providers = []
+
+    def make(settings=None, **scripts):
+        providers.append(Provider(**scripts))
+        return RunnerSite(make_site(), providers[-1], **(settings or {}))
+
+    yield make
+    for provider in providers:
+        provider.close()
+
+
+# -- the usual way -----------------------------------------------------------
+
+
+def test_a_job_without_its_webhook(make):
+    runs = make(status=[answer(200, RUNNING), answer(200, RUNNING), answer(200, DONE)])
+    runs.add(policy='{"ttl":60000,"executionTimeout":50000}')
+    runs.start()
+    row = runs.wait("ended")
+    submit, *rest = runs.provider.calls
+    assert runs.provider.names() == ["run", *["status"] * len(rest)]
+    assert (submit.method, submit.path) == ("POST", "/v2/photos/run")
+    assert submit.headers["authorization"] == f"Bearer {KEY}"
+    body = json.loads(submit.body)
+    assert set(body) == {"input", "webhook", "policy"}
+    assert body["input"] == {"seed": 1234567890123456789}
+    assert rest[0].path == "/v2/photos/status/e1"
+    assert runs.types() == ["queued", "processing", "completed"]
+    assert runs.events()[-1][1]["output"] == DONE["output"]
+    assert (row["attempts"], row["external_id"], row["error"]) == (1, "e1", None)
+    assert row["input"] is None and row["policy"] is None
+    assert row["deadline"] > row["submitted_at"] > row["created_at"]
+    assert b"IN_PROGRESS" not in submit.body
+
+
+def test_the_webhook_is_the_same_report(make):
+    """Its URL is good; what comes second is the duplicate, either way."""
+    runs = make(status=[answer(200, DONE)])
+    runs.site.start("webhook")
+    runs.add("first")
+    runs.start()
+    runs.wait("ended", "first")
+    url = json.loads(runs.provider.calls[0].body)["webhook"]
+    target = urllib.parse.urlsplit(url)
+    assert dict(urllib.parse.parse_qsl(target.query))["restore_id"] == "restore-first"
+    post = f"{target.path}?{target.query}", json.dumps(DONE).encode()
+    taken = runs.site.post(*post).json()
+    assert taken["ok"] and taken["duplicate"], taken
+    assert runs.types("first") == ["queued", "completed"]
+
+
+def test_a_provider_that_cannot_be_reached(make):
+    """It is tried again, and nothing is lost."""
+    runs = make(run=[
+        answer(503), answer(429, b"", "Retry-After: 1"),
+        answer(200, {"id": "e1", "status": "IN_QUEUE"}),
+    ], status=[answer(200, DONE)])
+    runs.add()
+    runs.start()
+    assert runs.wait("ended")["attempts"] == 3
+    assert runs.types() == ["queued", "completed"]
+    runs.provider.close()
+    runs.add("k")
+    until(lambda: runs.run("k")["attempts"] >= 2, "two attempts", 10)
+    assert runs.types("k") == ["queued"]
+    runs.set(deadline="2020-01-01T00:00:00.000Z")
+    runs.wait("ended", "k")
+    assert runs.events("k")[-1][1]["code"] == "provider_unreachable"
+
+
+REFUSED = {
+    b"": "The provider refused the job: HTTP 402.",
+    b"<html>no</html>": "The provider refused the job: HTTP 402.",
+    b'{"error":"no money"}': "no money",
+    b'{"detail":"no such model"}': "no such model",
+    json.dumps({"error": f"bad key {KEY}"}).encode():
+        "The provider refused the job: HTTP 402.",
+    b'{"error":"no webhook at http://x/?sig=abc"}':
+        "The provider refused the job: HTTP 402.",
+}
+
+
+@pytest.mark.parametrize("body", REFUSED, ids=repr)
+def test_a_refusal(make, body):
+    runs = make(run=[answer(402, body)])
+    runs.add()
+    runs.start()
+    runs.wait("ended")
+    kind, data = runs.events()[-1]
+    assert kind == "failed"
+    assert data == {
+        "run_id": 1, "code": "provider_refused", "error": REFUSED[body]
+    }
+    assert len(runs.provider.calls) == 1
+
+
+# -- what may have arrived is never sent again ---------------------------------
+
+
+def reset(connection, _call):
+    """Ends the connection with an RST."""
+    connection.setsockopt(1, 13, b"\1\0\0\0\0\0\0\0")  # SO_LINGER of 0 s
+    return b""
+
+
+def half(connection, _call):
+    """Ends in the middle of it."""
+    connection.sendall(b'HTTP/1.1 200 X\r\nContent-Length: 99\r\n\r\n{"id":')
+    return b""
+
+
+def endless(connection, _call):
+    """2 GB, or as much as is taken."""
+    connection.sendall(b"HTTP/1.1 200 X\r\nContent-Length: 2147483648\r\n\r\n")
+    block = b'{"id":"e1"' + b" " * 65536
+    for _ in range(2**31 // len(block)):
+        connection.sendall(block)
+    return b""
+
+
+DOUBTFUL = {
+    "nothing": b"",
+    "reset": reset,
+    "half": half,
+    "html": answer(200, b"<html>hello</html>"),
+    "no id": answer(200, {"status": "IN_QUEUE"}),
+    "id of another type": answer(200, {"id": 7}),
+    "array": answer(200, [DONE]),
+    "redirect": answer(301, b"", "Location: http://127.0.0.1:1/elsewhere"),
+    "500": answer(500, {"error": "oops"}),
+    "408": answer(408),
+    "no http": b"hello\r\n\r\n",
+    "2 GB": endless,
+}
+
+
+@pytest.mark.parametrize("name", DOUBTFUL)
+def test_an_answer_that_leaves_doubt(make, name):
+    runs = make(run=[DOUBTFUL[name]])
+    runs.add()
+    runner = runs.start()
+    runs.wait("unknown", seconds=20)
+    assert len(runs.provider.calls) == 1
+    assert runs.types() == ["queued"]
+    # Later it is over, and was not sent again.
+    runs.set(next_at="2020-01-01T00:00:00.000Z")
+    runs.wait("ended")
+    kind, data = runs.events()[-1]
+    assert (kind, data["code"]) == ("failed", "submission_unknown")
+    assert runs.provider.names() == ["run"]
+    assert runner.is_alive()
+
+
+def test_no_answer_in_time(make):
+    never = threading.Event()
+    runs = make({"runner_timeout": "300ms"}, run=[hang(never)])
+    runs.add()
+    runs.start()
+    runs.wait("unknown")
+    never.set()
+    assert runs.provider.names() == ["run"]
+
+
+def test_kill_while_it_is_sent(make):
+    """What a killed runner was sending is unknown to the next one, until a
+    report of it comes."""
+    never = threading.Event()
+    runs = make(run=[hang(never)])
+    runs.site.start("webhook")
+    runs.add()
+    runner = runs.start()
+    runs.provider.wait_calls("run", 1)
+    assert runs.run()["state"] == "submitting"
+    runner.kill()
+    runs.start()
+    runs.wait("unknown")
+    url = urllib.parse.urlsplit(json.loads(runs.provider.calls[0].body)["webhook"])
+    report = {"id": "e9", "status": "IN_PROGRESS"}
+    runs.site.post(f"{url.path}?{url.query}", json.dumps(report).encode())
+    row = runs.wait("submitted")
+    assert row["external_id"] == "e9"
+    runs.provider.wait_calls("status", 1)
+    assert runs.provider.calls[-1].path.endswith("/status/e9")
+    assert runs.provider.names().count("run") == 1
+    never.set()
+
+
+def test_retry_by_hand(make):
+    runs = make(run=[b"", answer(200, {"id": "e1"})], status=[answer(200, DONE)])
+    runs.add()
+    runs.start()
+    runs.wait("unknown")
+    done = runs.site.tool("run", "retry", "1")
+    assert done.stdout == "1 waiting\n"
+    runs.wait("ended")
+    assert runs.types() == ["queued", "completed"]
+    done = runs.site.tool("run", "retry", "1", check=False)
+    assert done.returncode == 1 and "only one that is unknown" in done.stderr
+
+
+def test_resubmission_where_it_is_allowed(make):
+    runs = make({"resubmit": "always"},
+                run=[b"", answer(500), answer(200, {"id": "e1"})],
+                status=[answer(200, DONE)])
+    runs.add()
+    runs.start()
+    assert runs.wait("ended")["attempts"] == 3
+    assert runs.types() == ["queued", "completed"]
+
+
+# -- repair --------------------------------------------------------------------
+
+
+def test_answers_to_status_that_say_nothing(make):
+    """The job is untouched by them."""
+    runs = make({"reconcile_after": "10m"}, status=[
+        b"", answer(401), answer(429, b"", "Retry-After: 1"), answer(500),
+        answer(200, b"<html>"), answer(200, b"[1]"), answer(301), endless,
+        answer(200, {"id": "e1", "status": "WHATEVER"}), answer(200, DONE),
+    ])
+    runs.add()
+    runs.start()
+    runs.wait("submitted")
+    for count in range(1, 11):
+        assert runs.types() == ["queued"]
+        until(lambda: runs.run()["next_at"] > "2021", "the answer to be stored")
+        runs.set(next_at="2020-01-01T00:00:00.000Z")
+        runs.provider.wait_calls("status", count)
+    runs.wait("ended")
+    assert runs.types() == ["queued", "completed"]
+    assert runs.provider.names() == ["run", *["status"] * 10]
+
+
+@pytest.mark.parametrize("status, code", [
+    ([answer(404)], "result_expired"),
+    ([answer(200, {**RUNNING, "executionTime": 9})], "result_lost"),
+], ids=["expired", "lost"])
+def test_a_result_that_is_gone(make, status, code):
+    runs = make(status=status)
+    runs.add()
+    runs.start()
+    runs.wait("ended")
+    kind, data = runs.events()[-1]
+    assert (kind, data["code"]) == ("failed", code)
+
+
+def test_the_deadline(make):
+    """One last question, a cancel, and it is timed out."""
+    runs = make({"run_deadline": "1s"}, status=[answer(200, RUNNING)],
+                cancel=[answer(500)])
+    runs.add()
+    runs.start()
+    assert runs.wait("ended")["error"] == "run_deadline"
+    assert runs.types() == ["queued", "processing", "timed_out"]
+    assert runs.provider.names()[-2:] == ["status", "cancel"]
+
+
+def test_progress_by_polling(make):
+    """Said once each, whatever it is; the result is not among it."""
+    def said(output):
+        return answer(200, {**RUNNING, "output": output})
+    runs = make({"runpod_actions": "restore=photos progress=poll"}, status=[
+        answer(200, RUNNING), said({"progress": 10}), said({"progress": 10}),
+        said(50), said("nearly there"), answer(200, DONE),
+    ])
+    runs.add()
+    runs.start()
+    runs.wait("ended")
+    assert runs.events()[1:] == [
+        ("processing", {"external_id": "e1"}),
+        ("progress", {"progress": 10}), ("progress", {"progress": 50}),
+        ("progress", {"message": "nearly there"}),
+        ("completed", {"external_id": "e1", "delayTime": 5, "executionTime": 7,
+                       "output": DONE["output"]}),
+    ]
+
+
+def test_an_end_by_somebody_else(make):
+    """While a question is under way: its answer changes nothing."""
+    gate = threading.Event()
+    runs = make(status=[lambda *_: gate.wait(patience(30)) and answer(200, DONE)])
+    runs.add()
+    runs.add("deleted")
+    runner = runs.start()
+    runs.provider.wait_calls("status", 2)
+    runs.site.writer.publish("j", "failed", {"error": "by hand"})
+    runs.site.tool("delete", "deleted")
+    gate.set()
+    wait_log(runner, "call=status")
+    assert runs.run()["error"] == "failed"
+    runs.add("next")
+    runs.wait("ended", "next")
+    assert runs.types() == ["queued", "failed"]
+
+
+# -- cancel ----------------------------------------------------------------------
+
+
+def test_cancel(make):
+    """Until the provider says that it is cancelled."""
+    runs = make(
+        status=[answer(200, RUNNING)],
+        cancel=[answer(503), answer(200, RUNNING),
+                answer(200, {"id": "e1", "status": "CANCELLED"})],
+    )
+    runs.add()
+    runs.start()
+    runs.wait("submitted")
+    assert runs.site.tool("run", "cancel", "1").stdout == "1 cancelling\n"
+    runs.wait("ended")
+    types = [kind for kind in runs.types() if kind != "processing"]
+    assert types == ["queued", "cancelling", "cancelled"]
+
+
+def test_a_completion_that_won(make):
+    runs = make({"reconcile_after": "10m"}, status=[answer(200, DONE)],
+                cancel=[answer(200, {"id": "e1", "status": "COMPLETED"})])
+    runs.add()
+    runs.start()
+    runs.wait("submitted")
+    runs.site.tool("run", "cancel", "1")
+    runs.wait("ended")
+    assert runs.types() == ["queued", "cancelling", "completed"]
+    assert runs.events()[-1][1]["output"] == DONE["output"]
+
+
+# -- the key, and where it goes ----------------------------------------------------
+
+
+@pytest.fixture(name="certificate", scope="module")
+def fixture_certificate(tmp_path_factory):
+    """A certificate that nobody trusts."""
+    folder = tmp_path_factory.mktemp("tls")
+    files = str(folder / "cert.pem"), str(folder / "key.pem")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+         "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=127.0.0.1",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", files[1],
+         "-out", files[0]],
+        check=True, capture_output=True,
+    )
+    return files
+
+
+def test_a_certificate_that_is_not_valid(make, certificate):
+    """Nothing is sent."""
+    runs = make(certificate=certificate)
+    runs.add()
+    runner = runs.start()
+    wait_log(runner, "outcome=unreachable")
+    assert runs.run()["state"] in ("waiting", "submitting")
+    assert runs.provider.calls == []
+
+
+def test_the_key_stands_nowhere(make):
+    runs = make(run=[answer(401, {"error": f"unknown key {KEY}"})])
+    runs.add()
+    runner = runs.start()
+    runs.wait("ended")
+    for name in ("cmdline", "environ"):
+        with open(f"/proc/{runner.pid}/{name}", "rb") as file:
+            assert KEY.encode() not in file.read()
+    with open(f"/proc/{runner.pid}/coredump_filter", encoding="ascii") as file:
+        assert int(file.read(), 16) == 0 or "not_hardened" in runner.log_text()
+    assert KEY not in runner.log_text()
+    assert KEY not in runs.site.tool("run", "show", "1").stdout
+
+
+@pytest.mark.parametrize("content", [None, "", "\n", "short"], ids=repr)
+def test_a_key_that_cannot_be_used(make, content):
+    runs = make()
+    if content is None:
+        os.unlink(runs.key_file)
+    else:
+        runs.write_key(content)
+    done = run("jobwire-runner", "--config", runs.site.config)
+    assert done.returncode == 1
+    assert "event=bad_secret" in done.stderr
+    if content == "short":
+        assert "short" not in done.stderr.replace("shorter", "")
+    else:
+        assert runs.key_file in done.stderr
+
+
+@pytest.mark.parametrize("flags, text", [
+    (["--runpod-url", "http://api.example/v2"], "runpod_url must be https://"),
+    (["--runpod-url", "http://127.0.0.1.example/v2"], "runpod_url must be"),
+    (["--runpod-url", "http://localhost@example/v2"], "runpod_url must be"),
+    (["--runpod-url", "ftp://127.0.0.1/"], "runpod_url must be https://"),
+    (["--runpod-key", "rpa_0123456789abcdef"], "runpod_key must be @FILE"),
+    (["--runpod-actions", "cancel=x"], "cancel"),
+    (["--runner-rate", "0"], "runner-rate"),
+], ids=repr)
+def test_bad_settings(flags, text):
+    done = run("jobwire-runner", *flags)
+    assert done.returncode == 2
+    assert text in done.stderr and "rpa_" not in done.stderr
+
+
+def test_a_new_key(make):
+    runs = make()
+    runs.add()
+    runner = runs.start()
+    runs.wait("submitted")
+    new = leaks.secret("rpa_another-key-0123456789abcdef")
+    runs.write_key("")
+    os.kill(runner.pid, signal.SIGHUP)
+    wait_log(runner, "event=keys_kept")
+    runs.write_key(new)
+    os.kill(runner.pid, signal.SIGHUP)
+    wait_log(runner, "event=keys_reloaded")
+    runs.add("k")
+    runs.wait("submitted", "k")
+    submissions = [c for c in runs.provider.calls if c.path.endswith("/run")]
+    assert submissions[0].headers["authorization"] == f"Bearer {KEY}"
+    assert submissions[1].headers["authorization"] == f"Bearer {new}"
+
+
+# -- the database --------------------------------------------------------------------
+
+
+def test_a_locked_database(make):
+    """At each step: nothing is sent while it is, and no answer is lost."""
+    gate = threading.Event()
+    runs = make(status=[answer(200, DONE)], run=[
+        lambda *_: gate.wait(patience(30)) and answer(200, {"id": "e1"}),
+    ])
+    runs.add()
+    runs.start()
+    runs.provider.wait_calls("run", 1)
+    runs.add("later")
+    runs.provider.wait_calls("run", 2)
+    lock = sqlite3.connect(runs.site.db, isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+    lock.execute(
+        "INSERT INTO runs (job_id, action, endpoint, input)"
+        " VALUES ('third', 'restore', 'photos', '{}')"
+    )
+    gate.set()
+    with open(runs.site.log_path("runner"), encoding="utf-8") as log:
+        until(lambda: "runner_stuck" in log.read() or log.seek(0), "the log", 10)
+    assert runs.run()["state"] == "submitting"
+    lock.execute("COMMIT")
+    lock.close()
+    for job in ("j", "later", "third"):
+        runs.wait("ended", job)
+    assert runs.provider.names().count("run") == 3
+
+
+def test_a_database_that_refuses(make):
+    """As a full disk does: nothing is sent, nothing is lost."""
+    gate = threading.Event()
+    runs = make(status=[answer(200, DONE)], run=[
+        lambda *_: gate.wait(patience(30)) and answer(200, {"id": "e1"}),
+    ])
+    runs.add()
+    runner = runs.start()
+    runs.provider.wait_calls("run", 1)
+    connection = runs.site.writer.connection
+    connection.execute(
+        "CREATE TRIGGER full BEFORE UPDATE ON runs BEGIN"
+        " SELECT RAISE(ROLLBACK, 'full'); END"
+    )
+    runs.add("k")
+    gate.set()
+    wait_log(runner, "event=runner_stuck")
+    assert runs.run()["state"] == "submitting"
+    assert runs.provider.names() == ["run"]
+    connection.execute("DROP TRIGGER full")
+    for job in ("j", "k"):
+        runs.wait("ended", job)
+    wait_log(runner, "event=runner_works")
+    assert runs.provider.names().count("run") == 2
+
+
+def test_two_runners(make):
+    """One works; when it is killed the other one goes on."""
+    runs = make(status=[answer(200, DONE)])
+    first = runs.start()
+    wait_log(first, "event=runner_works")
+    second = runs.start(name="runner2")
+    wait_log(second, "event=runner_waits")
+    for i in range(20):
+        runs.add(f"a{i}")
+    for i in range(20):
+        runs.wait("ended", f"a{i}")
+    assert len({call.body for call in runs.provider.calls if call.body}) == 20
+    assert runs.provider.names().count("run") == 20
+    assert "provider_call" not in second.log_text()
+    # One that only does what is due has nothing to do.
+    assert runs.start("--once", name="runner3").wait_exit() == 0
+    first.kill()
+    runs.add("b")
+    runs.wait("ended", "b", seconds=20)
+    assert "provider_call" in second.log_text()
+
+
+def test_a_newer_database(make):
+    runs = make()
+    runs.site.writer.connection.execute("PRAGMA user_version = 99")
+    runner = runs.start("--once")
+    assert runner.wait_exit() == 1
+    assert "upgrade jobwire" in runner.log_text()
+
+
+def test_a_database_that_was_replaced(make):
+    """The answers of the old one's runs are not those of the new one's."""
+    gate = threading.Event()
+    runs = make(status=[answer(200, DONE)], run=[
+        lambda *_: gate.wait(patience(30)) and answer(200, {"id": "e1"}),
+        answer(200, {"id": "e2"}),
+    ])
+    runs.add()
+    runner = runs.start()
+    runs.provider.wait_calls("run", 1)
+    runs.site.replace_database()
+    runs.add()
+    runs.wait("ended")
+    assert runs.run()["external_id"] == "e2"
+    gate.set()
+    runs.add("k")
+    runs.wait("ended", "k")
+    assert runner.is_alive()
+
+
+def test_a_clock_that_was_set_back(make):
+    """What is due only in a day is due now."""
+    runs = make({"submit_for": "1m", "unknown_for": "1m"},
+                status=[answer(200, DONE)])
+    runs.add(next_at="2199-01-01T00:00:00.000Z")
+    assert runs.start("--once").wait_exit() == 0
+    assert runs.run()["state"] in ("submitted", "ended")
+
+
+# -- beginning and end -----------------------------------------------------------------
+
+
+def test_once(make):
+    """What is due, and no more."""
+    runs = make(status=[answer(200, DONE)])
+    runs.add("a")
+    runs.add("b")
+    assert runs.start("--once").wait_exit() == 0
+    for job in ("a", "b"):
+        assert runs.run(job)["state"] in ("submitted", "ended")
+    runs.set(next_at="2020-01-01T00:00:00.000Z")
+    assert runs.start("--once").wait_exit() == 0
+    for job in ("a", "b"):
+        assert runs.run(job)["state"] == "ended"
+    assert runs.start("--once").wait_exit() == 0
+    assert runs.provider.names().count("run") == 2
+
+
+def test_a_stop_waits_for_the_answer(make):
+    gate = threading.Event()
+    runs = make(run=[
+        lambda *_: gate.wait(patience(30)) and answer(200, {"id": "e1"}),
+    ])
+    runs.add()
+    runner = runs.start()
+    runs.provider.wait_calls("run", 1)
+    os.kill(runner.pid, signal.SIGTERM)
+    wait_log(runner, "event=stopping")
+    runs.add("k")
+    gate.set()
+    assert runner.wait_exit() == 0
+    assert runs.run()["state"] == "submitted"
+    assert runs.run("k")["state"] == "waiting"
