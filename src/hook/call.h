@@ -122,7 +122,7 @@ bool call_prepare(
 void call_conclude(struct call *c);
 
 /* Sets c->id: the web server's X-Request-Id where it gives one that is fit for
- * a header field, else one of these two numbers. */
+ * a header field, else one made of these two numbers. */
 void call_set_id(struct call *c, uint32_t run_id, uint64_t number);
 
 /* Ends the call: logs it in one line, answers with its id among the header

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * For those who watch the responder: can it write, and what has it done.
+ * GET /webhooks/healthz: can the database be written? Only a process per
+ * request blocks on the disk for it.
  */
 #include "hook/routes.h"
 
@@ -33,21 +34,8 @@ prepare(struct call *c)
 	return false;
 }
 
-static bool
-prepare_metrics(struct call *c)
-{
-	c->outcome = CALL_LOOKED;
-	answer_header(&c->answer, "Content-Type",
-	    "text/plain; version=0.0.4; charset=utf-8");
-	answer_header(&c->answer, "Cache-Control", "no-store");
-	c->cfg->format_metrics(c->cfg->arg, &c->answer.body);
-	return false;
-}
-
 const struct call_handler health_call = {
     .prepare = prepare,
     .write = write_rows,
     .conclude = conclude,
 };
-
-const struct call_handler metrics_call = {.prepare = prepare_metrics};

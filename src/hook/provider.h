@@ -32,9 +32,9 @@ struct provider_event {
 	struct buf external_id; /* owned: the provider's id of the job */
 	struct buf input_job_id; /* owned: our id of the job, where the body
 				     echoes it as input.job_id; else empty */
-	/* What tells this call from other calls about the same job, but not
-	 * from its own repetition: these one after the other. Borrowed, for
-	 * one may be a body of 30 MiB; those that are left are empty. */
+	/* Together they are the same when the call is sent again, and others
+	 * for any other call about the job. Borrowed, for one may be a body of
+	 * 30 MiB; those that are left are empty. */
 	struct span identity[PROVIDER_IDENTITY_MAX];
 };
 

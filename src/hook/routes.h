@@ -11,8 +11,8 @@
  * c->segments. Pure. */
 const struct call_handler *routes_find(struct call *c);
 
-/* Each in the file of its name, webhook_call.c and so on; metrics_call is in
- * health_call.c, cancel_call in run_call.c. */
+/* Each in the file of its name, webhook_call.c and so on; cancel_call is in
+ * run_call.c. */
 extern const struct call_handler webhook_call, register_call, publish_call,
     run_call, cancel_call, ticket_call, preflight_call, health_call,
     metrics_call;

@@ -165,7 +165,6 @@ prepare_start(struct call *c)
 	if (r == NULL)
 		return call_refuse_memory(c);
 	c->state = r;
-	c->type = job_state_name(JOB_QUEUED);
 	c->commit.weight = c->request->body.n;
 	return take_caller(c, r) && take_action(c, r) && call_take_job_id(c) &&
 	       take_body(c, r) &&
@@ -251,6 +250,7 @@ conclude_start(struct call *c)
 	if (!begin_answer(c, is_repeated ? 200 : 202))
 		return;
 	c->outcome = is_repeated ? CALL_DUPLICATE : CALL_STORED;
+	c->type = job_state_name(JOB_QUEUED);
 	buf_add_str(b, ",\"restore_id\":");
 	if (*r->run.restore_id != '\0')
 		json_text_add_quoted(b, span_of(r->run.restore_id));

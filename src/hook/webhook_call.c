@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * POST /webhooks/{provider}, a provider's report: whose job it is about, whether
- * it may speak of it, and which event it makes. What a body means is in the
- * provider's own file. The writing blocks on the disk, nothing else does.
+ * POST /webhooks/{provider}, a provider's report: whose job it is about,
+ * whether it may speak of it, and which event it makes. What a body means is in
+ * the provider's own file. The writing blocks on the disk, nothing else does.
  */
 #include "hook/webhook_call.h"
 

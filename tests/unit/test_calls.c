@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* hook/register_call.c, publish_call.c and run_call.c: prepared, written into a real
- * database, concluded. */
+/* hook/register_call.c, publish_call.c and run_call.c: prepared, written into a
+ * real database, concluded. */
 #include "hook/routes.h"
 
 #include <setjmp.h>
