@@ -2,13 +2,14 @@
 """jobwire-runner: how soon a job that was accepted is submitted, and what it
 takes to repair many runs whose webhooks were all lost."""
 
+import collections
 import contextlib
 import json
 import os
 import sys
 import time
 
-from common import BenchSite, milliseconds, percentile
+from common import BenchSite, milliseconds
 from harness.process import read_text
 from harness.runs import RunSite
 from harness.wait import until
@@ -74,28 +75,35 @@ def lost_webhooks(site):
     writer.execute("COMMIT")
 
 
+def seconds_each(runs, begun):
+    """When each job was repaired, in seconds from then on."""
+    rows = runs.site.writer.connection.execute(
+        "SELECT (julianday(created_at) - 2440587.5) * 86400 FROM job_events"
+        " WHERE type = 'completed' ORDER BY id"
+    )
+    return [at - begun for (at,) in rows]
+
+
 def repair():
     """All of them, by /status at no more than runner_rate."""
     with run_site(lost_webhooks) as runs:
-        count = runs.site.writer.connection.execute
-        begun = time.monotonic()
+        begun = time.time()
         runner = runs.start_runner()
-        done, each_second = 0, []
+        count = "SELECT count(*) FROM job_events WHERE type = 'completed'"
+        done = 0
         while done < RUNS:
             time.sleep(1)
-            before = done
-            (done,) = count(
-                "SELECT count(*) FROM job_events WHERE type = 'completed'"
-            ).fetchone()
-            each_second.append(done - before)
-            assert time.monotonic() - begun < RUNS / 10, f"only {done}"
-        took = time.monotonic() - begun
+            (done,) = runs.site.writer.connection.execute(count).fetchone()
+            assert time.time() - begun < RUNS / 10, f"only {done}"
         cpu = int(read_text(f"/proc/{runner.pid}/schedstat").split()[0]) / 1e9
         status = read_text(f"/proc/{runner.pid}/status")
         peak = int(status.split("VmHWM:")[1].split()[0])
+        times = seconds_each(runs, begun)
+    took = times[-1]
+    each_second = collections.Counter(int(at - times[0]) for at in times)
     print(
-        f"runs_repaired n={RUNS} took={took:.1f}s calls_per_s="
-        f"{RUNS / took:.1f} p99_second={percentile(each_second, 0.99)}"
+        f"runs_repaired n={RUNS} took={took:.1f}s"
+        f" calls_per_s={RUNS / took:.1f} most={max(each_second.values())}"
         f" cpu={cpu:.2f}s cpu_share={100 * cpu / took:.2f}%"
         f" cpu_per_run={1e6 * cpu / RUNS:.0f}us peak={peak}KiB",
         flush=True,

@@ -3,6 +3,7 @@
 import http.client
 import http.server
 import json
+import socket
 import subprocess
 import threading
 import time
@@ -257,6 +258,20 @@ runpod.serverless.start({"handler": handler})
     assert json.loads(failed["error"])["error_type"] == "<class 'KeyError'>"
     runpod.call("POST", "/photos/run", {"input": {"n": 1}, "webhook": hook.url})
     assert hook.wait(2)[1]["output"] == {"n": 2}
+
+
+def test_a_unix_socket(make_site):
+    """For a web server in front of it."""
+    site = make_site(init=False)
+    path = f"{site.run_folder}/runpod.sock"
+    site.run_command("simulator", [
+        program("jobwire"), "simulate", "runpod", "--socket", path
+    ])
+    with socket.socket(socket.AF_UNIX) as client:
+        until(lambda: client.connect_ex(path) == 0, "it to listen", 20)
+        client.settimeout(patience(10))
+        client.sendall(b"GET /v2/photos/health HTTP/1.1\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 401 ")
 
 
 @pytest.mark.parametrize("flags, message", [
