@@ -4,7 +4,8 @@
 #
 # CFLAGS, LDFLAGS, DESTDIR and PREFIX are the user's; what jobwire itself needs
 # is in JOBWIRE_CFLAGS. FLAVOUR names an object tree: `release` puts its programs
-# into build/bin, any other into build/FLAVOUR/bin; `asan` adds the sanitizers.
+# into build/bin, any other into build/FLAVOUR/bin; `asan` and `tsan` add
+# sanitizers.
 
 VERSION := $(file <VERSION)
 FLAVOUR ?= release
@@ -35,6 +36,9 @@ ifeq ($(FLAVOUR),asan)
 CFLAGS ?= -O1 -g
 TEST_CFLAGS := -DJOBWIRE_MOVING_BUF
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+else ifeq ($(FLAVOUR),tsan)
+CFLAGS ?= -O1 -g
+SANITIZE := -fsanitize=thread -fno-omit-frame-pointer
 else ifeq ($(FLAVOUR),fuzz)
 CFLAGS ?= -O1 -g
 TEST_CFLAGS := -DJOBWIRE_MOVING_BUF
