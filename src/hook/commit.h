@@ -58,7 +58,7 @@ struct committer_config {
 	struct loop *loop; /* borrowed for its life, as is the path */
 	const char *db_path;
 	int busy_ms; /* how long an item may wait for other writers */
-	/* Checkpoints when the WAL is filled beyond it. */
+	/* The WAL is copied and restarted before it is filled so far. */
 	int64_t wal_limit_bytes;
 	/* For a process that mostly has one item: makes the database where it
 	 * is missing, opens it for each batch, and leaves checkpoints alone. */

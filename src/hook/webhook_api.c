@@ -27,8 +27,9 @@ enum {
 	 * for it: this one takes about half a millisecond. */
 	SHORT_MAX = 64 << 10,
 	TICK_US = 1000000,
-	/* A checkpoint of this size takes some ms, which deliveries wait. What
-	 * is left of DB_WAL_BYTES takes a usual batch. */
+	/* From two thirds on the WAL is copied beside the commits; a disk that
+	 * does not keep up with them makes them wait here. What is left of
+	 * DB_WAL_BYTES takes a usual batch. */
 	WAL_LIMIT_BYTES = 6 << 20,
 };
 

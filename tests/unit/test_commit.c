@@ -280,24 +280,6 @@ test_trouble(void **state)
 	}
 }
 
-/* A trigger of somebody else's that ends the transaction, for one of them. */
-static void
-test_trigger_that_rolls_back(void **state)
-{
-	struct site *s = *state;
-
-	raw(s, "CREATE TRIGGER foreign_one BEFORE INSERT ON job_events "
-	       "WHEN NEW.job_id = 'job-3' "
-	       "BEGIN SELECT RAISE(ROLLBACK, 'no job-3'); END");
-	(void)commit_together(8);
-	for (size_t i = 0; i < 8; i++)
-		assert_int_equal(
-		    things[i].item.result, i == 3 ? ERR_PROTO : OK);
-	assert_int_equal(count_events(s), 7);
-	assert_int_equal(stats()->state, OK);
-	assert_int_equal(commit_together(3), 1);
-}
-
 static size_t fails_at;
 static bool has_failed;
 
@@ -594,26 +576,6 @@ test_wal_is_begun_anew(void **state)
 	assert_true(wal_size(s) < 2 * size);
 }
 
-/* Keeps the WAL from being begun anew, and nobody from writing; as soon as it
- * is over the WAL is. */
-static void
-test_reader_that_stays(void **state)
-{
-	struct site *s = *state;
-	off_t size;
-
-	raw(s, "BEGIN; SELECT count(*) FROM jobs");
-	for (size_t i = 0; i < FEW; i++)
-		commit_one(i);
-	assert_results(FEW, OK);
-	raw(s, "COMMIT");
-	commit_one(0);
-	size = wal_size(s);
-	for (size_t i = 0; i < FEW; i++)
-		commit_one(i);
-	assert_int_equal(wal_size(s), size);
-}
-
 /* --- a process for one call ----------------------------------------------- */
 
 static void
@@ -660,7 +622,6 @@ main(void)
 	    TEST(test_refused),
 	    TEST(test_refused_and_wrote_nothing),
 	    TEST(test_trouble),
-	    TEST(test_trigger_that_rolls_back),
 	    TEST(test_no_memory),
 	    TEST(test_missing),
 	    TEST(test_replaced),
@@ -672,7 +633,6 @@ main(void)
 	    TEST(test_stop_commits_what_waits),
 	    TEST(test_stop_while_locked),
 	    TEST(test_wal_is_begun_anew),
-	    TEST(test_reader_that_stays),
 	    TEST_EMPTY(test_brief),
 	    TEST_EMPTY(test_brief_without_a_folder),
 	};
