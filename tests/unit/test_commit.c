@@ -473,11 +473,12 @@ test_busy_for_too_long(void **state)
 	n_ticks = 0;
 	assert_true(wait_until(loop, has_ticked));
 	push(1);
-	wait_done(1);
+	n_wanted++; /* on a machine that stalls both are over at once */
+	assert_true(wait_until(loop, are_done));
 	assert_true(clock_mono_us() - began_us >= PATIENCE_MS * 1000);
 	assert_int_equal(things[0].item.result, ERR_BUSY);
 	assert_int_equal(stats()->state, ERR_BUSY);
-	assert_int_equal(stats()->failures, 1);
+	assert_in_range(stats()->failures, 1, n_done);
 	wait_done(1);
 	assert_true(things[1].item.since_us - began_us >= 40 * WAIT_STEP_US);
 	assert_true(
