@@ -8,7 +8,6 @@ test's: JOBWIRE_FAULT_SEED=17 plays that group alone.
 """
 
 import datetime
-import json
 import os
 import random
 import sqlite3

@@ -4,17 +4,14 @@ and a simulated RunPod."""
 import collections
 import contextlib
 import json
-import os
-import sqlite3
 import uuid
 
 from . import leaks
 from .nginx import Nginx
 from .process import Process
-from .publish import ForeignWriter
 from .runpod import RunPod
 from .site import PREFIX, program
-from .wait import Deadline, patience, until
+from .wait import Deadline, until
 
 PUBLISH_KEY = leaks.secret("publish-key-of-runs-0123456789abcdef")
 
