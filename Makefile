@@ -144,7 +144,7 @@ WRAP = $(if $(shell grep -ls '"alloc_fail.h"' tests/unit/$*.c),$(WRAP_FLAGS))
 MOVING_BUF := $(OBJ)/tests/unit/moving_buf.o
 $(BUILD)/unit/%: $(OBJ)/tests/unit/%.o $(MOVING_BUF) $(LIB)
 	$(call say,LD)
-	$(link) $(WRAP) -lcmocka $(LIBS)
+	$(link) $(WRAP) -lcmocka $(LIBS) -Wl,--as-needed $(CURL_LIBS)
 
 # Only the flavour `fuzz` makes up inputs; the others replay the corpus.
 IS_FUZZ := $(filter fuzz,$(FLAVOUR))

@@ -60,13 +60,16 @@ run(const struct command_line *c)
 	doctor_settings(&d);
 	if (d.webhook.db != NULL)
 		doctor_secrets(&d);
+	doctor_runner(&d);
 	doctor_lock(&d);
 	doctor_database(&d);
 	doctor_folder(&d);
 	doctor_machine(&d);
 	doctor_sockets(&d);
-	if (d.url != NULL)
+	if (d.url != NULL) {
 		doctor_web(&d);
+		doctor_endpoints(&d);
+	}
 	db_close(&d.db);
 	settings_done(&d.events);
 	settings_done(&d.webhook);

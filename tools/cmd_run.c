@@ -94,7 +94,7 @@ tell(const struct command_line *c, const char *status)
 static int
 cancel(const struct command_line *c, struct db *db, int64_t run_id)
 {
-	struct run_cancelled cancelled;
+	struct run_cancelled cancelled = {0};
 	struct run r = {0};
 	enum err e = db_begin(db);
 

@@ -65,6 +65,12 @@ void doctor_settings(struct doctor *d);
 /* Files with secrets that others can read. */
 void doctor_secrets(struct doctor *d);
 
+/* RunPod's key, where jobs are started. */
+void doctor_runner(struct doctor *d);
+
+/* Asks RunPod for each endpoint. */
+void doctor_endpoints(struct doctor *d);
+
 /* Who holds the database's locks, so that nobody else can write. Before
  * doctor_database(): to look opens and closes files, and that would drop the
  * locks of a connection of our own. Blocks for 2 s while somebody does. */

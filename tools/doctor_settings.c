@@ -149,7 +149,11 @@ doctor_secrets(struct doctor *d)
 
 	for (const struct opt_def *def = settings_table; def->name != NULL;
 	     def++) {
-		value = (const void *)((const char *)&d->webhook + def->offset);
+		const struct settings *s =
+		    (def->programs & PROGRAM_WEBHOOK) != 0 ? &d->webhook
+							   : d->c->settings;
+
+		value = (const void *)((const char *)s + def->offset);
 		if (!def->secret || is_public(d, def) || *value == NULL)
 			continue;
 		files.holds = def->name;

@@ -44,12 +44,27 @@ add_metrics(struct buf *data, struct span metrics)
 	buf_add_char(data, '}');
 }
 
+/* What has ended is told by its end, so that a webhook and an answer of
+ * /predictions/ID are the same report; what runs, by the delivery. */
+static void
+add_identity(const struct request *r, struct span body, const struct payload *m,
+    struct span completed_at, struct provider_event *e)
+{
+	if (!payload_is_given(completed_at)) {
+		payload_add_delivery_id(r, body, e);
+		return;
+	}
+	provider_event_identify(e, buf_span(&e->external_id));
+	provider_event_identify(e, m->status);
+	provider_event_identify(e, completed_at);
+}
+
 enum err
 replicate_normalise(const struct request *r, struct span body,
     size_t inline_output, struct provider_event *ret, const char **why)
 {
 	struct payload m = {0};
-	struct span metrics = {0};
+	struct span metrics = {0}, completed_at = {0};
 	const struct payload_member wanted[] = {
 	    {"id", &m.id},
 	    {"status", &m.status},
@@ -57,6 +72,7 @@ replicate_normalise(const struct request *r, struct span body,
 	    {"output", &m.output},
 	    {"input", &m.input},
 	    {"metrics", &metrics},
+	    {"completed_at", &completed_at},
 	};
 	enum err e;
 
@@ -65,6 +81,6 @@ replicate_normalise(const struct request *r, struct span body,
 	if (e != OK || ret->row.type == NULL)
 		return e;
 	add_metrics(&ret->data, metrics);
-	payload_add_delivery_id(r, body, ret);
+	add_identity(r, body, &m, completed_at, ret);
 	return payload_end(&m, inline_output, ret);
 }

@@ -46,8 +46,8 @@ CHECK_RESULT enum err caller_new(struct loop *loop, int64_t timeout_ms,
 void caller_free(struct caller **c); /* drops what is under way */
 
 /* Sends it from the loop's next turn on; borrows r until on_done, which is
- * called from the loop and owns the answer. `key` is copied, and wiped as far as
- * it is ours. ERR_NOMEM, and nothing is sent. */
+ * called from the loop and owns the answer. `key` is copied, and wiped as far
+ * as the copy is ours. ERR_NOMEM, and nothing is sent. */
 CHECK_RESULT enum err caller_send(struct caller *c,
     const struct call_request *r, struct span key,
     void (*on_done)(void *arg, struct call_answer *a), void *arg);

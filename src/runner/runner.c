@@ -42,7 +42,7 @@ enum task_state {
 };
 
 struct task {
-	LIST_ENTRY(task) link;
+	STAILQ_ENTRY(task) link;
 	struct runner *runner;
 	enum task_state state;
 	struct work work;
@@ -50,7 +50,7 @@ struct task {
 	char epoch[DB_EPOCH_SIZE]; /* whose run it is */
 };
 
-LIST_HEAD(task_list, task);
+STAILQ_HEAD(task_list, task);
 
 struct runner {
 	struct runner_config cfg;
@@ -71,12 +71,23 @@ struct runner {
 	bool is_stopping;
 };
 
+/* Off the list's front; NULL: it is empty. */
+static struct task *
+task_take(struct task_list *list)
+{
+	struct task *t = STAILQ_FIRST(list);
+
+	if (t != NULL)
+		STAILQ_REMOVE_HEAD(list, link);
+	return t;
+}
+
+/* One that is in no list. */
 static void
 task_free(struct task **task)
 {
 	struct task *t = *task;
 
-	LIST_REMOVE(t, link);
 	t->runner->n_tasks--;
 	work_done(&t->work);
 	call_answer_done(&t->answer);
@@ -93,7 +104,7 @@ task_new(struct runner *r)
 	if (t == NULL)
 		return NULL;
 	t->runner = r;
-	LIST_INSERT_HEAD(&r->fresh, t, link);
+	STAILQ_INSERT_TAIL(&r->fresh, t, link);
 	r->n_tasks++;
 	return t;
 }
@@ -110,7 +121,7 @@ is_under_way(const struct runner *r, int64_t run_id)
 {
 	const struct task *t;
 
-	LIST_FOREACH(t, &r->tasks, link)
+	STAILQ_FOREACH(t, &r->tasks, link)
 		if (t->work.run_id == run_id && is_of_this_database(r, t))
 			return true;
 	return false;
@@ -178,7 +189,7 @@ send_ready(struct runner *r)
 	int64_t now_us = clock_mono_us();
 	struct task *t;
 
-	LIST_FOREACH(t, &r->tasks, link) {
+	STAILQ_FOREACH(t, &r->tasks, link) {
 		if (t->state != TASK_READY)
 			continue;
 		/* Of a submission its row says that it leaves now. */
@@ -294,7 +305,7 @@ store_answers(struct runner *r)
 	struct task *t;
 	enum err e = OK;
 
-	LIST_FOREACH(t, &r->tasks, link)
+	STAILQ_FOREACH(t, &r->tasks, link)
 		if (e == OK && t->state == TASK_ANSWERED)
 			e = store_answer(r, t);
 	return e;
@@ -305,21 +316,20 @@ store_answers(struct runner *r)
 static void
 settle(struct runner *r, bool is_committed)
 {
-	struct task *t, *next;
+	struct task_list before = STAILQ_HEAD_INITIALIZER(before);
+	struct task *t;
 
-	for (t = LIST_FIRST(&r->tasks); t != NULL && is_committed; t = next) {
-		next = LIST_NEXT(t, link);
-		if (t->state == TASK_ANSWERED)
+	STAILQ_CONCAT(&before, &r->tasks);
+	while ((t = task_take(&before)) != NULL)
+		if (is_committed && t->state == TASK_ANSWERED)
 			task_free(&t);
-	}
-	while ((t = LIST_FIRST(&r->fresh)) != NULL) {
-		if (!is_committed) {
+		else
+			STAILQ_INSERT_TAIL(&r->tasks, t, link);
+	while ((t = task_take(&r->fresh)) != NULL)
+		if (is_committed)
+			STAILQ_INSERT_TAIL(&r->tasks, t, link);
+		else
 			task_free(&t);
-			continue;
-		}
-		LIST_REMOVE(t, link);
-		LIST_INSERT_HEAD(&r->tasks, t, link);
-	}
 }
 
 static bool
@@ -327,7 +337,7 @@ has_answers(const struct runner *r)
 {
 	const struct task *t;
 
-	LIST_FOREACH(t, &r->tasks, link)
+	STAILQ_FOREACH(t, &r->tasks, link)
 		if (t->state == TASK_ANSWERED)
 			return true;
 	return false;
@@ -438,7 +448,7 @@ has_ready(const struct runner *r)
 {
 	const struct task *t;
 
-	LIST_FOREACH(t, &r->tasks, link)
+	STAILQ_FOREACH(t, &r->tasks, link)
 		if (t->state == TASK_READY)
 			return true;
 	return false;
@@ -553,8 +563,8 @@ runner_new(struct loop *loop, const struct runner_config *cfg,
 	r->bell = (struct bell)BELL_INIT;
 	r->timer.on_due = on_timer;
 	r->turn.run = on_turn;
-	LIST_INIT(&r->tasks);
-	LIST_INIT(&r->fresh);
+	STAILQ_INIT(&r->tasks);
+	STAILQ_INIT(&r->fresh);
 	runner_set_keys(r, keys);
 	e = caller_new(loop, cfg->timeout_ms, ANSWER_MAX, &r->caller);
 	if (e == OK)
@@ -593,7 +603,7 @@ runner_free(struct runner **runner)
 		return;
 	watch_stop(&r->watch);
 	caller_free(&r->caller);
-	while ((t = LIST_FIRST(&r->tasks)) != NULL)
+	while ((t = task_take(&r->tasks)) != NULL)
 		task_free(&t);
 	loop_undefer(r->loop, &r->turn);
 	timer_cancel(r->loop, &r->timer);

@@ -456,6 +456,24 @@ def test_a_new_key(make):
     assert submissions[1].headers["authorization"] == f"Bearer {new}"
 
 
+def test_the_doctor_and_the_key(make):
+    """Which file it is, and whether each endpoint takes the key."""
+    runs = make(health=[answer(200, {}), answer(401), answer(404)])
+    done = runs.site.tool("doctor", "http://127.0.0.1:1", check=False)
+    assert f"ok    runpod: its key in {runs.key_file} can be read" in done.stdout
+    assert "ok    endpoint: RunPod knows photos" in done.stdout
+    assert runs.provider.calls[0].headers["authorization"] == f"Bearer {KEY}"
+    for remedy in ("put a good key", "correct runpod_actions"):
+        done = runs.site.tool("doctor", "http://127.0.0.1:1", check=False)
+        assert remedy in done.stdout
+    assert KEY not in done.stdout + done.stderr
+    os.unlink(runs.key_file)
+    done = runs.site.tool("doctor", check=False)
+    assert done.returncode == 1
+    (line,) = [x for x in done.stdout.splitlines() if "  runpod: " in x]
+    assert line.startswith("fail") and runs.key_file in line
+
+
 # -- the database --------------------------------------------------------------------
 
 

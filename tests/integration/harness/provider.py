@@ -42,6 +42,7 @@ class Provider:
             "run": [answer(200, {"id": "e1", "status": "IN_QUEUE"})],
             "status": [answer(200, {"id": "e1", "status": "IN_QUEUE"})],
             "cancel": [answer(200, {"id": "e1", "status": "CANCELLED"})],
+            "health": [answer(200, {"jobs": {}, "workers": {}})],
             **scripts,
         }
         self._context = None
