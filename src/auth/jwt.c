@@ -128,7 +128,7 @@ find_key(const struct jwt *jwt, struct json_object *header,
 	if (json_object_object_get_ex(header, "crit", NULL))
 		return token_rule_break(RULE_CRIT, ret_rule);
 	if (json_object_object_get_ex(header, "kid", &value) &&
-	    !json_value_string(value, &kid))
+	    !(json_value_string(value, &kid) && claims_is_text(kid)))
 		return token_rule_break(RULE_KID, ret_rule);
 	*ret_key = jws_keys_find(&jwt->keys, kid);
 	return *ret_key != NULL ? OK : token_rule_break(RULE_KID, ret_rule);

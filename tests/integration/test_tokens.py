@@ -221,6 +221,9 @@ BAD = {
         token(header={"crit": crit, "b64": False})
         for crit in (["b64"], [], None)
     ],
+    "kid_no_text": lambda: [
+        token(header={"kid": kid}) for kid in ("a\0b", "", 7, ["a"], None)
+    ],
     "duplicate_header": lambda: [
         token(header=b'{"alg":"none","alg":"HS256"}'),
         token(header=b'{"alg":"HS256","kid":"a","k\\u0069d":"b"}'),
