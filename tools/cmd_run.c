@@ -124,7 +124,9 @@ retry(const struct command_line *c, struct db *db, int64_t run_id)
 	if (e == ERR_PROTO) {
 		db_rollback(db);
 		return command_fail(
-		    "run: only one that is unknown is sent again", c->args[1]);
+		    "run: only one that is unknown, and not to be cancelled, is "
+		    "sent again",
+		    c->args[1]);
 	}
 	e = command_end(db, e);
 	return e == OK ? tell(c, "waiting") : fail_run(db, e, c->args[1]);

@@ -16,6 +16,10 @@ enum run_state {
 	RUN_STATES /* how many values there are */
 };
 
+/* The code of a run that may have arrived or not. One that waits has it when it
+ * was sent before, and nobody knows what came of that. */
+#define RUN_IN_DOUBT "submission_unknown"
+
 /* The name as it is stored and shown, static; "" for RUN_NO_STATE. */
 const char *run_state_name(enum run_state state);
 enum run_state run_state_of(const char *name);

@@ -86,7 +86,7 @@ time_out(void)
 static struct step_verdict
 give_up(void)
 {
-	return end("failed", "submission_unknown",
+	return end("failed", RUN_IN_DOUBT,
 	    "It is not known whether the job was submitted.");
 }
 
@@ -126,18 +126,35 @@ step_horizon(const struct step_rules *rules)
 
 /* --- due ------------------------------------------------------------------ */
 
-/* It was sent, and what came of it nobody has seen. */
-static struct step_verdict
-doubt(struct run *r, const struct step_rules *rules, int64_t now_ms)
+static bool
+is_cancelled(const struct run *r)
 {
-	if (rules->resubmits) {
-		r->state = RUN_WAITING;
-		r->next_at = now_ms;
-	} else {
-		r->state = RUN_UNKNOWN;
-		r->next_at = r->deadline = now_ms + rules->unknown_for;
-	}
+	return r->cancel_wanted != RUN_CANCEL_NOT;
+}
+
+static struct step_verdict
+await_proof(struct run *r, const struct step_rules *rules, int64_t now_ms)
+{
+	r->state = RUN_UNKNOWN;
+	r->next_at = r->deadline = now_ms + rules->unknown_for;
 	return ask(STEP_NOTHING);
+}
+
+/* What may have arrived, and is sent again all the same, is marked. */
+static bool
+may_resubmit(struct run *r, const struct step_rules *rules)
+{
+	return rules->resubmits && !is_cancelled(r) && run_doubt(r);
+}
+
+/* Nothing of it is under way, and nothing more is to leave. Cancelled it is
+ * where nothing can have arrived before. */
+static struct step_verdict
+withdraw(struct run *r, const struct step_rules *rules, int64_t now_ms)
+{
+	if (run_is_doubted(r))
+		return await_proof(r, rules, now_ms);
+	return end(job_state_name(JOB_CANCELLED), NULL, NULL);
 }
 
 /* Its id was told by a webhook, or it was registered: only now is there
@@ -148,7 +165,7 @@ follow(struct run *r, const struct step_rules *rules, int64_t run_ms,
 {
 	r->deadline = r->submitted_at + run_ms;
 	r->next_at = max(now_ms, r->submitted_at + rules->reconcile_after);
-	if (r->cancel_wanted != RUN_CANCEL_NOT)
+	if (is_cancelled(r))
 		r->next_at = now_ms;
 	return ask(STEP_NOTHING);
 }
@@ -159,13 +176,19 @@ step_due(struct run *r, const struct step_rules *rules, int64_t run_ms,
 {
 	switch (r->state) {
 	case RUN_WAITING:
+		if (is_cancelled(r))
+			return withdraw(r, rules, now_ms);
 		if (r->deadline == 0)
 			r->deadline = now_ms + rules->submit_for;
 		r->state = RUN_SUBMITTING;
 		r->attempts++;
 		return ask(STEP_SUBMIT);
 	case RUN_SUBMITTING: /* by a runner that is no more */
-		return doubt(r, rules, now_ms);
+		if (!may_resubmit(r, rules))
+			return await_proof(r, rules, now_ms);
+		r->state = RUN_WAITING;
+		r->next_at = now_ms;
+		return ask(STEP_NOTHING);
 	case RUN_UNKNOWN:
 		return give_up();
 	case RUN_SUBMITTED:
@@ -193,8 +216,8 @@ step_due(struct run *r, const struct step_rules *rules, int64_t run_ms,
 
 /* From 0.5-1 s on, doubling, unless the provider says when. */
 static struct step_verdict
-send_later(struct run *r, const struct step_answer *a, int64_t now_ms,
-    int64_t jitter, struct step_verdict in_vain)
+send_later(
+    struct run *r, const struct step_answer *a, int64_t now_ms, int64_t jitter)
 {
 	int shift = (int)min(max(r->attempts - 1, 0), 5);
 	int64_t pause = min((int64_t)RETRY_MIN_MS << shift, RETRY_MAX_MS) / 2;
@@ -203,7 +226,10 @@ send_later(struct run *r, const struct step_answer *a, int64_t now_ms,
 	if (a->retry_ms >= 0)
 		pause = a->retry_ms;
 	if (now_ms >= r->deadline)
-		return in_vain;
+		return run_is_doubted(r)
+			   ? give_up()
+			   : end("failed", "provider_unreachable",
+				 "The provider could not be reached.");
 	r->state = RUN_WAITING;
 	r->next_at = min(now_ms + pause, r->deadline);
 	return ask(STEP_NOTHING);
@@ -225,23 +251,23 @@ submit_answered(struct run *r, const struct step_answer *a,
 		r->submitted_at = now_ms;
 		r->deadline = now_ms + run_ms;
 		r->next_at = min(now_ms + rules->reconcile_after, r->deadline);
-		if (r->cancel_wanted != RUN_CANCEL_NOT)
+		if (is_cancelled(r))
 			r->next_at = now_ms;
 		return ask(STEP_NOTHING);
 	case STEP_REFUSED:
 		return end("failed", "provider_refused",
 		    "The provider refused the job.");
 	case STEP_UNREACHABLE:
-		return send_later(r, a, now_ms, jitter,
-		    end("failed", "provider_unreachable",
-			"The provider could not be reached."));
+		if (is_cancelled(r))
+			return withdraw(r, rules, now_ms);
+		return send_later(r, a, now_ms, jitter);
 	case STEP_UNKNOWN:
 	case STEP_OUTCOMES:
 		break;
 	}
-	if (rules->resubmits)
-		return send_later(r, a, now_ms, jitter, give_up());
-	return doubt(r, rules, now_ms);
+	if (may_resubmit(r, rules))
+		return send_later(r, a, now_ms, jitter);
+	return await_proof(r, rules, now_ms);
 }
 
 /* As long again as it has been going on: so the pauses double, and no counter
@@ -256,7 +282,7 @@ ask_later(struct run *r, const struct step_answer *a,
 
 	if (a->polls_progress)
 		pause = least;
-	if (r->cancel_wanted != RUN_CANCEL_NOT)
+	if (is_cancelled(r))
 		pause = min(least, CANCEL_MS);
 	if (a->retry_ms > pause)
 		pause = min(a->retry_ms, most);
@@ -269,7 +295,7 @@ ask_later(struct run *r, const struct step_answer *a,
 static bool
 is_lost(struct run *r, const struct step_answer *a)
 {
-	bool was = r->error != NULL;
+	bool was = r->error != NULL && !run_is_doubted(r);
 
 	if (a->is_executed == was)
 		return was;
@@ -310,9 +336,8 @@ cancel_answered(struct run *r, const struct step_answer *a,
 {
 	enum step_outcome outcome = step_outcome_of(STEP_CANCEL, a);
 	bool is_over = now_ms >= r->deadline;
-	bool is_wanted = r->cancel_wanted != RUN_CANCEL_NOT;
 
-	if (outcome == STEP_OK && a->job == JOB_CANCELLED && is_wanted)
+	if (outcome == STEP_OK && a->job == JOB_CANCELLED && is_cancelled(r))
 		return (struct step_verdict){.takes_report = true};
 	if (is_over && !(outcome == STEP_OK && a->job != JOB_CANCELLED &&
 			   job_state_is_end(a->job)))

@@ -64,7 +64,7 @@ struct step_verdict {
 	enum step_call call; /* at once, for the same run */
 	bool takes_report;   /* store what the answer says as the event */
 	const char *type;    /* else an event of our own; NULL: none */
-	const char *code, *message; /* of it */
+	const char *code, *message; /* of it; NULL for `cancelled` */
 };
 
 enum step_outcome step_outcome_of(

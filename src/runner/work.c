@@ -141,10 +141,14 @@ publish_end(struct db *db, const struct run *r, const struct step_verdict *v,
 	struct buf data = BUF_INIT;
 	enum err e = ERR_NOMEM;
 
-	buf_addf(&data, "{\"run_id\":%" PRId64 ",\"code\":", r->run_id);
-	json_text_add_quoted(&data, span_of(v->code));
-	buf_add_str(&data, ",\"error\":");
-	json_text_add_quoted(&data, words.n > 0 ? words : span_of(v->message));
+	buf_addf(&data, "{\"run_id\":%" PRId64, r->run_id);
+	if (v->code != NULL) {
+		buf_add_str(&data, ",\"code\":");
+		json_text_add_quoted(&data, span_of(v->code));
+		buf_add_str(&data, ",\"error\":");
+		json_text_add_quoted(
+		    &data, words.n > 0 ? words : span_of(v->message));
+	}
 	buf_add_char(&data, '}');
 	row.data = buf_span(&data);
 	if (buf_ok(&data))
@@ -309,7 +313,7 @@ conclude(struct db *db, const struct work_config *cfg,
 	if (e == OK && v.takes_report)
 		e = store_report(db, cfg, r, reading);
 	if (e == OK && v.type != NULL) {
-		if (strcmp(v.code, "provider_refused") == 0)
+		if (v.code != NULL && strcmp(v.code, "provider_refused") == 0)
 			reading_add_refusal(reading, reading->answer.status,
 			    keys->provider.keys[0], &words);
 		e = publish_end(db, r, &v, buf_span(&words));

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "store/run_load.h"
@@ -21,6 +22,20 @@ run_done(struct run *r)
 	free(r->external_id);
 	free(r->error);
 	*r = (struct run){0};
+}
+
+bool
+run_doubt(struct run *r)
+{
+	free(r->error);
+	r->error = strdup(RUN_IN_DOUBT);
+	return r->error != NULL;
+}
+
+bool
+run_is_doubted(const struct run *r)
+{
+	return r->error != NULL && strcmp(r->error, RUN_IN_DOUBT) == 0;
 }
 
 enum err

@@ -5,6 +5,7 @@
 #ifndef JOBWIRE_RUN_H
 #define JOBWIRE_RUN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -31,6 +32,11 @@ enum run_cancel {
 };
 
 void run_done(struct run *r);
+
+/* It was sent, and what came of it nobody has seen: so it stays marked until it
+ * has ended, however often it is sent again. False without memory. */
+CHECK_RESULT bool run_doubt(struct run *r);
+bool run_is_doubted(const struct run *r);
 
 /* Writes what may change of a run: state, external_id, error, attempts,
  * next_at, cancel_wanted, deadline, submitted_at. While it is open its external

@@ -277,7 +277,7 @@ runs_cancel(struct db *db, const char *job_id, struct run_cancelled *ret)
 {
 	struct run r = {0};
 	enum err e = find_run(db, STMT_OPEN_RUN, job_id, &r);
-	bool is_over = r.state == RUN_WAITING;
+	bool is_over = r.state == RUN_WAITING && !run_is_doubted(&r);
 	bool is_new = r.cancel_wanted == RUN_CANCEL_NOT;
 
 	if (e == OK && is_over) {
@@ -285,7 +285,7 @@ runs_cancel(struct db *db, const char *job_id, struct run_cancelled *ret)
 	} else if (e == OK && is_new) {
 		r.cancel_wanted = RUN_CANCEL_WANTED;
 		/* Of an unknown one nobody can be asked. */
-		if (r.state == RUN_SUBMITTED)
+		if (r.state == RUN_SUBMITTED || r.state == RUN_WAITING)
 			r.next_at = clock_real_ms();
 		e = run_save(db, &r);
 		if (e == OK)
@@ -303,8 +303,11 @@ runs_retry(struct db *db, int64_t run_id)
 	struct run r = {0};
 	enum err e = runs_get(db, run_id, &r);
 
-	if (e == OK && r.state != RUN_UNKNOWN)
+	if (e == OK &&
+	    (r.state != RUN_UNKNOWN || r.cancel_wanted != RUN_CANCEL_NOT))
 		e = ERR_PROTO;
+	if (e == OK && !run_doubt(&r))
+		e = ERR_NOMEM;
 	if (e == OK) {
 		r.state = RUN_WAITING;
 		r.next_at = clock_real_ms();

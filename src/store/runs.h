@@ -50,11 +50,11 @@ CHECK_RESULT enum err runs_register(struct db *db, const char *job_id,
 
 struct run_cancelled {
 	int64_t run_id;
-	bool is_over; /* it had not been sent: the job is cancelled */
+	bool is_over; /* it has not arrived: the job is cancelled */
 };
 
-/* Publishes `cancelled`, or has the runner ask the provider and publishes
- * `cancelling`, once. ERR_NOENT: no run of the job is open. */
+/* Publishes `cancelled` where it cannot have arrived, or has the runner see to
+ * it and publishes `cancelling`, once. ERR_NOENT: no run of the job is open. */
 CHECK_RESULT enum err runs_cancel(
     struct db *db, const char *job_id, struct run_cancelled *ret);
 
@@ -63,7 +63,7 @@ CHECK_RESULT enum err runs_cancel(
 CHECK_RESULT enum err runs_end(struct db *db, int64_t run_id, const char *why);
 
 /* Has a run sent once more, which may pay for it twice. ERR_NOENT: no such run;
- * ERR_PROTO: it is not unknown. */
+ * ERR_PROTO: it is not unknown, or is to be cancelled. */
 CHECK_RESULT enum err runs_retry(struct db *db, int64_t run_id);
 
 /*

@@ -248,6 +248,45 @@ def test_resubmission_where_it_is_allowed(make):
     assert runs.types() == ["queued", "completed"]
 
 
+@pytest.mark.parametrize("last", ["429", "503"])
+def test_a_cancel_while_it_is_submitted_in_vain(make, last):
+    """It has not arrived, and is not sent again."""
+    may_answer = threading.Event()
+
+    def refuse(*_):
+        may_answer.wait(patience(30))
+        return answer(int(last))
+
+    runs = make(run=[refuse, answer(200, {"id": "e1", "status": "IN_QUEUE"})])
+    runs.add()
+    runs.start()
+    runs.provider.wait_calls("run", 1)
+    cancelled = runs.site.tool("run", "cancel", "1")
+    assert cancelled.stdout == "1 cancelling\n", cancelled
+    may_answer.set()
+    runs.wait("ended")
+    runs.add("next")
+    runs.wait("submitted", "next")
+    assert runs.provider.names().count("run") == 2
+    assert runs.types() == ["queued", "cancelling", "cancelled"]
+    assert runs.events()[-1][1] == {"run_id": 1}
+
+
+def test_a_cancel_while_it_waits_to_be_sent_again(make):
+    """It may have arrived at first, so nobody says that it is cancelled."""
+    runs = make({"resubmit": "always", "unknown_for": "1s"},
+                run=[b"", answer(429, b"", "Retry-After: 60")])
+    runs.add()
+    runs.start()
+    runs.provider.wait_calls("run", 2)
+    runs.wait("waiting")
+    cancelled = runs.site.tool("run", "cancel", "1")
+    assert cancelled.stdout == "1 cancelling\n", cancelled
+    assert runs.wait("ended")["error"] == "submission_unknown"
+    assert runs.provider.names().count("run") == 2
+    assert runs.types() == ["queued", "cancelling", "failed"]
+
+
 # -- repair --------------------------------------------------------------------
 
 

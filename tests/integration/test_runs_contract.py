@@ -534,6 +534,15 @@ def test_cancel_of_a_submitted_run(runs, state):
     assert rows(runs, "state, cancel_wanted") == [(state, 1)]
 
 
+def test_cancel_of_a_run_in_doubt(runs):
+    """It waits to be sent again, and what was sent may have arrived."""
+    start_run(runs, "a")
+    set_run(runs, "attempts = 1, error = 'submission_unknown'")
+    assert cancel_run(runs, "a").json()["status"] == "cancelling"
+    assert job_columns(runs, "a", "state") == ("queued",)
+    assert rows(runs, "state, cancel_wanted") == [("waiting", 1)]
+
+
 def test_cancel_of_nothing(runs):
     """Neither of a job that nobody knows, nor of one that was published."""
     runs.writer.publish("published", "processing")

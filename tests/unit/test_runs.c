@@ -444,6 +444,29 @@ test_cancel(void **state)
 	    "1queued{\"run_id\":2}");
 }
 
+/* It waits, and was sent before: the runner has to say what became of it. */
+static void
+test_cancel_of_what_may_have_arrived(void **state)
+{
+	struct site *s = *state;
+	struct run_cancelled c;
+
+	start(s, "j", "r1");
+	set_state(s, RUN_UNKNOWN, NULL);
+	assert_int_equal(runs_retry(s->db, 1), OK);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(runs_cancel(s->db, "j", &c), OK);
+		assert_false(c.is_over);
+	}
+	assert_string_equal(
+	    raw_text(s, "SELECT cancel_wanted || state FROM runs"), "1waiting");
+	assert_string_equal(
+	    raw_text(s, "SELECT type FROM job_events ORDER BY id DESC LIMIT 1"),
+	    "cancelling");
+	set_state(s, RUN_UNKNOWN, NULL);
+	assert_int_equal(runs_retry(s->db, 1), ERR_PROTO);
+}
+
 static void
 test_retry(void **state)
 {
@@ -591,6 +614,7 @@ main(void)
 	    SITE_TEST(test_a_report_is_the_proof),
 	    SITE_TEST(test_an_external_id_is_the_proof),
 	    SITE_TEST(test_cancel),
+	    SITE_TEST(test_cancel_of_what_may_have_arrived),
 	    SITE_TEST(test_retry),
 	    SITE_TEST(test_queue),
 	    SITE_TEST(test_counts),

@@ -224,20 +224,92 @@ static void
 test_resubmission(void **state)
 {
 	const struct step_answer lost = answer(0, JOB_NO_STATE);
+	const struct step_answer refused = answer(429, JOB_NO_STATE);
 	struct run r = submitting();
 
 	(void)state;
 	(void)step_due(&r, &resubmitting, HOUR, now);
 	assert_int_equal(r.state, RUN_WAITING);
+	run_done(&r);
 	r = submitting();
 	(void)step_answered(
 	    &r, STEP_SUBMIT, &lost, &resubmitting, HOUR, now, 1000);
 	assert_int_equal(r.state, RUN_WAITING);
 	assert_int_equal(r.next_at, now + SECOND);
-	r = submitting();
+	r.state = RUN_SUBMITTING;
 	assert_code(step_answered(&r, STEP_SUBMIT, &lost, &resubmitting, HOUR,
 			r.deadline, 0),
 	    "failed", "submission_unknown");
+	/* That the last one did not arrive says nothing of the first. */
+	assert_code(step_answered(&r, STEP_SUBMIT, &refused, &resubmitting,
+			HOUR, r.deadline, 0),
+	    "failed", "submission_unknown");
+	run_done(&r);
+}
+
+/* Somebody has cancelled it meanwhile: nothing more is sent, and it is
+ * cancelled only where nothing can have arrived. */
+static void
+test_a_cancelled_run_is_not_sent_again(void **state)
+{
+	static const struct {
+		bool has_left;
+		int status;
+		bool is_doubted, is_waiting;
+		enum run_state then;
+	} rows[] = {
+	    {true, 429, false, false, RUN_ENDED},
+	    {true, 503, false, false, RUN_ENDED},
+	    {false, 0, false, false, RUN_ENDED},
+	    {true, 429, true, false, RUN_UNKNOWN},
+	    {false, 0, true, false, RUN_UNKNOWN},
+	    {true, 0, false, false, RUN_UNKNOWN},
+	    {true, 500, true, false, RUN_UNKNOWN},
+	    {false, 0, false, true, RUN_ENDED},
+	    {false, 0, true, true, RUN_UNKNOWN},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct run r = submitting();
+		const struct step_answer a = {.has_left = rows[i].has_left,
+		    .status = rows[i].status,
+		    .retry_ms = -1};
+		struct step_verdict v;
+
+		r.cancel_wanted = RUN_CANCEL_WANTED;
+		if (rows[i].is_doubted)
+			assert_true(run_doubt(&r));
+		if (rows[i].is_waiting) {
+			r.state = RUN_WAITING;
+			v = step_due(&r, &resubmitting, HOUR, now);
+		} else {
+			v = step_answered(
+			    &r, STEP_SUBMIT, &a, &resubmitting, HOUR, now, 0);
+		}
+		assert_int_equal(v.call, STEP_NOTHING);
+		if (rows[i].then == RUN_ENDED) {
+			assert_string_equal(v.type, "cancelled");
+		} else {
+			assert_null(v.type);
+			assert_int_equal(r.state, RUN_UNKNOWN);
+			assert_int_equal(r.deadline, now + rules.unknown_for);
+		}
+		run_done(&r);
+	}
+}
+
+/* Nor after a crash. */
+static void
+test_a_cancelled_run_that_is_found_being_sent(void **state)
+{
+	struct run r = submitting();
+
+	(void)state;
+	r.cancel_wanted = RUN_CANCEL_WANTED;
+	assert_int_equal(
+	    step_due(&r, &resubmitting, HOUR, now).call, STEP_NOTHING);
+	assert_int_equal(r.state, RUN_UNKNOWN);
 }
 
 /* Whatever the answer is. */
@@ -574,6 +646,8 @@ main(void)
 	    cmocka_unit_test(test_the_provider_says_when),
 	    cmocka_unit_test(test_what_is_found_being_sent_is_unknown),
 	    cmocka_unit_test(test_resubmission),
+	    cmocka_unit_test(test_a_cancelled_run_is_not_sent_again),
+	    cmocka_unit_test(test_a_cancelled_run_that_is_found_being_sent),
 	    cmocka_unit_test(test_a_webhook_was_faster_than_the_answer),
 	    cmocka_unit_test(test_answers_to_a_question),
 	    cmocka_unit_test(test_pauses_between_questions),
