@@ -400,17 +400,24 @@ take_lock(struct runner *r)
 static enum err
 take_db(struct runner *r, struct db_fault *fault)
 {
-	enum err e;
+	enum err e, lock;
+	int reason;
 
 	if (r->db != NULL && db_has_moved(r->db))
 		let_go(r);
 	if (r->db != NULL)
 		return OK;
+	lock = take_lock(r);
+	reason = errno;
+	if (lock == ERR_AGAIN)
+		return lock;
+	/* What is wrong with the database is the better thing to say. */
 	e = db_open(r->cfg.db_path, DB_WRITE, BUSY_MS, &r->db, fault);
-	if (e == OK && (e = take_lock(r)) != OK) {
+	if (e == OK && lock != OK) {
 		snprintf(fault->text, sizeof(fault->text), "%.100s-runner: %s",
-		    r->cfg.db_path, e == ERR_SYS ? strerror(errno) : "");
+		    r->cfg.db_path, strerror(reason));
 		db_close(&r->db);
+		return lock;
 	}
 	if (e == OK && bell_open(r->cfg.db_path, &r->bell) != OK)
 		log_warn("bell_missing", "path", r->cfg.db_path);
@@ -504,10 +511,11 @@ take_turn(struct runner *r)
 		    r, clock_mono_us() +
 			   (e == ERR_AGAIN ? LOCK_POLL_MS : AGAIN_MS) * 1000LL);
 	/* Another one does it, or nobody can now. */
-	if (e != OK && e != ERR_BUSY && r->n_tasks == 0)
-		is_idle = true;
+	if (e != OK && r->n_tasks == 0)
+		is_idle = r->is_stopping || e != ERR_BUSY;
 	if (is_idle && (r->cfg.is_once || r->is_stopping))
-		r->cfg.on_idle(r->cfg.arg, e == ERR_AGAIN ? OK : e);
+		r->cfg.on_idle(
+		    r->cfg.arg, e == ERR_AGAIN || r->is_stopping ? OK : e);
 }
 
 static void

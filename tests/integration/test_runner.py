@@ -663,3 +663,17 @@ def test_a_stop_waits_for_the_answer(make):
     assert runner.wait_exit() == 0
     assert runs.run()["state"] == "submitted"
     assert runs.run("k")["state"] == "waiting"
+
+
+def test_a_stop_while_nothing_can_be_done(make):
+    """Nobody has to wait for it."""
+    runs = make()
+    first = runs.start()
+    wait_log(first, "event=runner_works")
+    second = runs.start(name="runner2")
+    wait_log(second, "event=runner_waits")
+    assert second.terminate() == 0
+    runs.site.writer.connection.execute("BEGIN IMMEDIATE")
+    runs.site.writer.connection.execute("UPDATE meta SET value = value")
+    assert first.terminate() == 0
+    runs.site.writer.connection.execute("ROLLBACK")
