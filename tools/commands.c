@@ -12,7 +12,6 @@
 #include "base/buf.h"
 #include "base/near.h"
 #include "command.h"
-#include "job/name.h"
 
 static int explain(const struct command_line *c);
 

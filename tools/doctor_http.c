@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * HTTP for the doctor, by libcurl. What an answer means is the callers' to say.
+ * HTTP for the doctor, by libcurl. The callers judge the answers.
  * Blocks.
  */
 #include "doctor_http.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The doctor's questions to a web server: does each path lead to its program,
- * do Authorization, large bodies and origins come through. The stream's times
- * are doctor_stream.c's business. Blocks.
+ * do Authorization, large bodies and origins come through. doctor_stream.c
+ * looks at the times of a stream. Blocks.
  */
 #include "doctor_web.h"
 
@@ -57,8 +57,10 @@ web_idle_ms(const struct web *w)
 	return 65000;
 }
 
-bool
-web_code(const struct http_answer *a, struct buf *ret)
+/* Appends the code of a refusal of jobwire's own. False: the answer is not from
+ * jobwire, or is no refusal. */
+static bool
+add_code(const struct http_answer *a, struct buf *ret)
 {
 	struct span body, error, code;
 
@@ -78,7 +80,7 @@ has_code(const struct http_answer *a, const char *code)
 {
 	struct buf text = BUF_INIT;
 	bool has =
-	    web_code(a, &text) && text.len > 0 && strcmp(text.data, code) == 0;
+	    add_code(a, &text) && text.len > 0 && strcmp(text.data, code) == 0;
 
 	buf_done(&text);
 	return has;
@@ -134,7 +136,7 @@ web_explain(struct web *w, const char *check, const struct http_answer *a)
 		    "start the web server; if it has another name from here: "
 		    "jobwire doctor URL",
 		    "no answer: %s", a->error);
-	else if (web_code(a, &code))
+	else if (add_code(a, &code))
 		explain_refusal(w, check, a->status, code.data);
 	else if (to.n > 0)
 		doctor_say(w->d, FINDING_FAIL, check,
@@ -269,7 +271,7 @@ passes(struct web *w, struct span body, struct http_answer *ret)
 	bool is_ours;
 
 	web_ask(w, &r, ret, "/webhooks/runpod-completion?job_id=%s", w->job);
-	is_ours = web_code(ret, &code) && ret->status < 500 &&
+	is_ours = add_code(ret, &code) && ret->status < 500 &&
 		  ret->status != 404 && ret->status != 405 &&
 		  ret->status != 413;
 	buf_done(&code);
@@ -292,7 +294,7 @@ say_limit(
 		    "start jobwire-webhook again with these settings",
 		    "jobwire-webhook has a smaller max_body than %zu KiB",
 		    refused / 1024);
-	else if (web_code(a, &code))
+	else if (add_code(a, &code))
 		web_explain(w, "body", a);
 	else
 		doctor_say(w->d, FINDING_FAIL, "body",

@@ -37,10 +37,6 @@ const char *web_remedy(struct web *w, enum fault fault);
 /* How long the stream shall stay silent; 0: it need not. */
 int64_t web_idle_ms(const struct web *w);
 
-/* The code of a refusal of jobwire's own. Appends it; false: the answer is not
- * from jobwire, or is no refusal. */
-bool web_code(const struct http_answer *a, struct buf *ret);
-
 /* Says why an answer is not the one it should be. */
 void web_explain(struct web *w, const char *check, const struct http_answer *a);
 

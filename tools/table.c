@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Collects rows to know how wide their columns must be. What stands in them is
- * the command's business.
+ * Collects rows to know how wide their columns must be. The commands decide
+ * what stands in them.
  */
 #include "table.h"
 

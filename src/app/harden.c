@@ -43,7 +43,7 @@ enum { IS_SANITIZED = 1 };
 enum { IS_SANITIZED = 0 };
 #endif
 
-/* --- system calls -------------------------------------------------------- */
+/* --- System calls --------------------------------------------------------- */
 
 /* libseccomp passes over what a processor does not have. */
 static const int calls[] = {
@@ -156,7 +156,7 @@ filter_calls(enum harden_network network)
 	return e == 0 ? NULL : "the kernel takes no filter";
 }
 
-/* --- files --------------------------------------------------------------- */
+/* --- Files ---------------------------------------------------------------- */
 
 /* landlock_ruleset_attr as it is since Linux 6.12; headers may be older, and an
  * older kernel takes it while what it does not know is 0. */
@@ -311,7 +311,7 @@ fence_files(const struct settings *s, enum harden_network network)
 	return f.why;
 }
 
-/* --- all of it ----------------------------------------------------------- */
+/* --- All of it ------------------------------------------------------------ */
 
 /* Keys are in memory. A limit of 0 for cores would not do: one that is piped
  * to a program, as on most systems, has no limit. */

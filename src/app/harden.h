@@ -18,11 +18,11 @@ enum harden_network {
 /*
  * From here on this process, and every thread and process that it starts, can
  * run no other program, open no other files than its own, listen on no other
- * socket and map no code; a core of it holds no memory. `s` is borrowed and says what is
- * its own: the folder of `db` and `spool` to read and write, the folders of key
- * files and of the configuration to read. A folder is known by what it is and
- * not by its path: one that is put in its place later stays closed, but files
- * in it may come and go.
+ * socket and map no code; a core of it holds no memory. `s` is borrowed and
+ * says what is its own: the folder of `db` and `spool` to read and write, the
+ * folders of key files and of the configuration to read. A folder is known by
+ * what it is and not by its path: one that is put in its place later stays
+ * closed, but files in it may come and go.
  *
  * What the kernel or the processor does not offer is left out, and one line of
  * level info says what is on. Nothing happens in a build with AddressSanitizer,

@@ -61,7 +61,7 @@ void claims_done(struct claims *c);
 /* Appends the members of the claims, without the braces. */
 void claims_add(struct buf *out, const struct claims *c);
 
-/* Lists of job ids: each with a comma before the next. */
+/* --- Lists of job ids: each with a comma before the next ------------------ */
 
 /* The ids in an array of strings; those that can be no job's are left out. NULL
  * for null and for what is missing. ERR_AUTH: it is no such array; ERR_NOMEM.

@@ -13,12 +13,7 @@
 #ifndef JOBWIRE_LOG_H
 #define JOBWIRE_LOG_H
 
-enum log_level {
-	LOG_LEVEL_ERROR,
-	LOG_LEVEL_WARN,
-	LOG_LEVEL_INFO,
-	LOG_LEVEL_DEBUG
-};
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO };
 
 enum { LOG_VALUE_MAX = 256 };
 
@@ -35,7 +30,6 @@ void log_pairs(enum log_level level, const char *event, ...)
 #define log_error(...) log_pairs(LOG_LEVEL_ERROR, __VA_ARGS__, NULL)
 #define log_warn(...) log_pairs(LOG_LEVEL_WARN, __VA_ARGS__, NULL)
 #define log_info(...) log_pairs(LOG_LEVEL_INFO, __VA_ARGS__, NULL)
-#define log_debug(...) log_pairs(LOG_LEVEL_DEBUG, __VA_ARGS__, NULL)
 
 /* A number as a value: LOG_INT(n). Lives until the end of the block. */
 #define LOG_INT(n) log_int((char[24]){0}, (long long)(n))

@@ -28,12 +28,12 @@ struct unit {
 	int64_t factor;
 };
 
-/* What a load works on; `place` names where the present value comes from. */
+/* What a load works on; `where` names the source of the present value. */
 struct load {
 	const struct opt_source *src;
 	void *target;
 	struct buf *message;
-	struct buf place;
+	struct buf where;
 };
 
 static const char white_space[] = " \t\r\v\f";
@@ -44,9 +44,7 @@ static const struct unit duration_units[] = {{"", 1000}, {"ms", 1}, {"s", 1000},
 static const struct unit size_units[] = {
     {"", 1}, {"k", 1024}, {"m", 1024 * 1024}, {NULL, 0}};
 
-/*
- * Values
- */
+/* --- Values --------------------------------------------------------------- */
 
 static const struct unit *
 units_of(enum opt_type type)
@@ -182,9 +180,7 @@ show_value(const struct opt_def *d, const void *target, struct buf *out)
 	}
 }
 
-/*
- * Names
- */
+/* --- Names ---------------------------------------------------------------- */
 
 static void
 add_flag(struct buf *out, const char *name)
@@ -211,16 +207,14 @@ add_printable(struct buf *out, struct span text)
 		    out, isgraph((unsigned char)text.p[i]) ? text.p[i] : '?');
 }
 
-/*
- * Sources
- */
+/* --- Sources -------------------------------------------------------------- */
 
 static enum err
 refuse(struct load *l, const char *why)
 {
 	if (l->message->len > 0)
 		buf_add_str(l->message, "; ");
-	buf_add_span(l->message, buf_span(&l->place));
+	buf_add_span(l->message, buf_span(&l->where));
 	buf_addf(l->message, ": %s", why);
 	return ERR_PROTO;
 }
@@ -286,8 +280,8 @@ take_defaults(
 	const char *text;
 	enum err e = OK;
 
-	buf_reset(&l->place);
-	buf_add_str(&l->place, "default");
+	buf_reset(&l->where);
+	buf_add_str(&l->where, "default");
 	for (; d->name != NULL && e == OK; d++) {
 		text = fallback_of(d, program);
 		if (text != NULL)
@@ -361,8 +355,8 @@ take_lines(struct load *l, struct span text)
 	enum err e = OK;
 
 	for (int number = 1; e == OK && text.n > 0; number++) {
-		buf_reset(&l->place);
-		buf_addf(&l->place, "%s:%d", l->src->file, number);
+		buf_reset(&l->where);
+		buf_addf(&l->where, "%s:%d", l->src->file, number);
 		e = take_line(l, span_cut(&text, '\n'));
 	}
 	return e;
@@ -374,8 +368,8 @@ take_file(struct load *l)
 	struct buf content = BUF_INIT;
 	enum err e;
 
-	buf_reset(&l->place);
-	buf_add_str(&l->place, l->src->file);
+	buf_reset(&l->where);
+	buf_add_str(&l->where, l->src->file);
 	e = file_read(l->src->file, FILE_MAX_BYTES, &content);
 	if (e == ERR_SYS && errno == ENOENT && !l->src->file_required)
 		e = OK;
@@ -399,9 +393,9 @@ take_environment(struct load *l)
 	for (d = l->src->defs; d->name != NULL && e == OK; d++) {
 		if ((d->programs & l->src->program) == 0 || d->type == OPT_FLAG)
 			continue;
-		buf_reset(&l->place);
-		add_variable(&l->place, d->name);
-		text = getenv(buf_span(&l->place).p);
+		buf_reset(&l->where);
+		add_variable(&l->where, d->name);
+		text = getenv(buf_span(&l->where).p);
 		if (text != NULL && text[0] != '\0')
 			e = take_value(l, d, l->target, span_of(text));
 	}
@@ -430,7 +424,7 @@ static void
 suggest_flag(struct load *l)
 {
 	const struct opt_flags *more = l->src->flags;
-	struct near n = {.text = buf_span(&l->place).p};
+	struct near n = {.text = buf_span(&l->where).p};
 	struct buf name = BUF_INIT;
 
 	offer_flags(&n, &name, l->src->defs, l->src->program);
@@ -450,8 +444,8 @@ take_flag(struct load *l, const struct opt_word *w)
 	const struct opt_def *d = w->def;
 	bool is_setting = w->kind == OPT_WORD_SETTING;
 
-	buf_reset(&l->place);
-	add_printable(&l->place, (struct span){w->text, strcspn(w->text, "=")});
+	buf_reset(&l->where);
+	add_printable(&l->where, (struct span){w->text, strcspn(w->text, "=")});
 	if (w->kind == OPT_WORD_OTHER)
 		return refuse(l, "not a flag of this command");
 	if (d == NULL || (d->programs & l->src->program) == 0) {
@@ -494,7 +488,7 @@ end_load(struct load *l, enum err e)
 {
 	if (e == ERR_NOMEM && l->message->len == 0)
 		buf_add_str(l->message, err_text(e));
-	buf_done(&l->place);
+	buf_done(&l->where);
 	return e;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Changes the settings of a running program for those that were loaded anew, by
- * the same table. Loading is opt.c's business. Pure.
+ * the same table; opt.c loads. Pure.
  */
 #include "conf/opt.h"
 

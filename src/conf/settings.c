@@ -82,7 +82,7 @@ const struct opt_def settings_table[] = {
 	.programs = WEBHOOK | TOOL | RUNNER, .metavar = "URL",
 	.help = "scheme, host and port of the URLs given out"},
     {MEMBER(log_level), .type = OPT_CHOICE, .live = true, .fallback = "info",
-	.choices = "error|warn|info|debug", .programs = ALL | RUNNER,
+	.choices = "error|warn|info", .programs = ALL | RUNNER,
 	.help = "least serious kind of line to log"},
     {MEMBER(webhook_auth), .type = OPT_CHOICE, .fallback = "signed",
 	.choices = "signed|none", .programs = WEBHOOK,

@@ -39,53 +39,65 @@ enum inotify_use { INOTIFY_AUTO, INOTIFY_OFF };
 enum allow_remote { ALLOW_REMOTE_OFF, ALLOW_REMOTE_ON };
 enum hardening { HARDENING_ON, HARDENING_OFF };
 
-/* Durations in milliseconds, sizes in bytes. Strings are owned by this
- * structure and NULL when unset. The comments on each are in settings.c. */
+/* Strings are owned by this structure and NULL when unset. */
 struct settings {
-	bool help, version, check, json, once;
-	char *config;
-	char *db;
-	int allow_remote;
-	char *socket;
-	char *socket_mode;
-	int64_t workers;
-	char *api_prefix;
-	char *base_url;
-	int log_level;
-	int webhook_auth;
-	char *webhook_secret;
-	char *fal_jwks;
-	char *standard_secret;
-	char *publish_keys;
-	char *runpod_actions;
-	char *runpod_key, *runpod_url;
-	int64_t run_deadline, reconcile_after, submit_for, unknown_for;
-	int resubmit;
-	int64_t runner_rate, runner_parallel, runner_timeout;
-	int start_auth;
-	int64_t max_input;
-	int64_t max_body, max_bodies;
-	int64_t max_calls;
-	char *spool;
-	int64_t body_timeout;
-	int events_auth;
-	int jwt_alg;
-	char *jwt_key;
-	char *jwt_issuer, *jwt_audience;
-	char *jwt_cookie;
-	int64_t max_tickets;
-	char *cors_origins;
-	int64_t heartbeat;
-	int64_t lifetime;
-	int64_t retry_min, retry_max;
-	int64_t max_streams;
-	int64_t lag_timeout;
-	int64_t drain;
-	int64_t inline_output;
-	int64_t keep_days, keep_progress, keep_events;
-	int64_t poll;
-	int inotify;
-	int hardening;
+	/* Of the command line alone. */
+	bool help, version; /* say it and exit */
+	bool check;	    /* check and show the settings, then exit */
+	bool json;	    /* the command line prints JSON */
+	bool once;	    /* the runner does what is due, then exits */
+	/* Where things are. */
+	char *config;	   /* the file that all this was read from */
+	char *db;	   /* path of the database */
+	int allow_remote;  /* enum allow_remote */
+	char *socket;	   /* path, or HOST:PORT */
+	char *socket_mode; /* octal digits */
+	char *api_prefix;  /* what every path begins with: "/api/v1" */
+	char *base_url;	   /* scheme, host and port, without a path */
+	char *spool;	   /* folder of bodies too large for memory */
+	int64_t workers;   /* processes (events) or threads (webhook) */
+	int log_level;	   /* enum log_level */
+	int hardening;	   /* enum hardening */
+	/* Who may write. Secrets are values or `@FILE`. */
+	int webhook_auth; /* enum webhook_auth */
+	char *webhook_secret, *publish_keys, *standard_secret; /* lists */
+	char *fal_jwks;					       /* path */
+	int64_t max_body;     /* bytes of one request body */
+	int64_t max_bodies;   /* bytes of all that are held at once */
+	int64_t max_calls;    /* that may wait for their turn */
+	int64_t body_timeout; /* ms */
+	/* Who may read. */
+	int events_auth;		 /* enum events_auth */
+	int jwt_alg;			 /* enum jwt_alg */
+	char *jwt_key;			 /* secret or public keys */
+	char *jwt_issuer, *jwt_audience; /* what tokens must say */
+	char *jwt_cookie;		 /* name of a cookie */
+	char *cors_origins;		 /* list, by commas */
+	int64_t max_tickets;		 /* unused ones of a subject; 0: any */
+	/* Runs. */
+	char *runpod_actions;		       /* list of NAME=ENDPOINT */
+	char *runpod_key;		       /* `@FILE` */
+	char *runpod_url;		       /* where RunPod's API is */
+	int64_t run_deadline, reconcile_after; /* ms */
+	int64_t submit_for, unknown_for;       /* ms */
+	int resubmit;			       /* enum resubmit */
+	int64_t runner_rate;		       /* calls per second */
+	int64_t runner_parallel;	       /* calls at once */
+	int64_t runner_timeout;		       /* ms of one call */
+	int start_auth;			       /* enum start_auth */
+	int64_t max_input; /* bytes of a request that starts a job */
+	/* Streams. */
+	int64_t heartbeat, lifetime;  /* ms */
+	int64_t retry_min, retry_max; /* ms; of a client's reconnecting */
+	int64_t max_streams;	      /* per process; of CGI, in all */
+	int64_t lag_timeout;	      /* ms that a client may be behind */
+	int64_t drain;		      /* ms from a stop to the end */
+	int64_t inline_output;	      /* bytes of an output in an event */
+	/* The database. */
+	int64_t keep_days;		    /* of finished jobs */
+	int64_t keep_progress, keep_events; /* events per job */
+	int64_t poll;			    /* ms between looks */
+	int inotify;			    /* enum inotify_use */
 };
 
 extern const struct opt_def settings_table[];
@@ -97,9 +109,9 @@ extern const struct opt_def settings_table[];
  * the file where there is one. A CGI program is then in the folder of that
  * file, existing or not: relative paths begin there. flags: those that this
  * program has beside the settings; NULL: none. argc/argv as main() got them;
- * the arguments that
- * are no flags end up in argv[1..*ret_argc]. Errors as opt_load();
- * settings_done() afterwards in every case.
+ * the arguments that are no flags end up in argv[1..*ret_argc]. Errors as
+ * opt_load(), and ERR_NOENT where /proc does not tell a CGI program its own
+ * place; settings_done() afterwards in every case.
  */
 CHECK_RESULT enum err settings_load(struct settings *s, enum program program,
     const struct opt_flags *flags, int argc, char **argv, int *ret_argc,

@@ -132,7 +132,7 @@ void call_answer(struct call **c);
 /* Answers a request for which there is no memory to make a call. */
 void call_answer_memory(struct exchange *x);
 
-/* --- for the handlers ----------------------------------------------------- */
+/* --- For the handlers ----------------------------------------------------- */
 
 /* Each refuses the call: false, for `return call_refuse(..)` in prepare(). */
 bool call_refuse_as(struct call *c, const struct refusal *why);

@@ -66,7 +66,7 @@ committer_open(struct committer *c, int busy_ms)
 	return OK;
 }
 
-/* --- a transaction -------------------------------------------------------- */
+/* --- A transaction -------------------------------------------------------- */
 
 /* Is it about the item, and not about the database? */
 static bool
@@ -125,7 +125,7 @@ transact(struct committer *c, const struct commit_list *batch)
 	return e;
 }
 
-/* --- what it says of the database ----------------------------------------- */
+/* --- What it says of the database ----------------------------------------- */
 
 /* Logs the beginning of trouble, of other trouble, and the end. */
 static void
@@ -174,7 +174,7 @@ note_end(struct committer *c, enum err e, int64_t began_us)
 	try_later(c);
 }
 
-/* --- batches -------------------------------------------------------------- */
+/* --- Batches -------------------------------------------------------------- */
 
 /* Moves what waits to the empty batch, as far as it is not too much; how many
  * items it is then. */
@@ -276,7 +276,7 @@ commit_waiting(struct committer *c)
 		backfill_checkpoint(c->backfill, c->db, c->cfg.wal_limit_bytes);
 }
 
-/* --- looks ---------------------------------------------------------------- */
+/* --- Looks ---------------------------------------------------------------- */
 
 struct look {
 	struct commit_item item;
@@ -303,7 +303,7 @@ committer_look(struct committer *c)
 	return c->stats.state;
 }
 
-/* --- when ----------------------------------------------------------------- */
+/* --- When ----------------------------------------------------------------- */
 
 static void
 go_on(struct committer *c)

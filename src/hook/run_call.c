@@ -30,7 +30,7 @@ struct run_call {
 	bool is_over; /* the cancelled run had not been sent */
 };
 
-/* --- who ------------------------------------------------------------------ */
+/* --- Who ------------------------------------------------------------------ */
 
 /* Whoever may start or cancel, as far as it can be told without the
  * database. */
@@ -89,7 +89,7 @@ own_job(struct call *c, struct run_call *r, struct db *db, bool is_made)
 		   : e;
 }
 
-/* --- starting ------------------------------------------------------------- */
+/* --- Starting ------------------------------------------------------------- */
 
 static bool
 take_action(struct call *c, struct run_call *r)
@@ -278,7 +278,7 @@ done(struct call *c)
 	free(r);
 }
 
-/* --- cancelling ----------------------------------------------------------- */
+/* --- Cancelling ----------------------------------------------------------- */
 
 static bool
 prepare_cancel(struct call *c)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Tells file systems apart by statfs(2)'s magic numbers and by the types of
- * mounts. What follows from it is the caller's to say. Blocks no longer than
- * statfs(2).
+ * mounts; the callers decide what follows. Blocks no longer than statfs(2).
  */
 #include "io/filesystem.h"
 

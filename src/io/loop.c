@@ -86,9 +86,7 @@ loop_free(struct loop **loop)
 	free(l);
 }
 
-/*
- * Descriptors
- */
+/* --- Descriptors ---------------------------------------------------------- */
 
 static enum err
 control(struct loop *loop, int what, struct io *io, unsigned want)
@@ -171,9 +169,7 @@ deliver(struct loop *loop)
 	loop->event_count = 0;
 }
 
-/*
- * Timers
- */
+/* --- Timers --------------------------------------------------------------- */
 
 enum err
 timer_set(struct loop *loop, struct timer *t, int64_t due_us)
@@ -204,9 +200,7 @@ run_timers(struct loop *loop)
 	}
 }
 
-/*
- * Deferred work
- */
+/* --- Deferred work -------------------------------------------------------- */
 
 void
 loop_defer(struct loop *loop, struct deferred *d)
@@ -241,9 +235,7 @@ run_deferred(struct loop *loop)
 	STAILQ_REMOVE_HEAD(&loop->deferred, link);
 }
 
-/*
- * Turns
- */
+/* --- Turns ---------------------------------------------------------------- */
 
 /* Microseconds the turn may wait; -1 without limit. */
 static int64_t
@@ -323,9 +315,7 @@ loop_now_us(const struct loop *loop)
 	return loop->now_us;
 }
 
-/*
- * Signals and wake-ups
- */
+/* --- Signals and wake-ups ------------------------------------------------- */
 
 static void
 on_signal_ready(struct io *io, unsigned ready)

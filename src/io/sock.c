@@ -27,9 +27,7 @@ enum {
 	PAUSE_US = 1000000,
 };
 
-/*
- * Listening
- */
+/* --- Listening ------------------------------------------------------------ */
 
 /* Closes fd and says what failed; errno stays that of the failure. */
 static enum err
@@ -237,9 +235,7 @@ sock_listen(const char *spec, mode_t mode, int *ret_fd, struct buf *message)
 	return listen_tcp(spec, ret_fd, message);
 }
 
-/*
- * Connecting
- */
+/* --- Connecting ----------------------------------------------------------- */
 
 /* A descriptor, or -1 with errno. */
 static int
@@ -291,9 +287,7 @@ sock_connect(const char *spec, int timeout_ms, int *ret_fd)
 	return OK;
 }
 
-/*
- * Accepting
- */
+/* --- Accepting ------------------------------------------------------------ */
 
 static int
 open_spare(void)
@@ -311,10 +305,8 @@ refuse_one(struct acceptor *a)
 		return;
 	close(a->spare_fd);
 	fd = accept4(a->io.fd, NULL, NULL, SOCK_CLOEXEC);
-	if (fd != -1) {
+	if (fd != -1)
 		close(fd);
-		a->refused++;
-	}
 	a->spare_fd = open_spare();
 }
 
@@ -323,9 +315,8 @@ pause_accepting(struct acceptor *a)
 {
 	int64_t due_us = loop_now_us(a->loop) + PAUSE_US;
 
-	if (timer_set(a->loop, &a->pause, due_us) == OK &&
-	    io_want(a->loop, &a->io, 0) == OK)
-		a->is_paused = true;
+	if (timer_set(a->loop, &a->pause, due_us) == OK)
+		(void)!io_want(a->loop, &a->io, 0);
 }
 
 static void
@@ -335,8 +326,7 @@ on_pause_over(struct timer *t)
 
 	if (a->spare_fd == -1)
 		a->spare_fd = open_spare();
-	if (io_want(a->loop, &a->io, IO_READ) == OK)
-		a->is_paused = false;
+	(void)!io_want(a->loop, &a->io, IO_READ);
 }
 
 /*
@@ -360,7 +350,7 @@ is_only_this_one(int error)
 static void
 on_connections(struct io *io, unsigned ready)
 {
-	struct acceptor *a = (struct acceptor *)io;
+	struct acceptor *a = container_of(io, struct acceptor, io);
 	int fd, one = 1, i;
 
 	(void)ready;
@@ -394,8 +384,6 @@ acceptor_start(struct acceptor *a, struct loop *loop, int listen_fd)
 	    address.ss_family == AF_UNIX;
 	a->loop = loop;
 	a->pause = (struct timer){.on_due = on_pause_over};
-	a->is_paused = false;
-	a->refused = 0;
 	a->io = (struct io){.fd = listen_fd, .on_ready = on_connections};
 	a->spare_fd = open_spare();
 	if (a->spare_fd != -1 && io_add(loop, &a->io, IO_READ) == OK)

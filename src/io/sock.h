@@ -42,12 +42,10 @@ CHECK_RESULT enum err sock_connect(
  */
 struct acceptor {
 	struct io io;
-	struct timer pause;
+	struct timer pause; /* set while it takes none */
 	struct loop *loop;
-	int spare_fd;
-	bool is_paused;
-	bool is_unix;	       /* such a socket does not delay small answers */
-	unsigned long refused; /* connections closed for want of descriptors */
+	int spare_fd; /* -1: there was none to be had */
+	bool is_unix; /* such a socket does not delay small answers */
 	/* Takes fd: non-blocking, close-on-exec. */
 	void (*on_accept)(struct acceptor *a, int fd);
 };

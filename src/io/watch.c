@@ -83,9 +83,7 @@ struct watch {
 	struct watch_stats stats;
 };
 
-/*
- * Looking
- */
+/* --- Looking -------------------------------------------------------------- */
 
 static void
 look(struct watch *w, bool is_base)
@@ -135,9 +133,7 @@ watch_hint(struct watch *w)
 	look_soon(w, RECHECK_FIRST_US);
 }
 
-/*
- * States
- */
+/* --- States --------------------------------------------------------------- */
 
 static int64_t
 base_pause_ms(const struct watch *w)
@@ -166,9 +162,7 @@ go_seeing(struct watch *w)
 	w->is_told = false;
 }
 
-/*
- * Events
- */
+/* --- Events --------------------------------------------------------------- */
 
 static enum sight
 sight_of(const struct watch *w, const char *name)
@@ -250,9 +244,7 @@ on_inotify(struct io *io, unsigned ready)
 	take_events(container_of(io, struct watch, io));
 }
 
-/*
- * Names
- */
+/* --- Names ---------------------------------------------------------------- */
 
 static void
 free_names(struct watch *w)
@@ -302,9 +294,7 @@ set_names(struct watch *w)
 	return true;
 }
 
-/*
- * Setting the watch
- */
+/* --- Setting the watch ---------------------------------------------------- */
 
 /* The probe's event may still come later, and then inotify is used. */
 static void
@@ -431,9 +421,7 @@ on_base(struct timer *t)
 	look(w, true);
 }
 
-/*
- * Sleep
- */
+/* --- Sleep ---------------------------------------------------------------- */
 
 /* Who hears the bell alone is there for one client. */
 void
@@ -457,9 +445,7 @@ watch_wake(struct watch *w)
 	set_timer(w, &w->base, 0);
 }
 
-/*
- * Start and stop
- */
+/* --- Start and stop ------------------------------------------------------- */
 
 enum err
 watch_start(

@@ -79,7 +79,7 @@ call_free(struct caller *c, struct call_out *call)
 	free(call);
 }
 
-/* --- the end of a call ---------------------------------------------------- */
+/* --- The end of a call ---------------------------------------------------- */
 
 /* Whatever went wrong, it cannot have arrived while nothing has left. An answer
  * that is cut, or longer than may be, is none. */
@@ -131,7 +131,7 @@ finish(struct caller *c)
 	}
 }
 
-/* --- libcurl and the loop ------------------------------------------------- */
+/* --- Libcurl and the loop ------------------------------------------------- */
 
 static void
 act(struct caller *c, curl_socket_t fd, int what)
@@ -266,7 +266,7 @@ caller_free(struct caller **caller)
 	*caller = NULL;
 }
 
-/* --- the beginning of a call ---------------------------------------------- */
+/* --- The beginning of a call ---------------------------------------------- */
 
 static size_t
 on_body(char *bytes, size_t size, size_t n, void *arg)

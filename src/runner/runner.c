@@ -127,7 +127,7 @@ is_under_way(const struct runner *r, int64_t run_id)
 	return false;
 }
 
-/* --- the rate ------------------------------------------------------------- */
+/* --- The rate ------------------------------------------------------------- */
 
 static int64_t
 interval_us(const struct runner *r)
@@ -158,7 +158,7 @@ take_rate(struct runner *r, int64_t now_us)
 	r->free_at_us += interval_us(r);
 }
 
-/* --- calls ---------------------------------------------------------------- */
+/* --- Calls ---------------------------------------------------------------- */
 
 static void
 on_answer(void *arg, struct call_answer *a)
@@ -200,7 +200,7 @@ send_ready(struct runner *r)
 	}
 }
 
-/* --- a transaction -------------------------------------------------------- */
+/* --- A transaction -------------------------------------------------------- */
 
 struct due {
 	struct runner *runner;
@@ -371,7 +371,7 @@ transact(struct runner *r)
 	return e;
 }
 
-/* --- the database --------------------------------------------------------- */
+/* --- The database --------------------------------------------------------- */
 
 static void
 let_go(struct runner *r)
@@ -441,7 +441,7 @@ note_state(struct runner *r, enum err e, const struct db_fault *fault)
 	r->state = e;
 }
 
-/* --- when ----------------------------------------------------------------- */
+/* --- When ----------------------------------------------------------------- */
 
 static void
 set_timer(struct runner *r, int64_t due_us)

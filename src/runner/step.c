@@ -124,7 +124,7 @@ step_horizon(const struct step_rules *rules)
 	return max(longest, max(rules->submit_for, rules->unknown_for));
 }
 
-/* --- due ------------------------------------------------------------------ */
+/* --- Due ------------------------------------------------------------------ */
 
 static bool
 is_cancelled(const struct run *r)
@@ -212,7 +212,7 @@ step_due(struct run *r, const struct step_rules *rules, int64_t run_ms,
 	return ask(STEP_NOTHING);
 }
 
-/* --- answered ------------------------------------------------------------- */
+/* --- Answered ------------------------------------------------------------- */
 
 /* From 0.5-1 s on, doubling, unless the provider says when. */
 static struct step_verdict

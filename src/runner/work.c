@@ -35,7 +35,7 @@ work_done(struct work *w)
 	*w = (struct work){0};
 }
 
-/* --- requests ------------------------------------------------------------- */
+/* --- Requests ------------------------------------------------------------- */
 
 static enum err
 add_webhook(const struct work_config *cfg, const struct work_keys *keys,
@@ -119,7 +119,7 @@ run_time(struct db *db, const struct work_config *cfg, const struct run *r,
 	return e;
 }
 
-/* --- events --------------------------------------------------------------- */
+/* --- Events --------------------------------------------------------------- */
 
 static enum err
 append(struct db *db, struct event_new *row, const struct run *r)
@@ -241,7 +241,7 @@ store_report(struct db *db, const struct work_config *cfg, const struct run *r,
 	return e;
 }
 
-/* --- a run ---------------------------------------------------------------- */
+/* --- A run ---------------------------------------------------------------- */
 
 static bool
 polls_progress(const struct work_config *cfg, const struct run *r)

@@ -17,7 +17,7 @@
 #include "text/hex.h"
 #include "text/json_text.h"
 
-/* --- what there is -------------------------------------------------------- */
+/* --- What there is -------------------------------------------------------- */
 
 static enum err
 find_run(struct db *db, unsigned id, const char *job_id, struct run *ret)
@@ -99,7 +99,7 @@ runs_calls(struct db *db,
 	return e;
 }
 
-/* --- events --------------------------------------------------------------- */
+/* --- Events --------------------------------------------------------------- */
 
 /* An event of the run, whose data says which run it is. */
 static enum err
@@ -126,7 +126,7 @@ publish(
 	return e;
 }
 
-/* --- beginning ------------------------------------------------------------ */
+/* --- Beginning ------------------------------------------------------------ */
 
 /* The restore id of the next run, to text. */
 static enum err
@@ -270,7 +270,7 @@ runs_register(struct db *db, const char *job_id, const char *endpoint,
 	return stmt_run(db, st);
 }
 
-/* --- what becomes of it --------------------------------------------------- */
+/* --- What becomes of it --------------------------------------------------- */
 
 enum err
 runs_cancel(struct db *db, const char *job_id, struct run_cancelled *ret)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Formats whole answers. Streams have no Content-Length and are begun by
- * live/stream_open.c. Never blocks.
+ * live/stream.c. Never blocks.
  */
 #include "web/answer.h"
 

@@ -2,9 +2,9 @@
 /*
  * One row becomes one Server-Sent Event. Knows the grammar of the stream and
  * which members are ours; heartbeats, retry and the order of events are for
- * live/stream_open.c and live/stream.c. A field that could hold a line break is
- * either refused (type, epoch) or written as a JSON string (all else), so no
- * input can begin a line of its own. Never blocks.
+ * live/stream.c. A field that could hold a line break is either refused (type,
+ * epoch) or written as a JSON string (all else), so no input can begin a line
+ * of its own. Never blocks.
  */
 #include "web/sse.h"
 

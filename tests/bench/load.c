@@ -176,7 +176,7 @@ read_lines(const char *path, struct lines *ret)
 		ret->line[i++] = line;
 }
 
-/* --- links ---------------------------------------------------------------- */
+/* --- Links ---------------------------------------------------------------- */
 
 static void
 link_connect(struct link *l)
@@ -217,7 +217,7 @@ link_send(const struct link *l, const struct bytes *b)
 	return true;
 }
 
-/* --- streams -------------------------------------------------------------- */
+/* --- Streams -------------------------------------------------------------- */
 
 static void
 stream_open(struct link *l, const char *target)
@@ -294,7 +294,7 @@ stream_read(struct link *l)
 	stream_scan(l, text, l->n + (size_t)n, now_us());
 }
 
-/* --- posts ---------------------------------------------------------------- */
+/* --- Posts ---------------------------------------------------------------- */
 
 static void
 post_send(struct link *l)
@@ -400,7 +400,7 @@ post_read(struct link *l)
 	add_time(&load.answers, now_us() - load.post[l->post].began_us);
 }
 
-/* --- the run -------------------------------------------------------------- */
+/* --- The run -------------------------------------------------------------- */
 
 static void
 turn(int64_t until_us)
@@ -512,7 +512,7 @@ post_all(void)
 	load.end_us = now_us();
 }
 
-/* --- figures -------------------------------------------------------------- */
+/* --- Figures -------------------------------------------------------------- */
 
 static int
 compare(const void *a, const void *b)

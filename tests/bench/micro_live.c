@@ -17,7 +17,7 @@ static struct exchange clients[STREAMS];
 static struct batch batch;
 static int64_t newest;
 
-/* --- clients -------------------------------------------------------------- */
+/* --- Clients -------------------------------------------------------------- */
 
 static void
 on_answer(struct exchange *x, const struct answer *a)
@@ -44,7 +44,7 @@ on_end(struct exchange *x)
 
 static const struct exchange_ops ops = {on_answer, on_send, on_end, on_end};
 
-/* --- rows ----------------------------------------------------------------- */
+/* --- Rows ----------------------------------------------------------------- */
 
 /* An event for each of that many jobs, or that many for one. */
 static void
@@ -97,7 +97,7 @@ open_streams(bool is_one_job)
 	}
 }
 
-/* --- the cases ------------------------------------------------------------ */
+/* --- The cases ------------------------------------------------------------ */
 
 static void
 set_up_rows(void)

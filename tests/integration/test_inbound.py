@@ -6,13 +6,12 @@ import json
 
 import pytest
 from harness.inbound import (  # noqa: F401
-    as_bytes, at_once, count, everything_stored, fixture_inbound,
+    Senders, as_bytes, at_once, count, everything_stored, fixture_inbound,
     fixture_pair, job_columns, nameless_target, publish, read_inbound_metrics,
     register,
 )
 from harness.publish import fixture
 from harness.reading import get
-from harness.senders import Senders
 from harness.sse import data_of
 from harness.wait import until
 

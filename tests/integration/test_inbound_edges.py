@@ -13,7 +13,7 @@ from harness.inbound import (  # noqa: F401
 )
 from harness.nginx import Nginx
 from harness.publish import fixture, signed_query
-from harness.readers import refusal
+from harness.reading import refusal
 from harness.site import SECRET, webhook_target
 from harness.wait import patience
 from test_inbound_protocol import STATUSES, lifecycle_table

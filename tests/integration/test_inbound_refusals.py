@@ -12,7 +12,7 @@ from harness.inbound import (  # noqa: F401
     register, send,
 )
 from harness.publish import fixture, signed_query
-from harness.readers import refusal
+from harness.reading import refusal
 from harness.site import SECRET, webhook_target
 from harness.wait import until
 

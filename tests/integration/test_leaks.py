@@ -23,7 +23,6 @@ def test_tokens_in_the_wrong_place(make_site):
     """A token in the path, the query or another header is written nowhere."""
     site = make_site(
         events_auth="ticket", jwt_key="another-secret-0123456789abcdef0123",
-        log_level="debug",
     )
     site.start("events")
     text = token(claims())

@@ -8,12 +8,9 @@ import time
 
 import pytest
 from harness.metrics import gauge_is, read_metrics
-from harness.reading import (
-    get, jobs_target, kinds, missing_database, stream_at,
-)
-from harness.readers import (  # noqa: F401
+from harness.reading import (  # noqa: F401
     ORIGIN, fixture_crossed, fixture_full, fixture_guarded, fixture_reader,
-    place,
+    get, jobs_target, kinds, missing_database, place, stream_at,
 )
 from harness.site import source_root
 from harness.sse import data_of, ids_of

@@ -4,12 +4,10 @@ import re
 
 import pytest
 from harness.metrics import gauge_is
-from harness.reading import (
-    get, get_json, jobs_target, kinds, missing_database, stream_at,
-)
-from harness.readers import (  # noqa: F401
+from harness.reading import (  # noqa: F401
     ORIGIN, fixture_crossed, fixture_full, fixture_guarded, fixture_reader,
-    place, refusal,
+    get, get_json, jobs_target, kinds, missing_database, place, refusal,
+    stream_at,
 )
 from harness.wait import until
 

@@ -13,8 +13,7 @@ from harness.inbound import (  # noqa: F401
 )
 from harness.metrics import assert_promtool_content
 from harness.nginx import Nginx
-from harness.readers import refusal
-from harness.reading import get, get_json, kinds
+from harness.reading import get, get_json, kinds, refusal
 from harness.site import is_sanitized, run
 from harness.sse import data_of
 from harness.tokens import HS_SECRET, bearer, claims, token

@@ -14,12 +14,11 @@ import time
 
 import pytest
 from harness.inbound import (  # noqa: F401
-    KEY, at_once, away, fixture_inbound, fixture_pair, health, log_count, look,
-    publish, read_inbound_metrics, register,
+    KEY, Senders, at_once, away, fixture_inbound, fixture_pair, health,
+    log_count, look, publish, read_inbound_metrics, register,
 )
 from harness.publish import ForeignWriter, fixture
-from harness.readers import refusal
-from harness.senders import Senders
+from harness.reading import refusal
 from harness.site import checkpoint, program
 from harness.tmpfs import Ballast, inside, small_disk
 from harness.wait import patience, until

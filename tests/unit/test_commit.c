@@ -171,7 +171,7 @@ count_events(struct site *s)
 	return raw_int(s, "SELECT count(*) FROM job_events");
 }
 
-/* --- batches -------------------------------------------------------------- */
+/* --- Batches -------------------------------------------------------------- */
 
 static void
 test_one(void **state)
@@ -255,7 +255,7 @@ test_refused_and_wrote_nothing(void **state)
 	refuse_some(*state, true);
 }
 
-/* --- trouble -------------------------------------------------------------- */
+/* --- Trouble -------------------------------------------------------------- */
 
 /* What one item meets, the others of its batch do not; and the next transaction
  * works, on a new connection where that one is in doubt. */
@@ -413,7 +413,7 @@ test_replaced_while_locked(void **state)
 	db_close(&db);
 }
 
-/* --- locks ---------------------------------------------------------------- */
+/* --- Locks ---------------------------------------------------------------- */
 
 static int n_ticks;
 
@@ -531,7 +531,7 @@ test_look_finds_the_end_of_a_lock(void **state)
 	assert_int_equal(count_events(s), 1);
 }
 
-/* --- the end -------------------------------------------------------------- */
+/* --- The end -------------------------------------------------------------- */
 
 static void
 test_stop_commits_what_waits(void **state)
@@ -562,7 +562,7 @@ test_stop_while_locked(void **state)
 	assert_int_equal(count_events(s), 0);
 }
 
-/* --- checkpoints ---------------------------------------------------------- */
+/* --- Checkpoints ---------------------------------------------------------- */
 
 static void
 test_wal_is_begun_anew(void **state)
@@ -577,7 +577,7 @@ test_wal_is_begun_anew(void **state)
 	assert_true(wal_size(s) < 2 * size);
 }
 
-/* --- a process for one call ----------------------------------------------- */
+/* --- A process for one call ----------------------------------------------- */
 
 static void
 test_brief(void **state)

@@ -48,7 +48,7 @@ write_file(const char *path, const char *text)
 	fclose(f);
 }
 
-/* --- opening -------------------------------------------------------------- */
+/* --- Opening -------------------------------------------------------------- */
 
 static void
 test_create_and_reopen(void **state)
@@ -310,7 +310,7 @@ test_end_of_a_transaction(void **state)
 	raw(s, "ROLLBACK");
 }
 
-/* --- watching ------------------------------------------------------------- */
+/* --- Watching ------------------------------------------------------------- */
 
 static int
 interrupt(void *arg)

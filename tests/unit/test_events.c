@@ -41,7 +41,7 @@ on_row(void *arg, const struct event_row *row)
 	return --seen->stop_after != 0;
 }
 
-/* --- appending ------------------------------------------------------------ */
+/* --- Appending ------------------------------------------------------------ */
 
 static void
 test_append(void **state)
@@ -186,7 +186,7 @@ test_rollback_and_full(void **state)
 	assert_int_equal(raw_int(s, "SELECT count(*) FROM job_events"), 0);
 }
 
-/* --- reading -------------------------------------------------------------- */
+/* --- Reading -------------------------------------------------------------- */
 
 static void
 test_read_all(void **state)

@@ -17,7 +17,7 @@
 static struct authenticator authenticator = {.mode = AUTH_JOB_ID};
 static struct events_api api;
 
-/* --- one request, and what came of it ------------------------------------- */
+/* --- One request, and what came of it ------------------------------------- */
 
 static struct {
 	int status; /* 0: a stream was begun; -1: nothing was to be had */
@@ -97,7 +97,7 @@ says(const char *text)
 	return strstr(got.body, text) != NULL;
 }
 
-/* --- routes --------------------------------------------------------------- */
+/* --- Routes --------------------------------------------------------------- */
 
 static void
 test_routes(void **state)
@@ -166,7 +166,7 @@ test_parameters(void **state)
 	buf_done(&many);
 }
 
-/* --- memory --------------------------------------------------------------- */
+/* --- Memory --------------------------------------------------------------- */
 
 /* Whatever allocation fails: the answer that was asked for, or 503, or none;
  * never another form, other jobs or another wait. */

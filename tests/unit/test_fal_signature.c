@@ -12,7 +12,7 @@
 
 enum { TIME = 1764000000 };
 
-/* --- helpers -------------------------------------------------------------- */
+/* --- Helpers -------------------------------------------------------------- */
 
 static struct fal_keys keys; /* of the running test */
 static EVP_PKEY *signers[2]; /* private keys */
@@ -123,7 +123,7 @@ call(EVP_PKEY *signer)
 	return c;
 }
 
-/* --- verifying ------------------------------------------------------------ */
+/* --- Verifying ------------------------------------------------------------ */
 
 static void
 test_accepted(void **state)
@@ -194,7 +194,7 @@ test_no_keys(void **state)
 	assert_int_equal(verify_call(&c, verify, TIME), ERR_NOENT);
 }
 
-/* --- loading -------------------------------------------------------------- */
+/* --- Loading -------------------------------------------------------------- */
 
 /* Keys of other kinds stand beside ours; some are broken. */
 static void

@@ -114,7 +114,7 @@ tear_down(void **state)
 	return 0;
 }
 
-/* --- clients -------------------------------------------------------------- */
+/* --- Clients -------------------------------------------------------------- */
 
 static int
 connect_client(void)
@@ -192,7 +192,7 @@ is_told(void)
 	return gone != NULL;
 }
 
-/* --- tests ---------------------------------------------------------------- */
+/* --- Tests ---------------------------------------------------------------- */
 
 /* Who sends much does not hold up others: of each, one buffer in a turn. */
 static void

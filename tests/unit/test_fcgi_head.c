@@ -30,7 +30,7 @@ enum { LIBFCGI_BUFFER = 8192 }; /* what it reads at once */
 static struct fcgi_parser parser = FCGI_PARSER_INIT;
 static struct fcgi_scan opened;
 
-/* --- helpers -------------------------------------------------------------- */
+/* --- Helpers -------------------------------------------------------------- */
 
 static void
 add_common(struct buf *params)
@@ -130,7 +130,7 @@ open_descriptors(void)
 	return n;
 }
 
-/* --- parameters ----------------------------------------------------------- */
+/* --- Parameters ----------------------------------------------------------- */
 
 static void
 test_fields(void **state)
@@ -245,7 +245,7 @@ test_doubles(void **state)
 	buf_done(&head);
 }
 
-/* --- sizes ---------------------------------------------------------------- */
+/* --- Sizes ---------------------------------------------------------------- */
 
 /* Where one reading of libfcgi ends and the next begins. */
 static void
@@ -432,7 +432,7 @@ test_nul(void **state)
 	buf_done(&head);
 }
 
-/* --- failures ------------------------------------------------------------- */
+/* --- Failures ------------------------------------------------------------- */
 
 /* What the scan would never accept: refused at once (libfcgi's own way of
  * closing waits for two seconds), and the next request is as good as ever. */
@@ -525,7 +525,7 @@ test_small_pipe(void **state)
 	buf_done(&query);
 }
 
-/* --- signals -------------------------------------------------------------- */
+/* --- Signals -------------------------------------------------------------- */
 
 /* FCGX_Init() put a handler of its own in the place of SIG_IGN. */
 static void

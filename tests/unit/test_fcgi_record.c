@@ -15,7 +15,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* --- helpers -------------------------------------------------------------- */
+/* --- Helpers -------------------------------------------------------------- */
 
 /* Judges on a copy that ends where its memory ends, so that ASan sees a read
  * behind it. */
@@ -77,7 +77,7 @@ add_head(struct buf *b, size_t step, size_t padding)
 	buf_done(&params);
 }
 
-/* --- good heads ----------------------------------------------------------- */
+/* --- Good heads ----------------------------------------------------------- */
 
 static void
 test_open(void **state)
@@ -217,7 +217,7 @@ test_role(void **state)
 	buf_done(&b);
 }
 
-/* --- refused -------------------------------------------------------------- */
+/* --- Refused -------------------------------------------------------------- */
 
 static void
 test_refuse_beginning(void **state)
@@ -318,7 +318,7 @@ test_refuse_lengths(void **state)
 	buf_done(&b);
 }
 
-/* --- the limit ------------------------------------------------------------ */
+/* --- The limit ------------------------------------------------------------ */
 
 /* A head of exactly len bytes, all but the last two records in one. */
 static void
@@ -387,7 +387,7 @@ test_limit_is_seen_early(void **state)
 	buf_done(&b);
 }
 
-/* --- what we write -------------------------------------------------------- */
+/* --- What we write -------------------------------------------------------- */
 
 static void
 test_header(void **state)

@@ -17,7 +17,7 @@
 #include "io/watch.h"
 #include "live_site.h"
 
-/* --- the database as a whole ---------------------------------------------- */
+/* --- The database as a whole ---------------------------------------------- */
 
 static void
 copy_file(const char *from, const char *to)
@@ -201,7 +201,7 @@ test_places(void **state)
 	places_close(&mine);
 }
 
-/* --- trouble -------------------------------------------------------------- */
+/* --- Trouble -------------------------------------------------------------- */
 
 static int reads_to_fail;
 
@@ -375,7 +375,7 @@ test_long_replay_takes_turns(void **state)
 	assert_int_equal(c->fate, OPEN);
 }
 
-/* --- memory --------------------------------------------------------------- */
+/* --- Memory --------------------------------------------------------------- */
 
 /* No memory costs the one stream that asked, at most. */
 static void
@@ -446,7 +446,7 @@ test_live_without_memory(void **state)
 	}
 }
 
-/* --- all of it at random -------------------------------------------------- */
+/* --- All of it at random -------------------------------------------------- */
 
 /* What a page has put together over its connections. */
 struct page {

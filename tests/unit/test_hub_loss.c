@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "live_site.h"
 
-/* --- lost history --------------------------------------------------------- */
+/* --- Lost history --------------------------------------------------------- */
 
 static void
 assert_resync(const char *jobs, const char *id, const char *expected)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* web/json_text.c, and text/utf8.c through it. */
+/* text/json_text.c, and text/utf8.c through it. */
 #include "text/json_text.h"
 
 #include <setjmp.h>

@@ -129,7 +129,7 @@ test_lenient(void **state)
 	assert_int_equal(json_value_lenient(SPAN_LIT(""), &o), ERR_PROTO);
 }
 
-/* --- without memory ------------------------------------------------------- */
+/* --- Without memory ------------------------------------------------------- */
 
 #if defined(__SANITIZE_ADDRESS__)
 #define HAS_OWN_HEAP 1

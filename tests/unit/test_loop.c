@@ -72,9 +72,7 @@ run_turns(int n)
 	assert_int_equal(loop_run(loop), OK);
 }
 
-/*
- * Descriptors
- */
+/* --- Descriptors ---------------------------------------------------------- */
 
 struct probe {
 	struct io io;
@@ -236,9 +234,7 @@ test_add_fails(void **state)
 	io_remove(loop, &p.io);
 }
 
-/*
- * Deferred work
- */
+/* --- Deferred work -------------------------------------------------------- */
 
 static char order[32];
 
@@ -324,9 +320,7 @@ test_undefer_within_the_turn(void **state)
 	assert_string_equal(order, "");
 }
 
-/*
- * Timers
- */
+/* --- Timers --------------------------------------------------------------- */
 
 enum { TIMERS = 500 };
 
@@ -460,9 +454,7 @@ test_timers_below_a_millisecond(void **state)
 	assert_in_range(best, 100, 900);
 }
 
-/*
- * Stop, signals, wake-ups
- */
+/* --- Stop, signals, wake-ups ---------------------------------------------- */
 
 static void
 test_stop_before_run(void **state)

@@ -101,7 +101,7 @@ tear_down_page(void **state)
 	return tear_down(state);
 }
 
-/* --- what is told --------------------------------------------------------- */
+/* --- What is told --------------------------------------------------------- */
 
 static void
 test_events(void **state)
@@ -232,7 +232,7 @@ test_without_database(void **state)
 	assert_int_equal(fill("a", 0, NULL), ERR_GONE);
 }
 
-/* --- waiting -------------------------------------------------------------- */
+/* --- Waiting -------------------------------------------------------------- */
 
 static struct waiter_request request = {.wait_ms = NEVER_MS};
 
@@ -343,7 +343,7 @@ test_resync_while_waiting(void **state)
 	assert_int_equal(metrics->hub.resyncs, 1);
 }
 
-/* --- memory --------------------------------------------------------------- */
+/* --- Memory --------------------------------------------------------------- */
 
 /* Whatever is missing: all is told, or there is no answer. */
 static void

@@ -48,7 +48,7 @@ enum { INLINE = 4096 };
 	    "\\\"error_message\\\": \\\"CUDA out of memory\\\", " TRACEBACK    \
 	    "\"")
 
-/* --- helpers -------------------------------------------------------------- */
+/* --- Helpers -------------------------------------------------------------- */
 
 /* The caller checks the body first, as it must. */
 static enum err
@@ -132,7 +132,7 @@ is_same_call(const char *one, const char *other)
 	return strcmp(digests[0], digests[1]) == 0;
 }
 
-/* --- bodies as they come -------------------------------------------------- */
+/* --- Bodies as they come -------------------------------------------------- */
 
 static void
 test_completed(void **state)
@@ -284,7 +284,7 @@ test_unknown_status(void **state)
 	buf_done(&body);
 }
 
-/* --- wrong types ---------------------------------------------------------- */
+/* --- Wrong types ---------------------------------------------------------- */
 
 static void
 test_refused(void **state)
@@ -336,7 +336,7 @@ test_odd_members(void **state)
 	    "completed", "{\"external_id\":\"b\",\"output\":2}");
 }
 
-/* --- byte for byte -------------------------------------------------------- */
+/* --- Byte for byte -------------------------------------------------------- */
 
 static void
 test_numbers(void **state)
@@ -370,7 +370,7 @@ test_text(void **state)
 	    "completed", "{\"external_id\":\"a\\\"b\\\\\"}");
 }
 
-/* --- errors --------------------------------------------------------------- */
+/* --- Errors --------------------------------------------------------------- */
 
 /* What is for the page of a JSON text, however it is written. */
 static void
@@ -476,7 +476,7 @@ test_error_is_cut(void **state)
 	buf_done(&body);
 }
 
-/* --- outputs -------------------------------------------------------------- */
+/* --- Outputs -------------------------------------------------------------- */
 
 static void
 test_output_limit(void **state)
@@ -526,7 +526,7 @@ test_data_stays_sendable(void **state)
 	buf_done(&body);
 }
 
-/* --- identity ------------------------------------------------------------- */
+/* --- Identity ------------------------------------------------------------- */
 
 #define CALL(id, status, delay, execution, rest)                               \
 	"{\"id\":\"" id "\",\"status\":\"" status "\",\"delayTime\":" delay    \
@@ -571,7 +571,7 @@ test_identity_of_development_server(void **state)
 	assert_false(is_same_call("{\"output\":1}", "{\"error\":1}"));
 }
 
-/* --- memory --------------------------------------------------------------- */
+/* --- Memory --------------------------------------------------------------- */
 
 /* OK would be answered 200: then there must be an event, and a whole one. */
 static void

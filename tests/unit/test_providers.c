@@ -28,7 +28,7 @@ enum { INLINE = 4096 };
 static const char *const all[] = {
     "runpod-completion", "replicate", "fal", "standard"};
 
-/* --- helpers -------------------------------------------------------------- */
+/* --- Helpers -------------------------------------------------------------- */
 
 static struct request
 request_with(const char *variables, size_t n)
@@ -135,7 +135,7 @@ assert_fixture(
 	buf_done(&expected);
 }
 
-/* --- the table ------------------------------------------------------------ */
+/* --- The table ------------------------------------------------------------ */
 
 static void
 test_find(void **state)
@@ -173,7 +173,7 @@ test_verify_without_keys(void **state)
 		    ERR_NOENT);
 }
 
-/* --- statuses ------------------------------------------------------------- */
+/* --- Statuses ------------------------------------------------------------- */
 
 /* In any case of letters, and as the last segment of a longer name. */
 static void
@@ -326,7 +326,7 @@ test_replicate_many_metrics(void **state)
 	buf_done(&body);
 }
 
-/* --- fal.ai --------------------------------------------------------------- */
+/* --- Fal.ai --------------------------------------------------------------- */
 
 #define REQUEST "'external_id':'123e4567-e89b-12d3-a456-426614174000'"
 
@@ -405,7 +405,7 @@ test_standard_members(void **state)
 	    "failed", "{'error':'The worker reported an error.'}");
 }
 
-/* --- what all of them do -------------------------------------------------- */
+/* --- What all of them do -------------------------------------------------- */
 
 /* null is a result only of what completed. */
 static void

@@ -18,7 +18,7 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define PREFIX "/api/v1"
 
-/* --- helpers -------------------------------------------------------------- */
+/* --- Helpers -------------------------------------------------------------- */
 
 /* Nothing of envp is used after this. */
 static void
@@ -66,7 +66,7 @@ assert_route(const char *prefix, const char *uri, const char *path_info,
 	buf_done(&uri_variable);
 }
 
-/* --- routes --------------------------------------------------------------- */
+/* --- Routes --------------------------------------------------------------- */
 
 static void
 test_route_below_prefix(void **state)
@@ -170,7 +170,7 @@ test_route_with_nul(void **state)
 	assert_route(PREFIX, PREFIX "/events%2500", NULL, "/events%00");
 }
 
-/* --- fields --------------------------------------------------------------- */
+/* --- Fields --------------------------------------------------------------- */
 
 static void
 test_fields(void **state)
@@ -296,7 +296,7 @@ test_request_no_memory(void **state)
 	request_done(&r);
 }
 
-/* --- answers -------------------------------------------------------------- */
+/* --- Answers -------------------------------------------------------------- */
 
 static void
 assert_format(const struct answer *a, bool for_head, const char *expected)

@@ -84,7 +84,7 @@ reports_late(struct site *s, const char *external_id, const char *restore_id)
 	return is_late;
 }
 
-/* --- beginning ------------------------------------------------------------ */
+/* --- Beginning ------------------------------------------------------------ */
 
 static void
 test_start(void **state)
@@ -210,7 +210,7 @@ test_registration_changes_the_restore_id(void **state)
 	assert_restore_ids(s, "r1 r2 ");
 }
 
-/* --- registered runs ------------------------------------------------------ */
+/* --- Registered runs ------------------------------------------------------ */
 
 static enum err
 register_run(struct site *s, const char *external_id)
@@ -272,7 +272,7 @@ test_register_late(void **state)
 	assert_string_equal(state_of(s), "submitted");
 }
 
-/* --- its end -------------------------------------------------------------- */
+/* --- Its end -------------------------------------------------------------- */
 
 static void
 test_an_end_by_anybody_ends_it(void **state)
@@ -411,7 +411,7 @@ test_an_external_id_is_the_proof(void **state)
 	    "submittede2");
 }
 
-/* --- by hand -------------------------------------------------------------- */
+/* --- By hand -------------------------------------------------------------- */
 
 static void
 test_cancel(void **state)
@@ -482,7 +482,7 @@ test_retry(void **state)
 	assert_string_equal(state_of(s), "waiting");
 }
 
-/* --- the queue ------------------------------------------------------------ */
+/* --- The queue ------------------------------------------------------------ */
 
 static void
 note_run(void *arg, const struct run *r)
@@ -577,7 +577,7 @@ test_counts(void **state)
 	buf_done(&text);
 }
 
-/* --- a database of version 6 ---------------------------------------------- */
+/* --- A database of version 6 ---------------------------------------------- */
 
 static void
 test_upgrade(void **state)

@@ -23,7 +23,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* --- the schema, as a foreign program sees it ----------------------------- */
+/* --- The schema, as a foreign program sees it ----------------------------- */
 
 static void
 test_bare_insert_is_complete(void **state)

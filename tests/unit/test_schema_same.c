@@ -39,7 +39,7 @@ static const char *const tables[] = {
     "SELECT name, seq FROM sqlite_sequence",
 };
 
-/* --- two databases -------------------------------------------------------- */
+/* --- Two databases -------------------------------------------------------- */
 
 /* In place of the real one, so that times can be compared. */
 static void
@@ -150,7 +150,7 @@ run_on_both(struct sides *s, const char *sql)
 		    sqlite3_errmsg(s->h[NEW]), changes[NEW]);
 }
 
-/* --- what programs do ----------------------------------------------------- */
+/* --- What programs do ----------------------------------------------------- */
 
 static unsigned
 draw(size_t n)

@@ -216,7 +216,7 @@ test_no_keys(void **state)
 	assert_int_equal(verify_signed(SIG), ERR_NOENT);
 }
 
-/* --- loading -------------------------------------------------------------- */
+/* --- Loading -------------------------------------------------------------- */
 
 static void
 test_load_file(void **state)

@@ -63,7 +63,7 @@ fill(struct site *s)
 	       "n_events) VALUES ('" DIGEST "', '" DIGEST "', 7, 2)");
 }
 
-/* --- reading -------------------------------------------------------------- */
+/* --- Reading -------------------------------------------------------------- */
 
 static int64_t ids[EVENTS];
 static size_t n_ids;
@@ -240,7 +240,7 @@ changed(struct site *s)
 	return OK;
 }
 
-/* --- writing -------------------------------------------------------------- */
+/* --- Writing -------------------------------------------------------------- */
 
 static enum err
 append_event(struct site *s)
@@ -345,7 +345,7 @@ probe(struct site *s)
 	return db_probe(s->db);
 }
 
-/* --- transactions of their own -------------------------------------------- */
+/* --- Transactions of their own -------------------------------------------- */
 
 static enum err
 commit_event(struct site *s)
@@ -450,7 +450,7 @@ open_again(struct site *s)
 	return e;
 }
 
-/* --- each call without each allocation ------------------------------------ */
+/* --- Each call without each allocation ------------------------------------ */
 
 enum kind {
 	READS,

@@ -13,7 +13,7 @@
 
 #include "live_site.h"
 
-/* --- replay and live ------------------------------------------------------ */
+/* --- Replay and live ------------------------------------------------------ */
 
 static void
 test_prelude(void **state)
@@ -166,7 +166,7 @@ test_many_streams(void **state)
 		assert_int_equal(hub->waiters.topics[i].count, 0);
 }
 
-/* --- ends ----------------------------------------------------------------- */
+/* --- Ends ----------------------------------------------------------------- */
 
 static void
 test_terminal(void **state)
@@ -386,7 +386,7 @@ test_overload(void **state)
 	assert_int_equal(metrics->hub.open, 2);
 }
 
-/* --- slow clients --------------------------------------------------------- */
+/* --- Slow clients --------------------------------------------------------- */
 
 /* Cut at every byte of headers, prelude and replay. */
 static void
@@ -525,7 +525,7 @@ test_lag_timeout(void **state)
 	assert_int_equal(fast->fate, OPEN);
 }
 
-/* --- clients that go ------------------------------------------------------ */
+/* --- Clients that go ------------------------------------------------------ */
 
 static void
 test_gone_in_send(void **state)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* auth/wire.c. */
+/* auth/timestamp.c. */
 #include "auth/timestamp.h"
 
 #include <setjmp.h>

@@ -164,9 +164,7 @@ assert_looks_without_base(void)
 	assert_int_equal(base_looks, 0);
 }
 
-/*
- * What leads to a look
- */
+/* --- What leads to a look ------------------------------------------------- */
 
 static void
 test_wal_modified(void **state)
@@ -270,7 +268,7 @@ test_hint_from_outside(void **state)
 	assert_int_equal(watch_get_stats(watch).hints, 0);
 }
 
-/* --- how often ------------------------------------------------------------ */
+/* --- How often ------------------------------------------------------------ */
 
 static void
 test_schedule(void **state)
@@ -394,9 +392,7 @@ test_storm(void **state)
 	close(b);
 }
 
-/*
- * Blindness
- */
+/* --- Blindness ------------------------------------------------------------ */
 
 static void
 test_folder_moved_and_made_again(void **state)

@@ -5,7 +5,7 @@
 #include "alloc_fail.h"
 #include "webhook_site.h"
 
-/* --- routes --------------------------------------------------------------- */
+/* --- Routes --------------------------------------------------------------- */
 
 static void
 test_routes(void **state)
@@ -46,7 +46,7 @@ test_methods(void **state)
 	assert_refused(s, 404, "not_found");
 }
 
-/* --- what becomes of a good one ------------------------------------------- */
+/* --- What becomes of a good one ------------------------------------------- */
 
 static void
 test_accepted(void **state)
@@ -141,7 +141,7 @@ test_ignored(void **state)
 	assert_discreet(s);
 }
 
-/* --- bodies --------------------------------------------------------------- */
+/* --- Bodies --------------------------------------------------------------- */
 
 static void
 test_content_types(void **state)
@@ -290,7 +290,7 @@ test_bad_payload(void **state)
 	}
 }
 
-/* --- conclusions ---------------------------------------------------------- */
+/* --- Conclusions ---------------------------------------------------------- */
 
 static void
 test_conclude(void **state)
@@ -360,7 +360,7 @@ test_conclude_faults(void **state)
 	}
 }
 
-/* --- memory --------------------------------------------------------------- */
+/* --- Memory --------------------------------------------------------------- */
 
 /* Refused with 503 so that it comes again, or taken whole; never ignored, never
  * blamed on the sender. (Of an answer that could not be written the transport

@@ -4,7 +4,7 @@
 
 #include "webhook_site.h"
 
-/* --- signatures ----------------------------------------------------------- */
+/* --- Signatures ----------------------------------------------------------- */
 
 static void
 test_signature_missing(void **state)
@@ -158,7 +158,7 @@ test_authenticates_first(void **state)
 	assert_refused(s, 403, "signature_missing");
 }
 
-/* --- ids ------------------------------------------------------------------ */
+/* --- Ids ------------------------------------------------------------------ */
 
 static void
 test_job_id(void **state)

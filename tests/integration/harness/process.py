@@ -11,7 +11,7 @@ from .wait import patience, until
 
 # A line of the programs' log, and nothing else, may appear on stderr.
 LOG_LINE = re.compile(
-    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z level=(error|warn|info|debug)"
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z level=(error|warn|info)"
     r" event=[a-z][a-z0-9_]*( [a-z][a-z0-9_]*=\S.*)?"
 )
 _SANITIZER = re.compile(

@@ -1,12 +1,17 @@
-"""Requests of the reading half, one call each."""
+"""The reading half: sites in each state that the protocol speaks of, as
+fixtures, and requests, one call each."""
 
 import contextlib
 import os
 import sqlite3
 import urllib.parse
 
+import pytest
+
 from .sse import Stream
 from .wait import patience
+
+ORIGIN = "https://app.example"
 
 
 def _extra(user):
@@ -92,3 +97,51 @@ def missing_database(site):
         yield
     finally:
         os.rename(away, site.db)
+
+
+@pytest.fixture(name="reader")
+def fixture_reader(make_site):
+    """A site with the responder of streams; job `done` has ended."""
+    site = make_site()
+    site.writer.publish("done", "step")
+    site.writer.publish("done", "completed")
+    site.start("events")
+    return site
+
+
+@pytest.fixture(name="guarded")
+def fixture_guarded(make_site):
+    """events_auth = server; alice has job `mine`."""
+    site = make_site(events_auth="server")
+    site.writer.own("mine", "alice")
+    site.start("events")
+    return site
+
+
+@pytest.fixture(name="crossed")
+def fixture_crossed(make_site):
+    """One origin may read."""
+    site = make_site(cors_origins=f"https://other.example, {ORIGIN}")
+    site.writer.publish("done", "completed")
+    site.start("events")
+    return site
+
+
+@pytest.fixture(name="full")
+def fixture_full(make_site):
+    """A server whose only place is taken."""
+    site = make_site(max_streams="1")
+    site.start("events")
+    with site.stream("taken") as stream:
+        stream.wait_open()
+        yield site
+
+
+def refusal(answer):
+    """(status, code)."""
+    return answer.status, answer.error()
+
+
+def place(site, number):
+    """The id of a row."""
+    return f"{site.writer.epoch()}-{number}"

@@ -6,7 +6,7 @@ import threading
 import time
 
 from .crowd import Crowd, disturb
-from .flood import Flood
+from .publish import Flood
 
 
 def expected_rows(site):
