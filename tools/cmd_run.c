@@ -24,7 +24,7 @@ fail_run(const struct db *db, enum err e, const char *run)
 	return command_fail_db("run", db, e);
 }
 
-/* --- show ----------------------------------------------------------------- */
+/* --- Show ----------------------------------------------------------------- */
 
 /* A line for each member, as `jobwire show` has them. */
 static void
@@ -79,7 +79,7 @@ show(const struct command_line *c, struct db *db, int64_t run_id)
 	return e == OK ? EXIT_DONE : command_fail("run", err_text(e));
 }
 
-/* --- cancel and retry ----------------------------------------------------- */
+/* --- Cancel and retry ----------------------------------------------------- */
 
 static int
 tell(const struct command_line *c, const char *status)

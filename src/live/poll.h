@@ -38,8 +38,8 @@ struct poll_page {
 
 /*
  * Fills the answer, which must be empty, within the caller's snapshot of the
- * database. Blocks as hub_read_rows(). Errors as hub_read_rows(), and ERR_NOMEM: then
- * part of it stands in the answer, and must not be sent.
+ * database. Blocks as hub_read_rows(). Errors as hub_read_rows(), and
+ * ERR_NOMEM: then part of it stands in the answer, and must not be sent.
  */
 CHECK_RESULT enum err poll_fill(struct poll_page *page, struct hub *h,
     const struct selection *sel, struct answer *a);

@@ -82,7 +82,7 @@ assert_code(struct step_verdict v, const char *type, const char *code)
 	assert_false(v.takes_report);
 }
 
-/* --- submission ----------------------------------------------------------- */
+/* --- Submission ----------------------------------------------------------- */
 
 static void
 test_a_waiting_run_is_sent(void **state)
@@ -334,7 +334,7 @@ test_a_webhook_was_faster_than_the_answer(void **state)
 		}
 }
 
-/* --- repair --------------------------------------------------------------- */
+/* --- Repair --------------------------------------------------------------- */
 
 static void
 test_answers_to_a_question(void **state)
@@ -492,7 +492,7 @@ test_run_time(void **state)
 		    step_run_time(&rules, span_of(rows[i].policy)), rows[i].ms);
 }
 
-/* --- the deadline --------------------------------------------------------- */
+/* --- The deadline --------------------------------------------------------- */
 
 /* One last question, then it is cancelled and timed out, whatever the provider
  * says of that. */
@@ -525,7 +525,7 @@ test_the_deadline(void **state)
 	    answered(&r, STEP_STATUS, &running), "timed_out", "run_deadline");
 }
 
-/* --- cancelling ----------------------------------------------------------- */
+/* --- Cancelling ----------------------------------------------------------- */
 
 static void
 test_cancelling(void **state)
@@ -584,7 +584,7 @@ test_cancelled_while_it_was_sent(void **state)
 	    "submission_unknown");
 }
 
-/* --- whatever happens ----------------------------------------------------- */
+/* --- Whatever happens ----------------------------------------------------- */
 
 /* Of a run that has ended, or was sent anew, an answer changes nothing. */
 static void
