@@ -210,11 +210,12 @@ runs_start(struct db *db, const struct run_new *n, struct run_started *ret)
 	return e;
 }
 
+/* What one of these statements says of a job and an external id. */
 static enum err
-has_ended_as(
-    struct db *db, const char *job_id, const char *external_id, bool *ret)
+ask_about(struct db *db, unsigned id, const char *job_id,
+    const char *external_id, bool *ret)
 {
-	sqlite3_stmt *st = stmt_open(db, STMT_ENDED_AS);
+	sqlite3_stmt *st = stmt_open(db, id);
 
 	stmt_bind_text(db, st, 1, job_id);
 	stmt_bind_text(db, st, 2, external_id);
@@ -256,7 +257,7 @@ runs_register(struct db *db, const char *job_id, const char *endpoint,
 {
 	sqlite3_stmt *st;
 	bool has = false;
-	enum err e = has_ended_as(db, job_id, external_id, &has);
+	enum err e = ask_about(db, STMT_ENDED_AS, job_id, external_id, &has);
 
 	if (e == OK && !has)
 		e = replace_open(db, job_id, external_id, &has);
@@ -327,15 +328,19 @@ compare_names(const char *a, const char *b)
 	return strcmp(a, b) == 0 ? 1 : -1;
 }
 
-/* As the trigger job_events_ended has it. */
-static bool
-is_of_earlier(
-    const struct run *open, const char *external_id, const char *restore_id)
+/* As the trigger job_events_ended has it; and two runs may have been given one
+ * restore id, but never one external id. */
+static enum err
+is_of_earlier(struct db *db, const struct run *open, const char *external_id,
+    const char *restore_id, bool *ret)
 {
 	int restore = compare_names(open->restore_id, restore_id);
 	int external = compare_names(open->external_id, external_id);
 
-	return restore != 1 && external != 1 && restore + external < 0;
+	*ret = restore != 1 && external != 1 && restore + external < 0;
+	if (*ret || external == 1 || external_id == NULL)
+		return OK;
+	return ask_about(db, STMT_WAS_RUN, open->job_id, external_id, ret);
 }
 
 /* Could it be that it arrived, for all we knew? */
@@ -370,7 +375,10 @@ runs_report(struct db *db, const char *job_id, const char *external_id,
 	struct run open = {0};
 	enum err e = find_run(db, STMT_OPEN_RUN, job_id, &open);
 
-	*ret_is_late = e == OK && is_of_earlier(&open, external_id, restore_id);
+	*ret_is_late = false;
+	if (e == OK)
+		e = is_of_earlier(
+		    db, &open, external_id, restore_id, ret_is_late);
 	if (e == OK && !*ret_is_late && is_in_doubt(&open))
 		e = prove(db, &open, external_id);
 	run_done(&open);

@@ -282,6 +282,8 @@ static const char *const sql[] = {
 			"VALUES (?1, ?2, 1) ON CONFLICT (call, outcome) "
 			"DO UPDATE SET n = n + 1",
     [STMT_CALLS] = "SELECT call, outcome, n FROM provider_calls",
+    [STMT_WAS_RUN] = "SELECT EXISTS (SELECT 1 FROM runs WHERE job_id = ?1 "
+		     "AND external_id = ?2 AND state = 'ended')",
     [STMT_ENDED_AS] =
 	"SELECT EXISTS (SELECT 1 FROM jobs AS j JOIN job_events AS e "
 	"ON e.job_id = j.job_id AND e.type = j.state WHERE j.job_id = ?1 "

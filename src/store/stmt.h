@@ -106,6 +106,7 @@ enum stmt_id {
 	STMT_COUNT_RUNS,	/* -> state, number, oldest time */
 	STMT_COUNT_CALL,	/* call, outcome */
 	STMT_CALLS,		/* -> call, outcome, number */
+	STMT_WAS_RUN,		/* job, external id -> was one of its runs */
 	STMT_ENDED_AS,		/* job, external id -> has it */
 	STMT_READ_ALL,		/* id, limit -> rows of events.c */
 	STMT_READ_OWNER,	/* id, limit, owner -> rows of events.c */

@@ -182,6 +182,24 @@ def test_run_late_report(runs):
     assert rows(runs, "state") == [("ended",), ("ended",)]
 
 
+def test_run_late_report_under_the_same_restore_id(runs):
+    """A site may give each run of a job the same. Then the external id says
+    which run it is, also before the newer one has any."""
+    failed = {"status": "FAILED", "id": "one"}
+    start_run(runs, "a", {"input": {}, "restore_id": "R"})
+    set_run(runs, "state = 'submitting'")
+    runs.deliver("a", failed, "R")
+    start_run(runs, "a", {"input": {}, "restore_id": "R"})
+    for state in ("submitting", "unknown", "submitted"):
+        set_run(runs, f"state = '{state}' WHERE state <> 'ended'")
+        assert runs.deliver("a", failed, "R")["duplicate"]
+        late = runs.deliver("a", {"status": "COMPLETED", "id": "one"}, "R")
+        assert late["event_id"] is None
+        assert rows(runs, "state, external_id")[1:] == [(state, None)]
+    runs.deliver("a", {"status": "COMPLETED", "id": "two"}, "R")
+    assert rows(runs, "state, external_id")[1:] == [("ended", None)]
+
+
 def test_run_of_a_job_that_runs(runs):
     start_run(runs, "a")
     assert refusal(start_run(runs, "a")) == (409, "job_running")

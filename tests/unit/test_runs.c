@@ -373,6 +373,7 @@ test_a_report_is_the_proof(void **state)
 	struct site *s = *state;
 
 	for (size_t i = 0; i < COUNT(doubtful); i++) {
+		raw(s, "DELETE FROM jobs");
 		start(s, "j", "r2");
 		assert_false(reports_late(s, "e0", NULL));
 		assert_string_equal(state_of(s), "waiting"); /* never sent */
@@ -386,10 +387,7 @@ test_a_report_is_the_proof(void **state)
 		assert_int_equal(
 		    raw_int(s, "SELECT count(*) FROM runs WHERE external_id = "
 			       "'e2' AND submitted_at IS NOT NULL"),
-		    (int)i + 1);
-		raw(s, "INSERT INTO job_events (job_id, type) VALUES "
-		       "('j', 'failed')");
-		raw(s, "UPDATE jobs SET external_id = NULL");
+		    1);
 	}
 }
 
