@@ -344,7 +344,8 @@ ALTER TABLE job_events ADD COLUMN restore_id TEXT;
 -- next_at     when there is something to do
 -- deadline    when it ends by itself: as failed, or once submitted as timed_out
 -- cancel_wanted  1: by somebody; 2: the provider has been told
--- error       why it ended, where that is not `completed`: a code
+-- error       why it ended, where that is not `completed`: a code; of a run that
+--             waits, `submission_unknown`: an earlier attempt may have arrived
 CREATE TABLE runs (
     run_id        INTEGER PRIMARY KEY AUTOINCREMENT,
     job_id        TEXT NOT NULL,
@@ -402,7 +403,8 @@ BEGIN
     UPDATE runs SET state = 'submitted', external_id = NEW.external_id,
         submitted_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'),
         next_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), deadline = NULL
-    WHERE job_id = NEW.job_id AND (state = 'submitting' OR state = 'unknown');
+    WHERE job_id = NEW.job_id AND (state = 'submitting' OR state = 'unknown'
+        OR (state = 'waiting' AND error = 'submission_unknown'));
 END;
 
 CREATE TRIGGER runs_deleted AFTER DELETE ON jobs

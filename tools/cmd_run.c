@@ -124,8 +124,8 @@ retry(const struct command_line *c, struct db *db, int64_t run_id)
 	if (e == ERR_PROTO) {
 		db_rollback(db);
 		return command_fail(
-		    "run: only one that is unknown, and not to be cancelled, is "
-		    "sent again",
+		    "run: only one that is unknown, and that nobody has "
+		    "cancelled, is sent again",
 		    c->args[1]);
 	}
 	e = command_end(db, e);

@@ -4,28 +4,17 @@ twice, nothing is lost, and the key goes nowhere else."""
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import threading
 import urllib.parse
 
 import pytest
 from harness import leaks
-from harness.provider import KEY, Provider, RunnerSite, answer
+from harness.provider import (  # noqa: F401
+    DONE, KEY, RUNNING, answer, fixture_make, wait_log,
+)
 from harness.site import run
 from harness.wait import patience, until
-
-DONE = {
-    "id": "e1", "status": "COMPLETED", "delayTime": 5, "executionTime": 7,
-    "output": {"seed": 1234567890123456789},
-}
-RUNNING = {"id": "e1", "status": "IN_PROGRESS", "delayTime": 5}
-
-
-def wait_log(process, text):
-    """Waits until a line of its log has this."""
-    until(lambda: text in process.log_text(), f"{text!r} in the log", 10)
-
 
 def hang(event):
     """An answer that comes when the event is set: none."""
@@ -33,20 +22,6 @@ def hang(event):
         event.wait(patience(30))
         return b""
     return wait
-
-
-@pytest.fixture(name="make")
-def fixture_make(make_site):
-    """Makes sites with a provider of these scripts."""
-    providers = []
-
-    def make(settings=None, **scripts):
-        providers.append(Provider(**scripts))
-        return RunnerSite(make_site(), providers[-1], **(settings or {}))
-
-    yield make
-    for provider in providers:
-        provider.close()
 
 
 # -- the usual way -----------------------------------------------------------
@@ -245,6 +220,20 @@ def test_resubmission_where_it_is_allowed(make):
     runs.add()
     runs.start()
     assert runs.wait("ended")["attempts"] == 3
+    assert runs.types() == ["queued", "completed"]
+
+
+def test_the_id_of_what_waits_to_be_sent_again(make):
+    """The site knows that it arrived at first, so it is not sent any more."""
+    runs = make({"resubmit": "always"}, status=[answer(200, DONE)],
+                run=[b"", answer(429, b"", "Retry-After: 3600")])
+    runs.add()
+    runs.start()
+    runs.provider.wait_calls("run", 2)
+    runs.wait("waiting")
+    runs.site.writer.connection.execute("UPDATE jobs SET external_id = 'e1'")
+    runs.wait("ended")
+    assert runs.provider.names().count("run") == 2
     assert runs.types() == ["queued", "completed"]
 
 
@@ -511,169 +500,3 @@ def test_the_doctor_and_the_key(make):
     assert done.returncode == 1
     (line,) = [x for x in done.stdout.splitlines() if "  runpod: " in x]
     assert line.startswith("fail") and runs.key_file in line
-
-
-# -- the database --------------------------------------------------------------------
-
-
-def test_a_locked_database(make):
-    """At each step: nothing is sent while it is, and no answer is lost."""
-    gate = threading.Event()
-    runs = make(status=[answer(200, DONE)], run=[
-        lambda *_: gate.wait(patience(30)) and answer(200, {"id": "e1"}),
-    ])
-    runs.add()
-    runs.start()
-    runs.provider.wait_calls("run", 1)
-    runs.add("later")
-    runs.provider.wait_calls("run", 2)
-    lock = sqlite3.connect(runs.site.db, isolation_level=None)
-    lock.execute("BEGIN IMMEDIATE")
-    lock.execute(
-        "INSERT INTO runs (job_id, action, endpoint, input)"
-        " VALUES ('third', 'restore', 'photos', '{}')"
-    )
-    gate.set()
-    with open(runs.site.log_path("runner"), encoding="utf-8") as log:
-        until(lambda: "runner_stuck" in log.read() or log.seek(0), "the log", 10)
-    assert runs.run()["state"] == "submitting"
-    lock.execute("COMMIT")
-    lock.close()
-    for job in ("j", "later", "third"):
-        runs.wait("ended", job)
-    assert runs.provider.names().count("run") == 3
-
-
-def test_a_database_that_refuses(make):
-    """As a full disk does: nothing is sent, nothing is lost."""
-    gate = threading.Event()
-    runs = make(status=[answer(200, DONE)], run=[
-        lambda *_: gate.wait(patience(30)) and answer(200, {"id": "e1"}),
-    ])
-    runs.add()
-    runner = runs.start()
-    runs.provider.wait_calls("run", 1)
-    connection = runs.site.writer.connection
-    connection.execute(
-        "CREATE TRIGGER full BEFORE UPDATE ON runs BEGIN"
-        " SELECT RAISE(ROLLBACK, 'full'); END"
-    )
-    runs.add("k")
-    gate.set()
-    wait_log(runner, "event=runner_stuck")
-    assert runs.run()["state"] == "submitting"
-    assert runs.provider.names() == ["run"]
-    connection.execute("DROP TRIGGER full")
-    for job in ("j", "k"):
-        runs.wait("ended", job)
-    wait_log(runner, "event=runner_works")
-    assert runs.provider.names().count("run") == 2
-
-
-def test_two_runners(make):
-    """One works; when it is killed the other one goes on."""
-    runs = make(status=[answer(200, DONE)])
-    first = runs.start()
-    wait_log(first, "event=runner_works")
-    second = runs.start(name="runner2")
-    wait_log(second, "event=runner_waits")
-    for i in range(20):
-        runs.add(f"a{i}")
-    for i in range(20):
-        runs.wait("ended", f"a{i}")
-    assert len({call.body for call in runs.provider.calls if call.body}) == 20
-    assert runs.provider.names().count("run") == 20
-    assert "provider_call" not in second.log_text()
-    # One that only does what is due has nothing to do.
-    assert runs.start("--once", name="runner3").wait_exit() == 0
-    first.kill()
-    runs.add("b")
-    runs.wait("ended", "b", seconds=20)
-    assert "provider_call" in second.log_text()
-
-
-def test_a_newer_database(make):
-    runs = make()
-    runs.site.writer.connection.execute("PRAGMA user_version = 99")
-    runner = runs.start("--once")
-    assert runner.wait_exit() == 1
-    assert "upgrade jobwire" in runner.log_text()
-
-
-def test_a_database_that_was_replaced(make):
-    """The answers of the old one's runs are not those of the new one's."""
-    gate = threading.Event()
-    runs = make(status=[answer(200, DONE)], run=[
-        lambda *_: gate.wait(patience(30)) and answer(200, {"id": "e1"}),
-        answer(200, {"id": "e2"}),
-    ])
-    runs.add()
-    runner = runs.start()
-    runs.provider.wait_calls("run", 1)
-    runs.site.replace_database()
-    runs.add()
-    runs.wait("ended")
-    assert runs.run()["external_id"] == "e2"
-    gate.set()
-    runs.add("k")
-    runs.wait("ended", "k")
-    assert runner.is_alive()
-
-
-def test_a_clock_that_was_set_back(make):
-    """What is due only in a day is due now."""
-    runs = make({"submit_for": "1m", "unknown_for": "1m"},
-                status=[answer(200, DONE)])
-    runs.add(next_at="2199-01-01T00:00:00.000Z")
-    assert runs.start("--once").wait_exit() == 0
-    assert runs.run()["state"] in ("submitted", "ended")
-
-
-# -- beginning and end -----------------------------------------------------------------
-
-
-def test_once(make):
-    """What is due, and no more."""
-    runs = make(status=[answer(200, DONE)])
-    runs.add("a")
-    runs.add("b")
-    assert runs.start("--once").wait_exit() == 0
-    for job in ("a", "b"):
-        assert runs.run(job)["state"] in ("submitted", "ended")
-    runs.set(next_at="2020-01-01T00:00:00.000Z")
-    assert runs.start("--once").wait_exit() == 0
-    for job in ("a", "b"):
-        assert runs.run(job)["state"] == "ended"
-    assert runs.start("--once").wait_exit() == 0
-    assert runs.provider.names().count("run") == 2
-
-
-def test_a_stop_waits_for_the_answer(make):
-    gate = threading.Event()
-    runs = make(run=[
-        lambda *_: gate.wait(patience(30)) and answer(200, {"id": "e1"}),
-    ])
-    runs.add()
-    runner = runs.start()
-    runs.provider.wait_calls("run", 1)
-    os.kill(runner.pid, signal.SIGTERM)
-    wait_log(runner, "event=stopping")
-    runs.add("k")
-    gate.set()
-    assert runner.wait_exit() == 0
-    assert runs.run()["state"] == "submitted"
-    assert runs.run("k")["state"] == "waiting"
-
-
-def test_a_stop_while_nothing_can_be_done(make):
-    """Nobody has to wait for it."""
-    runs = make()
-    first = runs.start()
-    wait_log(first, "event=runner_works")
-    second = runs.start(name="runner2")
-    wait_log(second, "event=runner_waits")
-    assert second.terminate() == 0
-    runs.site.writer.connection.execute("BEGIN IMMEDIATE")
-    runs.site.writer.connection.execute("UPDATE meta SET value = value")
-    assert first.terminate() == 0
-    runs.site.writer.connection.execute("ROLLBACK")

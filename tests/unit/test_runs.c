@@ -407,6 +407,14 @@ test_an_external_id_is_the_proof(void **state)
 	assert_string_equal(
 	    raw_text(s, "SELECT state || external_id FROM runs"),
 	    "submittede2");
+	/* Of one that is to be sent once more, too: then it is not. */
+	set_state(s, RUN_UNKNOWN, NULL);
+	assert_int_equal(runs_retry(s->db, 1), OK);
+	assert_string_equal(state_of(s), "waiting");
+	assert_int_equal(register_run(s, "e3"), OK);
+	assert_string_equal(
+	    raw_text(s, "SELECT state || external_id FROM runs"),
+	    "submittede3");
 }
 
 /* --- By hand -------------------------------------------------------------- */

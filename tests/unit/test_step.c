@@ -248,68 +248,51 @@ test_resubmission(void **state)
 }
 
 /* Somebody has cancelled it meanwhile: nothing more is sent, and it is
- * cancelled only where nothing can have arrived. */
+ * cancelled only where nothing can have arrived before. */
 static void
 test_a_cancelled_run_is_not_sent_again(void **state)
 {
 	static const struct {
-		bool has_left;
-		int status;
-		bool is_doubted, is_waiting;
-		enum run_state then;
+		int status; /* 0: no connection; -1: it waits */
+		bool is_doubted, is_cancelled;
 	} rows[] = {
-	    {true, 429, false, false, RUN_ENDED},
-	    {true, 503, false, false, RUN_ENDED},
-	    {false, 0, false, false, RUN_ENDED},
-	    {true, 429, true, false, RUN_UNKNOWN},
-	    {false, 0, true, false, RUN_UNKNOWN},
-	    {true, 0, false, false, RUN_UNKNOWN},
-	    {true, 500, true, false, RUN_UNKNOWN},
-	    {false, 0, false, true, RUN_ENDED},
-	    {false, 0, true, true, RUN_UNKNOWN},
+	    {429, false, true},
+	    {503, false, true},
+	    {0, false, true},
+	    {-1, false, true},
+	    {429, true, false},
+	    {0, true, false},
+	    {500, false, false},
+	    {-1, true, false},
 	};
+	struct run crashed = submitting();
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct run r = submitting();
-		const struct step_answer a = {.has_left = rows[i].has_left,
-		    .status = rows[i].status,
-		    .retry_ms = -1};
+		struct step_answer a = answer(rows[i].status, JOB_NO_STATE);
 		struct step_verdict v;
 
+		a.has_left = rows[i].status > 0;
 		r.cancel_wanted = RUN_CANCEL_WANTED;
 		if (rows[i].is_doubted)
 			assert_true(run_doubt(&r));
-		if (rows[i].is_waiting) {
+		if (rows[i].status < 0)
 			r.state = RUN_WAITING;
-			v = step_due(&r, &resubmitting, HOUR, now);
-		} else {
-			v = step_answered(
-			    &r, STEP_SUBMIT, &a, &resubmitting, HOUR, now, 0);
-		}
+		v = rows[i].status < 0 ? step_due(&r, &resubmitting, HOUR, now)
+				       : step_answered(&r, STEP_SUBMIT, &a,
+					     &resubmitting, HOUR, now, 0);
 		assert_int_equal(v.call, STEP_NOTHING);
-		if (rows[i].then == RUN_ENDED) {
+		assert_int_equal(v.type != NULL, rows[i].is_cancelled);
+		assert_int_equal(r.state != RUN_UNKNOWN, rows[i].is_cancelled);
+		if (v.type != NULL)
 			assert_string_equal(v.type, "cancelled");
-		} else {
-			assert_null(v.type);
-			assert_int_equal(r.state, RUN_UNKNOWN);
-			assert_int_equal(r.deadline, now + rules.unknown_for);
-		}
 		run_done(&r);
 	}
-}
-
-/* Nor after a crash. */
-static void
-test_a_cancelled_run_that_is_found_being_sent(void **state)
-{
-	struct run r = submitting();
-
-	(void)state;
-	r.cancel_wanted = RUN_CANCEL_WANTED;
-	assert_int_equal(
-	    step_due(&r, &resubmitting, HOUR, now).call, STEP_NOTHING);
-	assert_int_equal(r.state, RUN_UNKNOWN);
+	/* Nor after a crash. */
+	crashed.cancel_wanted = RUN_CANCEL_WANTED;
+	(void)step_due(&crashed, &resubmitting, HOUR, now);
+	assert_int_equal(crashed.state, RUN_UNKNOWN);
 }
 
 /* Whatever the answer is. */
@@ -647,7 +630,6 @@ main(void)
 	    cmocka_unit_test(test_what_is_found_being_sent_is_unknown),
 	    cmocka_unit_test(test_resubmission),
 	    cmocka_unit_test(test_a_cancelled_run_is_not_sent_again),
-	    cmocka_unit_test(test_a_cancelled_run_that_is_found_being_sent),
 	    cmocka_unit_test(test_a_webhook_was_faster_than_the_answer),
 	    cmocka_unit_test(test_answers_to_a_question),
 	    cmocka_unit_test(test_pauses_between_questions),

@@ -9,6 +9,8 @@ import socket
 import ssl
 import threading
 
+import pytest
+
 from . import leaks
 from .process import Process
 from .site import program
@@ -22,6 +24,11 @@ QUICK = {
 }
 
 Call = collections.namedtuple("Call", "method path headers body")
+DONE = {
+    "id": "e1", "status": "COMPLETED", "delayTime": 5, "executionTime": 7,
+    "output": {"seed": 1234567890123456789},
+}
+RUNNING = {"id": "e1", "status": "IN_PROGRESS", "delayTime": 5}
 
 
 def answer(status, body=b"", *headers):
@@ -196,3 +203,22 @@ class RunnerSite:
         """Changes rows of runs, as time or an administrator would."""
         for name, value in columns.items():
             self.site.writer.connection.execute(f"UPDATE runs SET {name} = ?", (value,))
+
+
+def wait_log(process, text):
+    """Waits until a line of its log has this."""
+    until(lambda: text in process.log_text(), f"{text!r} in the log", 10)
+
+
+@pytest.fixture(name="make")
+def fixture_make(make_site):
+    """Makes sites with a provider of these scripts."""
+    providers = []
+
+    def make(settings=None, **scripts):
+        providers.append(Provider(**scripts))
+        return RunnerSite(make_site(), providers[-1], **(settings or {}))
+
+    yield make
+    for provider in providers:
+        provider.close()
