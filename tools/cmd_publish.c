@@ -40,8 +40,8 @@ static const char too_large[] = "the data is larger than 1 MiB";
 
 /*
  * Are there bytes on standard input that nobody asked for? A pipe whose writer
- * has only just started gets a moment; one that stays open and empty is none of
- * our business, nor is a terminal or /dev/null.
+ * has only just started gets a moment; one that stays open and empty does
+ * not count, nor does a terminal or /dev/null.
  */
 static bool
 has_input(void)

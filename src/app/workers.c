@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The parent of worker processes. It opens nothing but what it inherited and
- * has no loop: it waits for signals. What a worker does is the program's
- * business. Blocks.
+ * has no loop: it waits for signals. What a worker does stands in events.c.
+ * Blocks.
  */
 #include "app/workers.h"
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Writes metrics down. What is counted is the business of those who count.
- * Pure.
+ * The text format of metrics. Pure.
  */
 #include "base/metric.h"
 

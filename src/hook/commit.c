@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Group commit. What an item writes is its own business, what a failure is
- * answered call.c's. Runs on the loop; blocks on the disk.
+ * Group commit. The *_call.c files say what an item writes, call.c what a
+ * failure is answered. Runs on the loop; blocks on the disk.
  */
 #include "hook/commit.h"
 
@@ -116,7 +116,7 @@ transact(struct committer *c, const struct commit_list *batch)
 			return e == ERR_NOENT ? ERR_GONE : e;
 		e = write_batch(c->db, batch);
 		c->fault = *db_last_fault(c->db);
-		/* Of a file that was replaced the lock is nobody's business. */
+		/* A lock of a file that was replaced holds nobody up. */
 		if (e == ERR_BUSY && db_has_moved(c->db))
 			e = ERR_GONE;
 		if (e == ERR_GONE || e == ERR_IO || e == ERR_CORRUPT)
