@@ -2,15 +2,13 @@
 /*
  * jobwire jobs: lists jobs.
  */
-#include <stdio.h>
-
 #include "base/buf.h"
 #include "base/near.h"
 #include "command.h"
 #include "job/state.h"
+#include "list.h"
 #include "output.h"
 #include "store/jobs.h"
-#include "table.h"
 
 static struct values {
 	char *state;
@@ -36,11 +34,6 @@ add_cell(struct table *t, const char *json)
 	buf_done(&value);
 }
 
-struct list {
-	bool as_json;
-	struct table table;
-};
-
 static void
 list_job(void *arg, const struct job *j)
 {
@@ -49,11 +42,8 @@ list_job(void *arg, const struct job *j)
 
 	if (l->as_json) {
 		output_add_job(&out, j);
-		buf_add_str(&out, "}\n");
-		table_escape(&out);
-		if (buf_ok(&out))
-			(void)fwrite(out.data, 1, out.len, stdout);
-		buf_done(&out);
+		buf_add_char(&out, '}');
+		list_print_json(&out);
 		return;
 	}
 	table_add(&l->table, span_of(j->updated_at));
@@ -74,32 +64,25 @@ refuse_state(const char *text)
 	return command_misuse_near("jobs: no such state", &near);
 }
 
+static enum err
+read_rows(struct db *db, struct list *l)
+{
+	enum job_state state =
+	    values.state != NULL ? job_state_of(values.state) : JOB_NO_STATE;
+
+	return jobs_list(db, state, (int)values.limit, list_job, l);
+}
+
 static int
 run(const struct command_line *c)
 {
-	static const char *const heading[] = {
+	static const char *const headings[] = {
 	    "CHANGED", "STATE", "JOB", "PROGRESS", "OWNER", "ERROR"};
-	struct list l = {c->settings->json,
-	    {.n_columns = sizeof(heading) / sizeof(*heading)}};
-	enum job_state state =
-	    values.state != NULL ? job_state_of(values.state) : JOB_NO_STATE;
-	struct db *db;
-	enum err e;
 
-	if (values.state != NULL && state == JOB_NO_STATE)
+	if (values.state != NULL && job_state_of(values.state) == JOB_NO_STATE)
 		return refuse_state(values.state);
-	db = command_open(c, DB_READ);
-	if (db == NULL)
-		return EXIT_FAILED;
-	for (int i = 0; i < l.table.n_columns; i++)
-		table_add(&l.table, span_of(heading[i]));
-	e = jobs_list(db, state, (int)values.limit, list_job, &l);
-	if (!table_print(&l.table) && e == OK)
-		e = ERR_NOMEM;
-	if (e != OK)
-		(void)command_fail_db("jobs", db, e);
-	db_close(&db);
-	return e == OK ? EXIT_DONE : EXIT_FAILED;
+	return list_rows(c, "jobs", headings,
+	    sizeof(headings) / sizeof(*headings), read_rows);
 }
 
 const struct command command_jobs = {

@@ -10,9 +10,9 @@
 #include "base/near.h"
 #include "command.h"
 #include "job/run.h"
+#include "list.h"
 #include "output.h"
 #include "store/runs.h"
-#include "table.h"
 
 static struct values {
 	char *state;
@@ -25,11 +25,6 @@ static const struct opt_def flags[] = {
     {COMMAND_FLAG(struct values, limit), .type = OPT_INT, .fallback = "1000",
 	.min = 1, .max = 1000000, .help = "how many runs"},
     {.name = NULL},
-};
-
-struct list {
-	bool as_json;
-	struct table table;
 };
 
 static void
@@ -50,11 +45,7 @@ list_run(void *arg, const struct run *r)
 
 	if (l->as_json) {
 		output_add_run(&out, r);
-		buf_add_char(&out, '\n');
-		table_escape(&out);
-		if (buf_ok(&out))
-			(void)fwrite(out.data, 1, out.len, stdout);
-		buf_done(&out);
+		list_print_json(&out);
 		return;
 	}
 	clock_rfc3339(r->created_at, created);
@@ -78,32 +69,25 @@ refuse_state(const char *text)
 	return command_misuse_near("runs: no such state", &near);
 }
 
+static enum err
+read_rows(struct db *db, struct list *l)
+{
+	enum run_state state =
+	    values.state != NULL ? run_state_of(values.state) : RUN_NO_STATE;
+
+	return runs_list(db, state, (int)values.limit, list_run, l);
+}
+
 static int
 run(const struct command_line *c)
 {
-	static const char *const heading[] = {"RUN", "CREATED", "STATE", "JOB",
+	static const char *const headings[] = {"RUN", "CREATED", "STATE", "JOB",
 	    "ACTION", "ATTEMPTS", "EXTERNAL ID", "ERROR"};
-	struct list l = {c->settings->json,
-	    {.n_columns = sizeof(heading) / sizeof(*heading)}};
-	enum run_state state =
-	    values.state != NULL ? run_state_of(values.state) : RUN_NO_STATE;
-	struct db *db;
-	enum err e;
 
-	if (values.state != NULL && state == RUN_NO_STATE)
+	if (values.state != NULL && run_state_of(values.state) == RUN_NO_STATE)
 		return refuse_state(values.state);
-	db = command_open(c, DB_READ);
-	if (db == NULL)
-		return EXIT_FAILED;
-	for (int i = 0; i < l.table.n_columns; i++)
-		table_add(&l.table, span_of(heading[i]));
-	e = runs_list(db, state, (int)values.limit, list_run, &l);
-	if (!table_print(&l.table) && e == OK)
-		e = ERR_NOMEM;
-	if (e != OK)
-		(void)command_fail_db("runs", db, e);
-	db_close(&db);
-	return e == OK ? EXIT_DONE : EXIT_FAILED;
+	return list_rows(c, "runs", headings,
+	    sizeof(headings) / sizeof(*headings), read_rows);
 }
 
 const struct command command_runs = {
