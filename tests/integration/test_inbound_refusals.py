@@ -183,10 +183,16 @@ def test_inbound_not_found(strict, path):
 
 
 def test_a_provider_that_is_no_provider(strict):
-    for name in ("nobody", "healthz", "metrics", "Runpod-completion"):
+    for name, expected in (
+        ("nobody", (404, "not_found")),
+        ("Runpod-completion", (404, "not_found")),
+        # Paths of their own, which are only looked at.
+        ("healthz", (405, "method_not_allowed")),
+        ("metrics", (405, "method_not_allowed")),
+    ):
         query = signed_query(SECRET, "a", provider=name)
         answer = strict.post(webhook_target(query, name), COMPLETED)
-        assert refusal(answer) == (404, "not_found")
+        assert refusal(answer) == expected
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS", "post"])
