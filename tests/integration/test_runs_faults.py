@@ -36,6 +36,8 @@ BAD_ANSWERS = ["cut", "429", "500", "garbage", "html", "401", "hang"]
 # How long after its deadline a job may end: a minute of the usual times is a
 # second here, and the machine may be slow.
 GRACE_S = 1
+# Ends that are our own judgement of what the provider has not told.
+GIVEN_UP = ("submission_unknown", "result_lost", "result_expired", "run_deadline")
 
 
 def make_plan(rng):
@@ -231,8 +233,8 @@ def check_group(group):
             (job,),
         ).fetchall()
         ended = [(kind, at) for kind, at in rows if kind in TERMINAL]
-        # A report that comes after all was given up may still be a success.
-        assert [kind for kind, _ in ended[1:]] in ([], ["completed"]), rows
+        # What was given up by rule may be reported after all.
+        assert len(ended) == 1 or (len(ended) == 2 and run["error"] in GIVEN_UP), rows
         about = (job, run, rows, group.plans[job], at_provider.get(job))
         assert outcome_is_right(
             group, job, run, at_provider.get(job, []), ended[-1][0]
@@ -251,8 +253,10 @@ def test_no_run_is_lost_stuck_or_paid_twice(make_site, record_property, seed):
     group = Group(runs, seed)
     for _ in range(ROUNDS_PER_GROUP):
         group.play()
-    check_group(group)
-    runs.web.stop()  # its connections are older than the last responder
+    try:
+        check_group(group)
+    finally:
+        runs.web.stop()  # its connections are older than the last responder
     states = [s.state for steps in runs.steps().values() for s in steps]
     assert "unknown" in states and "submitted" in states
     errors = [runs.run_of(job)["error"] for job in group.plans]
