@@ -22,23 +22,26 @@
 #include "base/log.h"
 #include "io/beside.h"
 #include "io/bell.h"
+#include "runner/rate.h"
 #include "store/db.h"
 #include "store/run_queue.h"
+#include "store/runs.h"
 
 enum {
 	BUSY_MS = 500,
 	AGAIN_MS = 200,	       /* after trouble with the database */
 	ANSWER_MAX = 32 << 20, /* bytes; outputs are 20 MB at the most */
 	LOCK_POLL_MS = 1000,   /* for the end of another runner */
+	REFUSED_MS = 60000,    /* after the database refused an event */
 	IDLE_MAX_MS = 60000,   /* then the clock may have been set */
 	BATCH_MAX = 256,       /* calls of a turn */
-	BURST_US = 200000,     /* of the rate, that may come at once */
 };
 
 enum task_state {
 	TASK_READY, /* to be sent; its row says so */
 	TASK_SENT,
 	TASK_ANSWERED, /* to be stored */
+	TASK_REFUSED,  /* the database refuses what it makes: once more */
 };
 
 struct task {
@@ -48,6 +51,7 @@ struct task {
 	struct work work;
 	struct call_answer answer;
 	char epoch[DB_EPOCH_SIZE]; /* whose run it is */
+	bool was_refused;	   /* and that was logged */
 };
 
 STAILQ_HEAD(task_list, task);
@@ -66,8 +70,8 @@ struct runner {
 	struct task_list tasks;
 	struct task_list fresh; /* of the transaction that is open */
 	int64_t n_tasks;	/* of both */
-	int64_t free_at_us;	/* of the rate: when one more call is free */
-	enum err state;		/* of the database, as it was logged */
+	struct rate rate;
+	enum err state; /* of the database, as it was logged */
 	bool is_stopping;
 };
 
@@ -127,37 +131,6 @@ is_under_way(const struct runner *r, int64_t run_id)
 	return false;
 }
 
-/* --- The rate ------------------------------------------------------------- */
-
-static int64_t
-interval_us(const struct runner *r)
-{
-	return 1000000 / r->cfg.rate;
-}
-
-/* What may come at once, or what a late timer lost would be lost: one call at
- * least. */
-static int64_t
-burst_us(const struct runner *r)
-{
-	return interval_us(r) > BURST_US ? interval_us(r) : BURST_US;
-}
-
-/* When one more may be called. */
-static int64_t
-next_free_us(const struct runner *r)
-{
-	return r->free_at_us + interval_us(r) - burst_us(r);
-}
-
-static void
-take_rate(struct runner *r, int64_t now_us)
-{
-	if (r->free_at_us < now_us)
-		r->free_at_us = now_us;
-	r->free_at_us += interval_us(r);
-}
-
 /* --- Calls ---------------------------------------------------------------- */
 
 static void
@@ -193,9 +166,10 @@ send_ready(struct runner *r)
 		if (t->state != TASK_READY)
 			continue;
 		/* Of a submission its row says that it leaves now. */
-		if (t->work.call != STEP_SUBMIT && next_free_us(r) > now_us)
+		if (t->work.call != STEP_SUBMIT &&
+		    rate_next_us(&r->rate) > now_us)
 			continue;
-		take_rate(r, now_us);
+		rate_take(&r->rate, now_us);
 		send_task(r, t);
 	}
 }
@@ -221,9 +195,7 @@ note_due(void *arg, const struct run *run)
 static enum err
 find_due(struct runner *r, struct due *ret)
 {
-	int64_t now_us = clock_mono_us();
-	int64_t from_us = r->free_at_us > now_us ? r->free_at_us : now_us;
-	int64_t rate = (now_us + burst_us(r) - from_us) / interval_us(r);
+	int64_t rate = rate_room(&r->rate, clock_mono_us());
 	int64_t room = r->cfg.parallel - r->n_tasks;
 
 	ret->runner = r;
@@ -257,46 +229,94 @@ add_task(struct runner *r, struct work *work)
 	return OK;
 }
 
+static void
+log_refusal(const struct runner *r, int64_t run_id)
+{
+	log_error("run_refused", "run_id", LOG_INT(run_id), "detail",
+	    db_last_fault(r->db)->text);
+}
+
+/* The database refuses the event that a due run makes. */
+static enum err
+postpone(struct runner *r, int64_t run_id)
+{
+	struct run run = {0};
+	enum err e;
+
+	log_refusal(r, run_id);
+	e = runs_get(r->db, run_id, &run);
+	run.next_at = clock_real_ms() + REFUSED_MS;
+	if (e == OK)
+		e = run_save(r->db, &run);
+	run_done(&run);
+	return e;
+}
+
+/* What is refused of one run stops no other. */
+static enum err
+begin_run(struct runner *r, int64_t run_id)
+{
+	struct work work = {0};
+	bool goes_on;
+	enum err e = db_part_begin(r->db);
+
+	if (e != OK)
+		return e;
+	e = work_begin(
+	    r->db, &r->cfg.work, &r->keys, run_id, clock_real_ms(), &work);
+	e = db_part_end(r->db, e == ERR_NOENT ? OK : e, &goes_on);
+	if (e == OK)
+		return add_task(r, &work);
+	work_done(&work);
+	return goes_on ? postpone(r, run_id) : e;
+}
+
 static enum err
 begin_due(struct runner *r, const struct due *due)
 {
-	struct work work;
 	enum err e = OK;
 
-	for (int i = 0; i < due->n && e == OK; i++) {
-		work = (struct work){0};
-		e = work_begin(r->db, &r->cfg.work, &r->keys, due->run_ids[i],
-		    clock_real_ms(), &work);
-		if (e == OK)
-			e = add_task(r, &work);
-		else
-			work_done(&work);
-		if (e == ERR_NOENT)
-			e = OK;
-	}
+	for (int i = 0; i < due->n && e == OK; i++)
+		e = begin_run(r, due->run_ids[i]);
 	return e;
+}
+
+/* As begin_run(). The next turn takes it for an answer that nobody can read;
+ * but what a submission was answered is worth waiting for. */
+static void
+refuse_answer(struct runner *r, struct task *t)
+{
+	if (!t->was_refused)
+		log_refusal(r, t->work.run_id);
+	t->was_refused = true;
+	t->state = TASK_REFUSED;
+	if (t->work.call == STEP_SUBMIT)
+		return;
+	call_answer_done(&t->answer);
+	t->answer.status = 0;
 }
 
 static enum err
 store_answer(struct runner *r, struct task *t)
 {
 	struct work next = {0};
+	bool goes_on;
 	enum err e;
 
 	if (!is_of_this_database(r, t))
 		return OK;
+	if ((e = db_part_begin(r->db)) != OK)
+		return e;
 	e = work_end(r->db, &r->cfg.work, &r->keys, &t->work, &t->answer,
 	    clock_real_ms(), &next);
+	e = db_part_end(r->db, e, &goes_on);
 	if (e == OK)
 		return add_task(r, &next);
 	work_done(&next);
-	/* The database's checks refuse the event that it makes. The next turn
-	 * takes it for an answer that nobody can read. */
-	if (t->work.call != STEP_SUBMIT && (e == ERR_PROTO || e == ERR_LIMIT)) {
-		call_answer_done(&t->answer);
-		t->answer.status = 0;
-	}
-	return e;
+	if (!goes_on)
+		return e;
+	refuse_answer(r, t);
+	return OK;
 }
 
 static enum err
@@ -311,8 +331,8 @@ store_answers(struct runner *r)
 	return e;
 }
 
-/* After the transaction: what was answered is done with, and what it began is
- * begun. Or nothing has happened. */
+/* After the transaction: what was answered is done with, if it was not refused,
+ * and what it began is begun. Or nothing has happened. */
 static void
 settle(struct runner *r, bool is_committed)
 {
@@ -320,11 +340,15 @@ settle(struct runner *r, bool is_committed)
 	struct task *t;
 
 	STAILQ_CONCAT(&before, &r->tasks);
-	while ((t = task_take(&before)) != NULL)
-		if (is_committed && t->state == TASK_ANSWERED)
+	while ((t = task_take(&before)) != NULL) {
+		if (is_committed && t->state == TASK_ANSWERED) {
 			task_free(&t);
-		else
-			STAILQ_INSERT_TAIL(&r->tasks, t, link);
+			continue;
+		}
+		if (t->state == TASK_REFUSED)
+			t->state = TASK_ANSWERED;
+		STAILQ_INSERT_TAIL(&r->tasks, t, link);
+	}
 	while ((t = task_take(&r->fresh)) != NULL)
 		if (is_committed)
 			STAILQ_INSERT_TAIL(&r->tasks, t, link);
@@ -478,13 +502,16 @@ plan(struct runner *r, bool *ret_idle)
 	if (next_ms != 0 && (next_ms - now_ms) * 1000 < wait_us)
 		wait_us = (next_ms - now_ms) * 1000;
 	if (has_ready(r) || r->n_tasks < r->cfg.parallel)
-		if (next_free_us(r) > now_us &&
-		    next_free_us(r) - now_us < wait_us)
-			wait_us = next_free_us(r) - now_us;
+		if (rate_next_us(&r->rate) > now_us &&
+		    rate_next_us(&r->rate) - now_us < wait_us)
+			wait_us = rate_next_us(&r->rate) - now_us;
 	if (due.n > 0)
 		wait_us = 0;
+	if (has_answers(r) && wait_us > AGAIN_MS * 1000LL)
+		wait_us = AGAIN_MS * 1000LL;
 	set_timer(r, now_us + wait_us);
-	*ret_idle = due.n == 0 && r->n_tasks == 0 && next_free_us(r) <= now_us;
+	*ret_idle =
+	    due.n == 0 && r->n_tasks == 0 && rate_next_us(&r->rate) <= now_us;
 	return OK;
 }
 
@@ -565,6 +592,7 @@ runner_new(struct loop *loop, const struct runner_config *cfg,
 	if (r == NULL)
 		return ERR_NOMEM;
 	r->cfg = *cfg;
+	r->rate.interval_us = 1000000 / cfg->rate;
 	r->loop = loop;
 	r->lock_fd = -1;
 	r->state = ERR_EXPIRED; /* none yet: the first is logged */

@@ -154,8 +154,9 @@ publish_end(struct db *db, const struct run *r, const struct step_verdict *v,
 	if (buf_ok(&data))
 		e = append(db, &row, r);
 	buf_done(&data);
-	log_info("run_ended", "run_id", LOG_INT(r->run_id), "job_id", r->job_id,
-	    "type", v->type, "code", v->code);
+	if (e == OK)
+		log_info("run_ended", "run_id", LOG_INT(r->run_id), "job_id",
+		    r->job_id, "type", v->type, "code", v->code);
 	return e;
 }
 
@@ -324,10 +325,20 @@ conclude(struct db *db, const struct work_config *cfg,
 	return e;
 }
 
+static void
+log_call(const struct work *w, const struct run *r, const char *outcome,
+    const struct call_answer *a)
+{
+	log_info("provider_call", "run_id", LOG_INT(r->run_id), "job_id",
+	    r->job_id, "call", step_call_name(w->call), "outcome", outcome,
+	    "status", LOG_INT(a->status), "detail",
+	    a->error[0] != '\0' ? a->error : NULL);
+}
+
 enum err
 work_end(struct db *db, const struct work_config *cfg,
-    const struct work_keys *keys, const struct work *w,
-    const struct call_answer *a, int64_t now_ms, struct work *ret_next)
+    const struct work_keys *keys, struct work *w, const struct call_answer *a,
+    int64_t now_ms, struct work *ret_next)
 {
 	struct reading reading = {0};
 	struct run r = {0};
@@ -342,10 +353,9 @@ work_end(struct db *db, const struct work_config *cfg,
 	if (e == OK) {
 		outcome = step_outcome_name(
 		    step_outcome_of(w->call, &reading.answer));
-		log_info("provider_call", "run_id", LOG_INT(r.run_id), "job_id",
-		    r.job_id, "call", step_call_name(w->call), "outcome",
-		    outcome, "status", LOG_INT(a->status), "detail",
-		    a->error[0] != '\0' ? a->error : NULL);
+		if (!w->is_logged)
+			log_call(w, &r, outcome, a);
+		w->is_logged = true;
 		e = run_queue_count_call(db, step_call_name(w->call), outcome);
 	}
 	if (e == OK)

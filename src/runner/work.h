@@ -6,6 +6,7 @@
 #ifndef JOBWIRE_WORK_H
 #define JOBWIRE_WORK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "auth/secrets.h"
@@ -39,6 +40,7 @@ struct work {
 	enum step_call call; /* STEP_NOTHING: none is needed */
 	int64_t run_id;
 	struct call_request request;
+	bool is_logged; /* what came of it, which may have to be stored twice */
 };
 
 void work_done(struct work *w);
@@ -52,7 +54,7 @@ CHECK_RESULT enum err work_begin(struct db *db, const struct work_config *cfg,
 /* Stores what came of it. *ret_next is what to call at once, for
  * work_done(). */
 CHECK_RESULT enum err work_end(struct db *db, const struct work_config *cfg,
-    const struct work_keys *keys, const struct work *w,
-    const struct call_answer *a, int64_t now_ms, struct work *ret_next);
+    const struct work_keys *keys, struct work *w, const struct call_answer *a,
+    int64_t now_ms, struct work *ret_next);
 
 #endif

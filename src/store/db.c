@@ -457,6 +457,26 @@ db_end(struct db *db, enum err e)
 	return e;
 }
 
+enum err
+db_part_begin(struct db *db)
+{
+	return stmt_do(db, STMT_SAVEPOINT);
+}
+
+enum err
+db_part_end(struct db *db, enum err e, bool *ret_goes_on)
+{
+	*ret_goes_on = e == OK;
+	if (e == OK)
+		return stmt_do(db, STMT_RELEASE);
+	/* A trigger's RAISE(ROLLBACK) leaves nothing to go on with. */
+	if ((e == ERR_PROTO || e == ERR_LIMIT) &&
+	    sqlite3_get_autocommit(db->h) == 0)
+		*ret_goes_on = stmt_do(db, STMT_UNDO) == OK &&
+			       stmt_do(db, STMT_RELEASE) == OK;
+	return e;
+}
+
 int64_t
 db_mark(const struct db *db)
 {

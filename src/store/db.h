@@ -122,6 +122,15 @@ void db_rollback(struct db *db);
  * transaction, or of its db_begin(). */
 CHECK_RESULT enum err db_end(struct db *db, enum err e);
 
+/*
+ * A part of a transaction that can fail alone. db_part_end() keeps what it has
+ * written when e is OK, and answers OK; else it undoes that and answers e.
+ * *ret_goes_on, then: the transaction goes on, for the database refused the
+ * part (ERR_PROTO, ERR_LIMIT) and nothing else is wrong.
+ */
+CHECK_RESULT enum err db_part_begin(struct db *db);
+CHECK_RESULT enum err db_part_end(struct db *db, enum err e, bool *ret_goes_on);
+
 /* Has the transaction written rows since the mark was taken, or was it ended
  * since, as a trigger may? If neither, what failed since has left nothing. */
 int64_t db_mark(const struct db *db);

@@ -81,6 +81,9 @@ static const char *const sql[] = {
     [STMT_BEGIN_WRITE] = "BEGIN IMMEDIATE",
     [STMT_COMMIT] = "COMMIT",
     [STMT_ROLLBACK] = "ROLLBACK",
+    [STMT_SAVEPOINT] = "SAVEPOINT part",
+    [STMT_UNDO] = "ROLLBACK TO part",
+    [STMT_RELEASE] = "RELEASE part",
     /* One statement, so that it cannot see half of another's creation. */
     [STMT_IDENTITY] = "SELECT "
 		      "(SELECT application_id FROM pragma_application_id), "

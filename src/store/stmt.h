@@ -32,6 +32,9 @@ enum stmt_id {
 	STMT_BEGIN_WRITE,
 	STMT_COMMIT,
 	STMT_ROLLBACK,
+	STMT_SAVEPOINT,
+	STMT_UNDO,
+	STMT_RELEASE,
 	STMT_IDENTITY,	       /* -> application_id, user_version, objects */
 	STMT_JOURNAL_WAL,      /* -> the journal mode there is now */
 	STMT_JOURNAL,	       /* -> the same, and leaves it */

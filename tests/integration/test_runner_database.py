@@ -66,6 +66,32 @@ def test_a_database_that_refuses(make):
     assert runs.provider.names().count("run") == 2
 
 
+def test_a_database_that_refuses_one_job(make):
+    """A trigger of somebody else's holds up the run that it refuses, and no
+    other; when it is gone the run ends as it had to."""
+    runs = make(status=[answer(200, DONE)], run=[
+        lambda _, call: answer(400 if b"bad" in call.body else 200, {"id": "e1"}),
+    ])
+    connection = runs.site.writer.connection
+    connection.execute(
+        "CREATE TRIGGER nobad BEFORE INSERT ON job_events"
+        " WHEN NEW.job_id = 'bad' AND NEW.type = 'failed'"
+        " BEGIN SELECT RAISE(ABORT, 'not this one'); END"
+    )
+    runs.add("bad", '{"is":"bad"}')
+    runner = runs.start()
+    wait_log(runner, "event=run_refused")
+    for i in range(5):
+        runs.add(f"good{i}")
+    for i in range(5):
+        runs.wait("ended", f"good{i}")
+    assert runs.run("bad")["state"] == "submitting"
+    connection.execute("DROP TRIGGER nobad")
+    runs.wait("ended", "bad")
+    assert runner.log_text().count("event=run_refused") == 1
+    assert runner.log_text().count("job_id=bad call=submit") == 1
+
+
 def test_two_runners(make):
     """One works; when it is killed the other one goes on."""
     runs = make(status=[answer(200, DONE)])
