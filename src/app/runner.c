@@ -134,7 +134,7 @@ start(struct program_runner *p)
 	static const int signals[] = {SIGTERM, SIGINT, SIGHUP, 0};
 	const struct settings *s = &p->settings;
 	const struct runner_config cfg = {
-	    .work = {.calls = &runpod_calls,
+	    .work = {.api = &runpod_api,
 		.url = s->runpod_url,
 		.actions = s->runpod_actions,
 		.site = {s->base_url, s->api_prefix},

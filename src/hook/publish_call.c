@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "hook/repeat.h"
+#include "hook/idempotency_key.h"
 #include "hook/routes.h"
 #include "job/name.h"
 #include "job/state.h"
@@ -26,7 +26,8 @@ struct publish_call {
 	struct buf text; /* all types, terminated, and data on one line */
 	struct entry entries[EVENTS_MAX];
 	size_t n;
-	struct repeat repeat; /* its record, also without a key: their ids */
+	struct idempotency_key
+	    repeat;	      /* its record, also without a key: their ids */
 	enum job_state state; /* of the job after them */
 };
 
@@ -120,7 +121,8 @@ prepare(struct call *c)
 		return call_refuse_memory(c);
 	c->state = p;
 	if (!call_take_publisher(c) || !call_take_job_id(c) ||
-	    !take_events(c, p) || !repeat_take(c, (struct span){0}, &p->repeat))
+	    !take_events(c, p) ||
+	    !idempotency_key_take(c, (struct span){0}, &p->repeat))
 		return false;
 	c->type = p->text.data + p->entries[0].type;
 	c->commit.weight = p->text.len;
@@ -156,12 +158,12 @@ write_rows(struct call *c, struct db *db)
 {
 	struct publish_call *p = c->state;
 	const struct idempotency_record *ids = &p->repeat.record;
-	enum err e = repeat_find(&p->repeat, db);
+	enum err e = idempotency_key_find(&p->repeat, db);
 
 	if (e == OK && !p->repeat.is_repeated) {
 		e = append_all(c, p, db);
 		if (e == OK)
-			e = repeat_add(&p->repeat, db);
+			e = idempotency_key_add(&p->repeat, db);
 	}
 	if (e != OK)
 		return e;
@@ -178,7 +180,7 @@ conclude(struct call *c)
 	char id[SSE_ID_SIZE];
 
 	if (c->commit.result == ERR_EXISTS) {
-		(void)call_refuse_as(c, &repeat_refusal);
+		(void)call_refuse_as(c, &idempotency_key_refusal);
 		return;
 	}
 	if (c->commit.result != OK) {

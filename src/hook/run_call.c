@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "auth/authenticator.h"
-#include "hook/repeat.h"
+#include "hook/idempotency_key.h"
 #include "hook/routes.h"
 #include "hook/urls.h"
 #include "job/action.h"
@@ -25,7 +25,7 @@ struct run_call {
 	struct buf action, endpoint;
 	struct buf restore_id;	   /* empty: not given */
 	struct span input, policy; /* in the body; the policy may be empty */
-	struct repeat repeat;
+	struct idempotency_key repeat;
 	struct run_started run;
 	bool is_over; /* the cancelled run had not been sent */
 };
@@ -168,7 +168,7 @@ prepare_start(struct call *c)
 	c->commit.weight = c->request->body.n;
 	return take_caller(c, r) && take_action(c, r) && call_take_job_id(c) &&
 	       take_body(c, r) &&
-	       repeat_take(c, buf_span(&r->action), &r->repeat);
+	       idempotency_key_take(c, buf_span(&r->action), &r->repeat);
 }
 
 /* The run of a call that was made before. It may be gone with its job. */
@@ -203,7 +203,7 @@ start(struct call *c, struct run_call *r, struct db *db)
 	if (e != OK)
 		return e;
 	r->repeat.record.first_id = r->run.run_id;
-	return repeat_add(&r->repeat, db);
+	return idempotency_key_add(&r->repeat, db);
 }
 
 static enum err
@@ -213,9 +213,9 @@ write_start(struct call *c, struct db *db)
 	enum err e = own_job(c, r, db, true);
 
 	if (e == OK)
-		e = repeat_find(&r->repeat, db);
+		e = idempotency_key_find(&r->repeat, db);
 	if (e == ERR_EXISTS)
-		return refuse(r, &repeat_refusal);
+		return refuse(r, &idempotency_key_refusal);
 	if (e != OK)
 		return e;
 	return r->repeat.is_repeated ? recall(r, db) : start(c, r, db);

@@ -5,12 +5,12 @@
  *
  * Source: https://replicate.com/docs/reference/http
  */
-#include "runner/calls.h"
+#include "runner/provider_api.h"
 #include "text/json_text.h"
 #include "text/percent.h"
 
 static void
-add_url(struct call_request *r, const char *url, const char *external_id)
+add_url(struct http_request *r, const char *url, const char *external_id)
 {
 	buf_add_str(&r->url, url);
 	buf_add_str(&r->url, "/predictions");
@@ -21,7 +21,8 @@ add_url(struct call_request *r, const char *url, const char *external_id)
 }
 
 static void
-submit(const char *url, const struct calls_job *job, struct call_request *ret)
+submit(
+    const char *url, const struct provider_job *job, struct http_request *ret)
 {
 	struct buf *b = &ret->body;
 
@@ -42,7 +43,7 @@ submit(const char *url, const struct calls_job *job, struct call_request *ret)
 
 static void
 status(const char *url, const char *endpoint, const char *external_id,
-    struct call_request *ret)
+    struct http_request *ret)
 {
 	(void)endpoint;
 	add_url(ret, url, external_id);
@@ -50,14 +51,14 @@ status(const char *url, const char *endpoint, const char *external_id,
 
 static void
 cancel(const char *url, const char *endpoint, const char *external_id,
-    struct call_request *ret)
+    struct http_request *ret)
 {
 	status(url, endpoint, external_id, ret);
 	buf_add_str(&ret->url, "/cancel");
 	ret->is_post = true;
 }
 
-const struct calls replicate_calls = {
+const struct provider_api replicate_api = {
     .provider = "replicate",
     .submit = submit,
     .status = status,

@@ -49,7 +49,7 @@ struct task {
 	struct runner *runner;
 	enum task_state state;
 	struct work work;
-	struct call_answer answer;
+	struct http_answer answer;
 	char epoch[DB_EPOCH_SIZE]; /* whose run it is */
 	bool was_refused;	   /* and that was logged */
 };
@@ -60,7 +60,7 @@ struct runner {
 	struct runner_config cfg;
 	struct work_keys keys;
 	struct loop *loop;
-	struct caller *caller;
+	struct http_client *client;
 	struct watch *watch;
 	struct db *db; /* NULL: not open */
 	struct bell bell;
@@ -94,7 +94,7 @@ task_free(struct task **task)
 
 	t->runner->n_tasks--;
 	work_done(&t->work);
-	call_answer_done(&t->answer);
+	http_answer_done(&t->answer);
 	free(t);
 	*task = NULL;
 }
@@ -134,7 +134,7 @@ is_under_way(const struct runner *r, int64_t run_id)
 /* --- Calls ---------------------------------------------------------------- */
 
 static void
-on_answer(void *arg, struct call_answer *a)
+on_answer(void *arg, struct http_answer *a)
 {
 	struct task *t = arg;
 
@@ -147,9 +147,9 @@ on_answer(void *arg, struct call_answer *a)
 static void
 send_task(struct runner *r, struct task *t)
 {
-	enum err e = caller_send(r->caller, &t->work.request,
+	enum err e = http_client_send(r->client, &t->work.request,
 	    r->keys.provider.keys[0], on_answer, t);
-	struct call_answer none = {.retry_ms = -1};
+	struct http_answer none = {.retry_ms = -1};
 
 	t->state = TASK_SENT;
 	if (e != OK)
@@ -292,7 +292,7 @@ refuse_answer(struct runner *r, struct task *t)
 	t->state = TASK_REFUSED;
 	if (t->work.call == STEP_SUBMIT)
 		return;
-	call_answer_done(&t->answer);
+	http_answer_done(&t->answer);
 	t->answer.status = 0;
 }
 
@@ -602,7 +602,7 @@ runner_new(struct loop *loop, const struct runner_config *cfg,
 	STAILQ_INIT(&r->tasks);
 	STAILQ_INIT(&r->fresh);
 	runner_set_keys(r, keys);
-	e = caller_new(loop, cfg->timeout_ms, ANSWER_MAX, &r->caller);
+	e = http_client_new(loop, cfg->timeout_ms, ANSWER_MAX, &r->client);
 	if (e == OK)
 		e = watch_start(loop, &watch, &r->watch);
 	if (e != OK) {
@@ -638,7 +638,7 @@ runner_free(struct runner **runner)
 	if (r == NULL)
 		return;
 	watch_stop(&r->watch);
-	caller_free(&r->caller);
+	http_client_free(&r->client);
 	while ((t = task_take(&r->tasks)) != NULL)
 		task_free(&t);
 	loop_undefer(r->loop, &r->turn);

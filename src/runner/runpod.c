@@ -5,12 +5,12 @@
  *
  * Source: https://docs.runpod.io/serverless/endpoints/operation-reference
  */
-#include "runner/calls.h"
+#include "runner/provider_api.h"
 #include "text/json_text.h"
 #include "text/percent.h"
 
 static void
-add_url(struct call_request *r, const char *url, struct span endpoint,
+add_url(struct http_request *r, const char *url, struct span endpoint,
     const char *operation, const char *external_id)
 {
 	buf_add_str(&r->url, url);
@@ -21,7 +21,8 @@ add_url(struct call_request *r, const char *url, struct span endpoint,
 }
 
 static void
-submit(const char *url, const struct calls_job *job, struct call_request *ret)
+submit(
+    const char *url, const struct provider_job *job, struct http_request *ret)
 {
 	struct buf *b = &ret->body;
 
@@ -42,14 +43,14 @@ submit(const char *url, const struct calls_job *job, struct call_request *ret)
 
 static void
 status(const char *url, const char *endpoint, const char *external_id,
-    struct call_request *ret)
+    struct http_request *ret)
 {
 	add_url(ret, url, span_of(endpoint), "/status/", external_id);
 }
 
 static void
 cancel(const char *url, const char *endpoint, const char *external_id,
-    struct call_request *ret)
+    struct http_request *ret)
 {
 	add_url(ret, url, span_of(endpoint), "/cancel/", external_id);
 	ret->is_post = true;
@@ -75,7 +76,7 @@ progress(struct span body)
 	return value;
 }
 
-const struct calls runpod_calls = {
+const struct provider_api runpod_api = {
     .provider = "runpod-completion",
     .submit = submit,
     .status = status,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * From a due run to a request, and from its answer to rows. What an answer says
- * is read by reading.c, what it means decided by step.c. Blocks on the disk.
+ * is read by provider_answer.c, what it means decided by step.c. Blocks on the
+ * disk.
  */
 #include "runner/work.h"
 
@@ -12,7 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "job/action.h"
-#include "runner/reading.h"
+#include "runner/provider_answer.h"
 #include "store/events.h"
 #include "store/jobs.h"
 #include "store/run_queue.h"
@@ -31,7 +32,7 @@ work_keys_done(struct work_keys *k)
 void
 work_done(struct work *w)
 {
-	call_request_done(&w->request);
+	http_request_done(&w->request);
 	*w = (struct work){0};
 }
 
@@ -42,7 +43,7 @@ add_webhook(const struct work_config *cfg, const struct work_keys *keys,
     const struct run *r, int64_t exp_ms, struct buf *out)
 {
 	const struct url_claim claim = {
-	    .provider = cfg->calls->provider,
+	    .provider = cfg->api->provider,
 	    .job_id = span_of(r->job_id),
 	    .restore_id = span_of(r->restore_id),
 	    .exp = (exp_ms + URL_GRACE_MS) / 1000,
@@ -56,10 +57,10 @@ add_webhook(const struct work_config *cfg, const struct work_keys *keys,
 static enum err
 make_submission(struct db *db, const struct work_config *cfg,
     const struct work_keys *keys, const struct run *r, int64_t now_ms,
-    struct call_request *ret)
+    struct http_request *ret)
 {
 	struct buf input = BUF_INIT, policy = BUF_INIT, url = BUF_INIT;
-	struct calls_job job = {.endpoint = span_of(r->endpoint)};
+	struct provider_job job = {.endpoint = span_of(r->endpoint)};
 	enum err e = run_queue_input(db, r->run_id, &input, &policy);
 
 	if (e == OK)
@@ -70,7 +71,7 @@ make_submission(struct db *db, const struct work_config *cfg,
 		job.input = buf_span(&input);
 		job.policy = buf_span(&policy);
 		job.webhook = buf_span(&url);
-		cfg->calls->submit(cfg->url, &job, ret);
+		cfg->api->submit(cfg->url, &job, ret);
 		e = buf_ok(&ret->body) && buf_ok(&ret->url) ? OK : ERR_NOMEM;
 	}
 	buf_done(&input);
@@ -84,7 +85,7 @@ make_request(struct db *db, const struct work_config *cfg,
     const struct work_keys *keys, const struct run *r, enum step_call call,
     int64_t now_ms, struct work *ret)
 {
-	struct call_request *request = &ret->request;
+	struct http_request *request = &ret->request;
 	enum err e = OK;
 
 	ret->call = call;
@@ -92,10 +93,10 @@ make_request(struct db *db, const struct work_config *cfg,
 	if (call == STEP_SUBMIT)
 		e = make_submission(db, cfg, keys, r, now_ms, request);
 	else if (call == STEP_STATUS)
-		cfg->calls->status(
+		cfg->api->status(
 		    cfg->url, r->endpoint, r->external_id, request);
 	else if (call == STEP_CANCEL)
-		cfg->calls->cancel(
+		cfg->api->cancel(
 		    cfg->url, r->endpoint, r->external_id, request);
 	return e == OK && !buf_ok(&request->url) ? ERR_NOMEM : e;
 }
@@ -163,7 +164,8 @@ publish_end(struct db *db, const struct run *r, const struct step_verdict *v,
 /* An answer that is not an end: that the job runs is said once. What it has as
  * output is no result yet. */
 static enum err
-publish_running(struct db *db, const struct run *r, struct reading *reading)
+publish_running(
+    struct db *db, const struct run *r, struct provider_answer *reading)
 {
 	struct event_new row = reading->event.row;
 	enum job_state state;
@@ -186,9 +188,9 @@ publish_running(struct db *db, const struct run *r, struct reading *reading)
 /* The same progress is said once: its own text is the key. */
 static enum err
 publish_progress(struct db *db, const struct work_config *cfg,
-    const struct run *r, const struct reading *reading)
+    const struct run *r, const struct provider_answer *reading)
 {
-	struct span output = cfg->calls->progress(reading->body);
+	struct span output = cfg->api->progress(reading->body);
 	char key[CRYPTO_SHA256_SIZE];
 	const struct span parts[] = {span_of(r->job_id),
 	    SPAN_LIT("\nprogress\n"), span_of(r->external_id), SPAN_LIT("\n"),
@@ -222,7 +224,7 @@ publish_progress(struct db *db, const struct work_config *cfg,
  * job has passed already ends all the same. */
 static enum err
 store_report(struct db *db, const struct work_config *cfg, const struct run *r,
-    struct reading *reading)
+    struct provider_answer *reading)
 {
 	enum job_state state;
 	enum err e;
@@ -249,7 +251,7 @@ polls_progress(const struct work_config *cfg, const struct run *r)
 {
 	struct action action;
 
-	return r->action != NULL && cfg->calls->progress != NULL &&
+	return r->action != NULL && cfg->api->progress != NULL &&
 	       action_find(cfg->actions, span_of(r->action), &action) &&
 	       action.polls_progress;
 }
@@ -284,7 +286,8 @@ work_begin(struct db *db, const struct work_config *cfg,
 
 /* The id may have come by a webhook before. */
 static enum err
-take_id(struct run *r, const struct reading *reading, enum step_call call)
+take_id(
+    struct run *r, const struct provider_answer *reading, enum step_call call)
 {
 	if (call != STEP_SUBMIT || !reading->answer.is_readable ||
 	    r->external_id != NULL)
@@ -296,7 +299,7 @@ take_id(struct run *r, const struct reading *reading, enum step_call call)
 static enum err
 conclude(struct db *db, const struct work_config *cfg,
     const struct work_keys *keys, struct run *r, enum step_call call,
-    struct reading *reading, int64_t now_ms, struct work *ret_next)
+    struct provider_answer *reading, int64_t now_ms, struct work *ret_next)
 {
 	struct buf words = BUF_INIT;
 	struct step_verdict v;
@@ -315,8 +318,9 @@ conclude(struct db *db, const struct work_config *cfg,
 		e = store_report(db, cfg, r, reading);
 	if (e == OK && v.type != NULL) {
 		if (v.code != NULL && strcmp(v.code, "provider_refused") == 0)
-			reading_add_refusal(reading, reading->answer.status,
-			    keys->provider.keys[0], &words);
+			provider_answer_add_refusal(reading,
+			    reading->answer.status, keys->provider.keys[0],
+			    &words);
 		e = publish_end(db, r, &v, buf_span(&words));
 	}
 	if (e == OK && v.call != STEP_NOTHING)
@@ -327,7 +331,7 @@ conclude(struct db *db, const struct work_config *cfg,
 
 static void
 log_call(const struct work *w, const struct run *r, const char *outcome,
-    const struct call_answer *a)
+    const struct http_answer *a)
 {
 	log_info("provider_call", "run_id", LOG_INT(r->run_id), "job_id",
 	    r->job_id, "call", step_call_name(w->call), "outcome", outcome,
@@ -337,10 +341,10 @@ log_call(const struct work *w, const struct run *r, const char *outcome,
 
 enum err
 work_end(struct db *db, const struct work_config *cfg,
-    const struct work_keys *keys, struct work *w, const struct call_answer *a,
+    const struct work_keys *keys, struct work *w, const struct http_answer *a,
     int64_t now_ms, struct work *ret_next)
 {
-	struct reading reading = {0};
+	struct provider_answer reading = {0};
 	struct run r = {0};
 	const char *outcome;
 	enum err e = runs_get(db, w->run_id, &r);
@@ -348,7 +352,7 @@ work_end(struct db *db, const struct work_config *cfg,
 	if (e == ERR_NOENT) /* its job was deleted */
 		return OK;
 	if (e == OK)
-		e = reading_take(cfg->calls, w->call, a, r.job_id,
+		e = provider_answer_take(cfg->api, w->call, a, r.job_id,
 		    cfg->inline_output, &reading);
 	if (e == OK) {
 		outcome = step_outcome_name(
@@ -361,7 +365,7 @@ work_end(struct db *db, const struct work_config *cfg,
 	if (e == OK)
 		e = conclude(
 		    db, cfg, keys, &r, w->call, &reading, now_ms, ret_next);
-	reading_done(&reading);
+	provider_answer_done(&reading);
 	run_done(&r);
 	return e;
 }

@@ -12,14 +12,14 @@
 #include "auth/secrets.h"
 #include "base/err.h"
 #include "hook/urls.h"
-#include "runner/caller.h"
-#include "runner/calls.h"
+#include "runner/http_client.h"
+#include "runner/provider_api.h"
 #include "runner/step.h"
 #include "store/db.h"
 
 /* What all runs have in common. */
 struct work_config {
-	const struct calls *calls;
+	const struct provider_api *api;
 	const char *url; /* of the provider; borrowed, as are: */
 	const char *actions;
 	struct urls_site site; /* where its webhooks come to */
@@ -39,7 +39,7 @@ void work_keys_done(struct work_keys *k); /* wipes the bytes */
 struct work {
 	enum step_call call; /* STEP_NOTHING: none is needed */
 	int64_t run_id;
-	struct call_request request;
+	struct http_request request;
 	bool is_logged; /* what came of it, which may have to be stored twice */
 };
 
@@ -54,7 +54,7 @@ CHECK_RESULT enum err work_begin(struct db *db, const struct work_config *cfg,
 /* Stores what came of it. *ret_next is what to call at once, for
  * work_done(). */
 CHECK_RESULT enum err work_end(struct db *db, const struct work_config *cfg,
-    const struct work_keys *keys, struct work *w, const struct call_answer *a,
+    const struct work_keys *keys, struct work *w, const struct http_answer *a,
     int64_t now_ms, struct work *ret_next);
 
 #endif

@@ -3,7 +3,7 @@
  * Reads answers. Their form is that of webhooks, so the provider's file in
  * src/hook does most of it, and makes the same event of them. Pure.
  */
-#include "runner/reading.h"
+#include "runner/provider_answer.h"
 
 #include <string.h>
 
@@ -13,7 +13,7 @@ enum { REFUSAL_MAX = 500 }; /* bytes of a provider's words */
 
 /* As a webhook's, with null in the place of NaN. */
 static void
-find_body(struct reading *r, struct span text)
+find_body(struct provider_answer *r, struct span text)
 {
 	if (json_text_check(text, &r->body) != OK) {
 		json_text_add_finite(&r->finite, text);
@@ -25,22 +25,21 @@ find_body(struct reading *r, struct span text)
 }
 
 enum err
-reading_take(const struct calls *calls, enum step_call call,
-    const struct call_answer *a, const char *job_id, size_t inline_output,
-    struct reading *ret)
+provider_answer_take(const struct provider_api *api, enum step_call call,
+    const struct http_answer *a, const char *job_id, size_t inline_output,
+    struct provider_answer *ret)
 {
-	const struct provider *provider =
-	    provider_find(span_of(calls->provider));
+	const struct provider *provider = provider_find(span_of(api->provider));
 	const struct request none = {.method = "POST"};
 	struct event_new *row = &ret->event.row;
 	const char *why;
 	enum err e;
 
-	*ret = (struct reading){.answer = {
-				    .has_left = a->has_left,
-				    .status = a->status,
-				    .retry_ms = a->retry_ms,
-				}};
+	*ret = (struct provider_answer){.answer = {
+					    .has_left = a->has_left,
+					    .status = a->status,
+					    .retry_ms = a->retry_ms,
+					}};
 	find_body(ret, buf_span(&a->body));
 	if (!buf_ok(&ret->finite))
 		return ERR_NOMEM;
@@ -54,7 +53,7 @@ reading_take(const struct calls *calls, enum step_call call,
 				      ? ret->event.external_id.len > 0
 				      : row->type != NULL;
 	ret->answer.is_executed =
-	    calls->is_executed != NULL && calls->is_executed(ret->body);
+	    api->is_executed != NULL && api->is_executed(ret->body);
 	if (row->type == NULL)
 		return OK;
 	ret->answer.job = job_state_of(row->type);
@@ -65,7 +64,7 @@ reading_take(const struct calls *calls, enum step_call call,
 }
 
 void
-reading_done(struct reading *r)
+provider_answer_done(struct provider_answer *r)
 {
 	provider_event_done(&r->event);
 	buf_done(&r->finite);
@@ -99,8 +98,8 @@ has_secret(const struct buf *words, struct span key)
 }
 
 void
-reading_add_refusal(
-    const struct reading *r, int status, struct span key, struct buf *out)
+provider_answer_add_refusal(const struct provider_answer *r, int status,
+    struct span key, struct buf *out)
 {
 	struct buf words = BUF_INIT;
 

@@ -7,8 +7,8 @@
  * Each call is sent once, whatever happens: no redirects are followed, no
  * connection that was used before carries one that must not be repeated.
  */
-#ifndef JOBWIRE_CALLER_H
-#define JOBWIRE_CALLER_H
+#ifndef JOBWIRE_HTTP_CLIENT_H
+#define JOBWIRE_HTTP_CLIENT_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,19 +17,19 @@
 #include "base/err.h"
 #include "io/loop.h"
 
-struct caller;
-struct call_out;
+struct http_client;
+struct http_call;
 
-struct call_request {
+struct http_request {
 	bool is_post;
 	bool is_once;	 /* on a connection of its own */
 	struct buf url;	 /* owned */
 	struct buf body; /* owned; JSON; empty: none */
 };
 
-void call_request_done(struct call_request *r);
+void http_request_done(struct http_request *r);
 
-struct call_answer {
+struct http_answer {
 	bool has_left; /* a byte of the request has, so it may have arrived */
 	int status;    /* HTTP's; 0: no answer, or not whole */
 	int64_t retry_ms; /* Retry-After; -1: none */
@@ -37,19 +37,19 @@ struct call_answer {
 	char error[256];  /* libcurl's words, where there is no answer */
 };
 
-void call_answer_done(struct call_answer *a);
+void http_answer_done(struct http_answer *a);
 
 /* Answers of more than max_body bytes are given up. Returns owned
- * (caller_free). ERR_NOMEM. */
-CHECK_RESULT enum err caller_new(struct loop *loop, int64_t timeout_ms,
-    size_t max_body, struct caller **ret);
-void caller_free(struct caller **c); /* drops what is under way */
+ * (http_client_free). ERR_NOMEM. */
+CHECK_RESULT enum err http_client_new(struct loop *loop, int64_t timeout_ms,
+    size_t max_body, struct http_client **ret);
+void http_client_free(struct http_client **c); /* drops what is under way */
 
 /* Sends it from the loop's next turn on; borrows r until on_done, which is
  * called from the loop and owns the answer. `key` is copied, and wiped as far
  * as the copy is ours. ERR_NOMEM, and nothing is sent. */
-CHECK_RESULT enum err caller_send(struct caller *c,
-    const struct call_request *r, struct span key,
-    void (*on_done)(void *arg, struct call_answer *a), void *arg);
+CHECK_RESULT enum err http_client_send(struct http_client *c,
+    const struct http_request *r, struct span key,
+    void (*on_done)(void *arg, struct http_answer *a), void *arg);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* runner/runpod.c, runner/replicate.c, runner/reading.c */
-#include "runner/reading.h"
+/* runner/runpod.c, runner/replicate.c, runner/provider_answer.c */
+#include "runner/provider_answer.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,14 +20,14 @@ static void
 test_requests(void **state)
 {
 	static const struct {
-		const struct calls *calls;
+		const struct provider_api *calls;
 		const char *submit, *body, *status, *cancel;
 	} rows[] = {
-	    {&runpod_calls, "https://s/v2/ab%2Fc/run",
+	    {&runpod_api, "https://s/v2/ab%2Fc/run",
 		"{\"input\":{\"seed\":1234567890123456789},\"webhook\":"
 		"\"https://x/y?a=\\\"b\\\"\",\"policy\":{\"ttl\":1}}",
 		"https://s/v2/ep/status/a%2Fb", "https://s/v2/ep/cancel/a%2Fb"},
-	    {&replicate_calls, "https://s/v2/predictions",
+	    {&replicate_api, "https://s/v2/predictions",
 		"{\"version\":\"ab/c\",\"input\":{\"seed\":1234567890123456789}"
 		",\"webhook\":\"https://x/y?a=\\\"b\\\"\","
 		"\"webhook_events_filter\":[\"start\",\"completed\"]}",
@@ -35,7 +35,7 @@ test_requests(void **state)
 		"https://s/v2/predictions/a%2Fb/cancel"},
 	};
 
-	const struct calls_job job = {
+	const struct provider_job job = {
 	    .endpoint = SPAN_LIT("ab/c"),
 	    .input = SPAN_LIT("{\"seed\":1234567890123456789}"),
 	    .policy = SPAN_LIT("{\"ttl\":1}"),
@@ -44,7 +44,7 @@ test_requests(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		struct call_request submit = {0}, status = {0}, cancel = {0};
+		struct http_request submit = {0}, status = {0}, cancel = {0};
 
 		rows[i].calls->submit("https://s/v2", &job, &submit);
 		rows[i].calls->status("https://s/v2", "ep", "a/b", &status);
@@ -56,16 +56,16 @@ test_requests(void **state)
 		assert_false(status.is_post);
 		assert_string_equal(cancel.url.data, rows[i].cancel);
 		assert_true(cancel.is_post);
-		call_request_done(&submit);
-		call_request_done(&status);
-		call_request_done(&cancel);
+		http_request_done(&submit);
+		http_request_done(&status);
+		http_request_done(&cancel);
 	}
 }
 
-static struct call_answer
+static struct http_answer
 answer(int status, const char *body)
 {
-	struct call_answer a = {
+	struct http_answer a = {
 	    .has_left = true, .status = status, .retry_ms = -1};
 
 	buf_add_str(&a.body, body);
@@ -78,62 +78,62 @@ static void
 test_answers(void **state)
 {
 	static const struct {
-		const struct calls *calls;
+		const struct provider_api *calls;
 		enum step_call call;
 		int status;
 		const char *body;
 		bool is_readable, is_executed;
 		enum job_state job;
 	} rows[] = {
-	    {&runpod_calls, STEP_SUBMIT, 200,
+	    {&runpod_api, STEP_SUBMIT, 200,
 		"{\"id\":\"a\",\"status\":\"IN_QUEUE\"}", true, false,
 		JOB_QUEUED},
-	    {&runpod_calls, STEP_SUBMIT, 200, "{\"id\":\"a\"}", true, false,
+	    {&runpod_api, STEP_SUBMIT, 200, "{\"id\":\"a\"}", true, false,
 		JOB_NO_STATE},
-	    {&runpod_calls, STEP_SUBMIT, 200, "{\"status\":\"IN_QUEUE\"}",
-		false, false, JOB_QUEUED},
-	    {&runpod_calls, STEP_SUBMIT, 200, "<html>", false, false,
+	    {&runpod_api, STEP_SUBMIT, 200, "{\"status\":\"IN_QUEUE\"}", false,
+		false, JOB_QUEUED},
+	    {&runpod_api, STEP_SUBMIT, 200, "<html>", false, false,
 		JOB_NO_STATE},
-	    {&runpod_calls, STEP_SUBMIT, 200, "", false, false, JOB_NO_STATE},
-	    {&runpod_calls, STEP_SUBMIT, 200, "[]", false, false, JOB_NO_STATE},
-	    {&runpod_calls, STEP_SUBMIT, 200, "{\"id\":7}", false, false,
+	    {&runpod_api, STEP_SUBMIT, 200, "", false, false, JOB_NO_STATE},
+	    {&runpod_api, STEP_SUBMIT, 200, "[]", false, false, JOB_NO_STATE},
+	    {&runpod_api, STEP_SUBMIT, 200, "{\"id\":7}", false, false,
 		JOB_NO_STATE},
-	    {&runpod_calls, STEP_SUBMIT, 400, "{\"id\":\"a\"}", false, false,
+	    {&runpod_api, STEP_SUBMIT, 400, "{\"id\":\"a\"}", false, false,
 		JOB_NO_STATE},
-	    {&runpod_calls, STEP_STATUS, 200,
+	    {&runpod_api, STEP_STATUS, 200,
 		"{\"id\":\"a\",\"status\":\"COMPLETED\",\"executionTime\":5,"
 		"\"output\":NaN}",
 		true, true, JOB_COMPLETED},
-	    {&runpod_calls, STEP_STATUS, 200,
+	    {&runpod_api, STEP_STATUS, 200,
 		"{\"id\":\"a\",\"status\":\"IN_PROGRESS\"}", true, false,
 		JOB_PROCESSING},
-	    {&runpod_calls, STEP_STATUS, 200, "{\"status\":\"ODD\"}", false,
+	    {&runpod_api, STEP_STATUS, 200, "{\"status\":\"ODD\"}", false,
 		false, JOB_NO_STATE},
-	    {&replicate_calls, STEP_SUBMIT, 201,
+	    {&replicate_api, STEP_SUBMIT, 201,
 		"{\"id\":\"a\",\"status\":\"starting\"}", true, false,
 		JOB_PROCESSING},
-	    {&replicate_calls, STEP_STATUS, 200,
+	    {&replicate_api, STEP_STATUS, 200,
 		"{\"id\":\"a\",\"status\":\"succeeded\",\"output\":[1]}", true,
 		false, JOB_COMPLETED},
-	    {&replicate_calls, STEP_STATUS, 200,
+	    {&replicate_api, STEP_STATUS, 200,
 		"{\"id\":\"a\",\"status\":\"canceled\"}", true, false,
 		JOB_CANCELLED},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		struct call_answer a = answer(rows[i].status, rows[i].body);
-		struct reading r;
+		struct http_answer a = answer(rows[i].status, rows[i].body);
+		struct provider_answer r;
 
-		assert_int_equal(
-		    reading_take(rows[i].calls, rows[i].call, &a, "j", 99, &r),
+		assert_int_equal(provider_answer_take(rows[i].calls,
+				     rows[i].call, &a, "j", 99, &r),
 		    OK);
 		assert_int_equal(r.answer.is_readable, rows[i].is_readable);
 		assert_int_equal(r.answer.is_executed, rows[i].is_executed);
 		assert_int_equal(r.answer.job, rows[i].job);
 		assert_int_equal(r.answer.status, rows[i].status);
-		reading_done(&r);
-		call_answer_done(&a);
+		provider_answer_done(&r);
+		http_answer_done(&a);
 	}
 }
 
@@ -142,16 +142,16 @@ static void
 test_an_answer_is_the_webhook(void **state)
 {
 	static const struct {
-		const struct calls *calls;
+		const struct provider_api *calls;
 		const char *answer, *webhook;
 	} rows[] = {
-	    {&runpod_calls,
+	    {&runpod_api,
 		"{\"id\":\"a\",\"status\":\"COMPLETED\",\"delayTime\":1,"
 		"\"executionTime\":2,\"output\":1}",
 		"{\"webhook\":\"https://x\",\"input\":{},\"id\":\"a\","
 		"\"output\":1,\"executionTime\":2,\"delayTime\":1,"
 		"\"status\":\"COMPLETED\"}"},
-	    {&replicate_calls,
+	    {&replicate_api,
 		"{\"id\":\"a\",\"status\":\"failed\",\"completed_at\":\"t\"}",
 		"{\"webhook\":\"https://x\",\"completed_at\":\"t\","
 		"\"id\":\"a\",\"status\":\"failed\"}"},
@@ -159,17 +159,17 @@ test_an_answer_is_the_webhook(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		struct call_answer a = answer(200, rows[i].answer);
+		struct http_answer a = answer(200, rows[i].answer);
 		const struct provider *provider =
 		    provider_find(span_of(rows[i].calls->provider));
 		const struct request delivery = {.method = "POST"};
 		struct provider_event ev = {0};
 		char key[CRYPTO_SHA256_SIZE];
-		struct reading r;
+		struct provider_answer r;
 		const char *why;
 
-		assert_int_equal(
-		    reading_take(rows[i].calls, STEP_STATUS, &a, "j", 99, &r),
+		assert_int_equal(provider_answer_take(rows[i].calls,
+				     STEP_STATUS, &a, "j", 99, &r),
 		    OK);
 		assert_int_equal(provider->normalise(&delivery,
 				     span_of(rows[i].webhook), 99, &ev, &why),
@@ -179,8 +179,8 @@ test_an_answer_is_the_webhook(void **state)
 		assert_string_equal(r.event.row.delivery_key, key);
 		assert_string_equal(r.event.row.source, provider->source);
 		provider_event_done(&ev);
-		reading_done(&r);
-		call_answer_done(&a);
+		provider_answer_done(&r);
+		http_answer_done(&a);
 	}
 }
 
@@ -203,18 +203,19 @@ test_words_of_a_refusal(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		struct call_answer a = answer(402, rows[i].body);
+		struct http_answer a = answer(402, rows[i].body);
 		struct buf words = BUF_INIT;
-		struct reading r;
+		struct provider_answer r;
 
-		assert_int_equal(
-		    reading_take(&runpod_calls, STEP_SUBMIT, &a, "j", 99, &r),
+		assert_int_equal(provider_answer_take(
+				     &runpod_api, STEP_SUBMIT, &a, "j", 99, &r),
 		    OK);
-		reading_add_refusal(&r, 402, SPAN_LIT("rpa_0123"), &words);
+		provider_answer_add_refusal(
+		    &r, 402, SPAN_LIT("rpa_0123"), &words);
 		assert_string_equal(words.data, rows[i].words);
 		buf_done(&words);
-		reading_done(&r);
-		call_answer_done(&a);
+		provider_answer_done(&r);
+		http_answer_done(&a);
 	}
 }
 

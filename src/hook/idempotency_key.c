@@ -4,17 +4,18 @@
  * job in it, so that two jobs do not share keys and no client's secret lies in
  * the table. Finding and adding block on the disk.
  */
-#include "hook/repeat.h"
+#include "hook/idempotency_key.h"
 
 #include <string.h>
 
 enum { KEY_MAX_BYTES = 255 };
 
-const struct refusal repeat_refusal = {422, "idempotency_key_reused",
+const struct refusal idempotency_key_refusal = {422, "idempotency_key_reused",
     "This Idempotency-Key stood for another request.", NULL, 0};
 
 bool
-repeat_take(struct call *c, struct span action, struct repeat *ret)
+idempotency_key_take(
+    struct call *c, struct span action, struct idempotency_key *ret)
 {
 	const struct span key =
 	    span_of(request_header(c->request, "idempotency-key"));
@@ -36,7 +37,7 @@ repeat_take(struct call *c, struct span action, struct repeat *ret)
 }
 
 enum err
-repeat_find(struct repeat *k, struct db *db)
+idempotency_key_find(struct idempotency_key *k, struct db *db)
 {
 	struct idempotency_record found;
 	enum err e;
@@ -55,7 +56,7 @@ repeat_find(struct repeat *k, struct db *db)
 }
 
 enum err
-repeat_add(const struct repeat *k, struct db *db)
+idempotency_key_add(const struct idempotency_key *k, struct db *db)
 {
 	return *k->key == '\0' ? OK : idempotency_add(db, k->key, &k->record);
 }

@@ -3,7 +3,7 @@
  * libcurl on our loop. What is called and what an answer means is for others to
  * say. TLS is verified with the system's certificates.
  */
-#include "runner/caller.h"
+#include "runner/http_client.h"
 
 #include <sys/queue.h>
 #include <stdlib.h>
@@ -19,40 +19,40 @@ enum {
 	RETRY_AFTER_MAX_S = 86400,
 };
 
-struct call_out {
-	LIST_ENTRY(call_out) link;
+struct http_call {
+	LIST_ENTRY(http_call) link;
 	CURL *easy;
 	struct curl_slist *headers;
 	size_t max_body;
-	struct call_answer answer;
-	void (*on_done)(void *arg, struct call_answer *a);
+	struct http_answer answer;
+	void (*on_done)(void *arg, struct http_answer *a);
 	void *arg;
 };
 
-struct caller {
+struct http_client {
 	struct loop *loop;
 	CURLM *multi;
 	struct timer timer;
 	int64_t timeout_ms;
 	size_t max_body;
-	LIST_HEAD(call_list, call_out) calls;
+	LIST_HEAD(call_list, http_call) calls;
 };
 
 /* A descriptor of libcurl's. */
 struct watched {
 	struct io io;
-	struct caller *caller;
+	struct http_client *client;
 };
 
 void
-call_request_done(struct call_request *r)
+http_request_done(struct http_request *r)
 {
 	buf_done(&r->url);
 	buf_done(&r->body);
 }
 
 void
-call_answer_done(struct call_answer *a)
+http_answer_done(struct http_answer *a)
 {
 	buf_done(&a->body);
 }
@@ -67,7 +67,7 @@ free_headers(struct curl_slist *list)
 }
 
 static void
-call_free(struct caller *c, struct call_out *call)
+call_free(struct http_client *c, struct http_call *call)
 {
 	LIST_REMOVE(call, link);
 	if (call->easy != NULL) {
@@ -75,7 +75,7 @@ call_free(struct caller *c, struct call_out *call)
 		curl_easy_cleanup(call->easy);
 	}
 	free_headers(call->headers);
-	call_answer_done(&call->answer);
+	http_answer_done(&call->answer);
 	free(call);
 }
 
@@ -84,9 +84,9 @@ call_free(struct caller *c, struct call_out *call)
 /* Whatever went wrong, it cannot have arrived while nothing has left. An answer
  * that is cut, or longer than may be, is none. */
 static void
-read_end(struct call_out *call, CURLcode result)
+read_end(struct http_call *call, CURLcode result)
 {
-	struct call_answer *a = &call->answer;
+	struct http_answer *a = &call->answer;
 	curl_off_t retry_s = 0;
 	long sent = 0, status = 0;
 
@@ -107,11 +107,11 @@ read_end(struct call_out *call, CURLcode result)
 }
 
 static void
-finish(struct caller *c)
+finish(struct http_client *c)
 {
 	const CURLMsg *message;
-	struct call_answer answer;
-	struct call_out *call;
+	struct http_answer answer;
+	struct http_call *call;
 	CURLcode result;
 	char *arg;
 	int n_left;
@@ -122,7 +122,7 @@ finish(struct caller *c)
 		result = message->data.result;
 		(void)curl_easy_getinfo(
 		    message->easy_handle, CURLINFO_PRIVATE, &arg);
-		call = (struct call_out *)(void *)arg;
+		call = (struct http_call *)(void *)arg;
 		read_end(call, result);
 		answer = call->answer;
 		call->answer.body = (struct buf)BUF_INIT;
@@ -134,7 +134,7 @@ finish(struct caller *c)
 /* --- Libcurl and the loop ------------------------------------------------- */
 
 static void
-act(struct caller *c, curl_socket_t fd, int what)
+act(struct http_client *c, curl_socket_t fd, int what)
 {
 	int n_running;
 
@@ -154,24 +154,24 @@ on_ready(struct io *io, unsigned ready)
 		what |= CURL_CSELECT_OUT;
 	if (ready & IO_GONE)
 		what |= CURL_CSELECT_ERR;
-	act(w->caller, io->fd, what); /* may free it */
+	act(w->client, io->fd, what); /* may free it */
 }
 
 static void
 on_due(struct timer *t)
 {
-	act(container_of(t, struct caller, timer), CURL_SOCKET_TIMEOUT, 0);
+	act(container_of(t, struct http_client, timer), CURL_SOCKET_TIMEOUT, 0);
 }
 
 /* -1 fails the transfer. */
 static int
-watch(struct caller *c, curl_socket_t fd, unsigned want)
+watch(struct http_client *c, curl_socket_t fd, unsigned want)
 {
 	struct watched *w = calloc(1, sizeof(*w));
 
 	if (w == NULL)
 		return -1;
-	w->caller = c;
+	w->client = c;
 	w->io.fd = fd;
 	w->io.on_ready = on_ready;
 	if (io_add(c->loop, &w->io, want) != OK ||
@@ -186,7 +186,7 @@ watch(struct caller *c, curl_socket_t fd, unsigned want)
 static int
 on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *watched)
 {
-	struct caller *c = arg;
+	struct http_client *c = arg;
 	struct watched *w = watched;
 	unsigned want = 0;
 
@@ -209,7 +209,7 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *watched)
 static int
 on_timer(CURLM *multi, long ms, void *arg)
 {
-	struct caller *c = arg;
+	struct http_client *c = arg;
 
 	(void)multi;
 	if (ms < 0) {
@@ -222,10 +222,10 @@ on_timer(CURLM *multi, long ms, void *arg)
 }
 
 enum err
-caller_new(
-    struct loop *loop, int64_t timeout_ms, size_t max_body, struct caller **ret)
+http_client_new(struct loop *loop, int64_t timeout_ms, size_t max_body,
+    struct http_client **ret)
 {
-	struct caller *c = calloc(1, sizeof(*c));
+	struct http_client *c = calloc(1, sizeof(*c));
 
 	if (c == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != 0) {
 		free(c);
@@ -237,7 +237,7 @@ caller_new(
 	c->timer.on_due = on_due;
 	c->multi = curl_multi_init();
 	if (c->multi == NULL) {
-		caller_free(&c);
+		http_client_free(&c);
 		return ERR_NOMEM;
 	}
 	curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
@@ -249,10 +249,10 @@ caller_new(
 }
 
 void
-caller_free(struct caller **caller)
+http_client_free(struct http_client **client)
 {
-	struct caller *c = *caller;
-	struct call_out *call;
+	struct http_client *c = *client;
+	struct http_call *call;
 
 	if (c == NULL)
 		return;
@@ -263,7 +263,7 @@ caller_free(struct caller **caller)
 	timer_cancel(c->loop, &c->timer);
 	curl_global_cleanup();
 	free(c);
-	*caller = NULL;
+	*client = NULL;
 }
 
 /* --- The beginning of a call ---------------------------------------------- */
@@ -271,7 +271,7 @@ caller_free(struct caller **caller)
 static size_t
 on_body(char *bytes, size_t size, size_t n, void *arg)
 {
-	struct call_out *call = arg;
+	struct http_call *call = arg;
 	struct buf *body = &call->answer.body;
 
 	if (n * size > call->max_body - body->len)
@@ -281,7 +281,7 @@ on_body(char *bytes, size_t size, size_t n, void *arg)
 }
 
 static bool
-add_header(struct call_out *call, const char *line)
+add_header(struct http_call *call, const char *line)
 {
 	struct curl_slist *longer = curl_slist_append(call->headers, line);
 
@@ -291,7 +291,7 @@ add_header(struct call_out *call, const char *line)
 }
 
 static bool
-make_headers(struct call_out *call, struct span key)
+make_headers(struct http_call *call, struct span key)
 {
 	struct buf line = BUF_INIT;
 	bool ok;
@@ -314,7 +314,7 @@ make_headers(struct call_out *call, struct span key)
  * kept ends without an answer. HTTP/2 has such ways, too. */
 static void
 set_options(
-    struct caller *c, struct call_out *call, const struct call_request *r)
+    struct http_client *c, struct http_call *call, const struct http_request *r)
 {
 	CURL *e = call->easy;
 	long is_once = r->is_once ? 1 : 0;
@@ -344,14 +344,15 @@ set_options(
 	    e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.len);
 }
 
-_Static_assert(sizeof(((struct call_answer *)0)->error) >= CURL_ERROR_SIZE,
+_Static_assert(sizeof(((struct http_answer *)0)->error) >= CURL_ERROR_SIZE,
     "libcurl writes its messages there");
 
 enum err
-caller_send(struct caller *c, const struct call_request *r, struct span key,
-    void (*on_done)(void *arg, struct call_answer *a), void *arg)
+http_client_send(struct http_client *c, const struct http_request *r,
+    struct span key, void (*on_done)(void *arg, struct http_answer *a),
+    void *arg)
 {
-	struct call_out *call = calloc(1, sizeof(*call));
+	struct http_call *call = calloc(1, sizeof(*call));
 
 	if (call == NULL)
 		return ERR_NOMEM;
