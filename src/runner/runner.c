@@ -7,28 +7,21 @@
  */
 #include "runner/runner.h"
 
-#include <sys/file.h>
 #include <sys/queue.h>
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/container_of.h"
 #include "base/log.h"
-#include "io/beside.h"
-#include "io/bell.h"
+#include "runner/leader.h"
 #include "runner/rate.h"
 #include "store/db.h"
 #include "store/run_queue.h"
 #include "store/runs.h"
 
 enum {
-	BUSY_MS = 500,
 	AGAIN_MS = 200,	       /* after trouble with the database */
 	ANSWER_MAX = 32 << 20, /* bytes; outputs are 20 MB at the most */
 	LOCK_POLL_MS = 1000,   /* for the end of another runner */
@@ -62,9 +55,7 @@ struct runner {
 	struct loop *loop;
 	struct http_client *client;
 	struct watch *watch;
-	struct db *db; /* NULL: not open */
-	struct bell bell;
-	int lock_fd; /* -1: another process is the runner */
+	struct leader leader;
 	struct timer timer;
 	struct deferred turn;
 	struct task_list tasks;
@@ -117,7 +108,7 @@ task_new(struct runner *r)
 static bool
 is_of_this_database(const struct runner *r, const struct task *t)
 {
-	return memcmp(t->epoch, db_epoch(r->db), DB_EPOCH_SIZE) == 0;
+	return memcmp(t->epoch, db_epoch(r->leader.db), DB_EPOCH_SIZE) == 0;
 }
 
 static bool
@@ -205,8 +196,8 @@ find_due(struct runner *r, struct due *ret)
 		ret->max = BATCH_MAX;
 	if (r->is_stopping || ret->max <= 0)
 		return OK;
-	return run_queue_due(
-	    r->db, clock_real_ms(), (int)r->n_tasks + ret->max, note_due, ret);
+	return run_queue_due(r->leader.db, clock_real_ms(),
+	    (int)r->n_tasks + ret->max, note_due, ret);
 }
 
 /* The next call for a run, which has a task only where there is one. */
@@ -225,7 +216,7 @@ add_task(struct runner *r, struct work *work)
 		return ERR_NOMEM;
 	}
 	t->work = *work;
-	memcpy(t->epoch, db_epoch(r->db), DB_EPOCH_SIZE);
+	memcpy(t->epoch, db_epoch(r->leader.db), DB_EPOCH_SIZE);
 	return OK;
 }
 
@@ -233,7 +224,7 @@ static void
 log_refusal(const struct runner *r, int64_t run_id)
 {
 	log_error("run_refused", "run_id", LOG_INT(run_id), "detail",
-	    db_last_fault(r->db)->text);
+	    db_last_fault(r->leader.db)->text);
 }
 
 /* The database refuses the event that a due run makes. */
@@ -244,10 +235,10 @@ postpone(struct runner *r, int64_t run_id)
 	enum err e;
 
 	log_refusal(r, run_id);
-	e = runs_get(r->db, run_id, &run);
+	e = runs_get(r->leader.db, run_id, &run);
 	run.next_at = clock_real_ms() + REFUSED_MS;
 	if (e == OK)
-		e = run_save(r->db, &run);
+		e = run_save(r->leader.db, &run);
 	run_done(&run);
 	return e;
 }
@@ -258,13 +249,13 @@ begin_run(struct runner *r, int64_t run_id)
 {
 	struct work work = {0};
 	bool goes_on;
-	enum err e = db_part_begin(r->db);
+	enum err e = db_part_begin(r->leader.db);
 
 	if (e != OK)
 		return e;
-	e = work_begin(
-	    r->db, &r->cfg.work, &r->keys, run_id, clock_real_ms(), &work);
-	e = db_part_end(r->db, e == ERR_NOENT ? OK : e, &goes_on);
+	e = work_begin(r->leader.db, &r->cfg.work, &r->keys, run_id,
+	    clock_real_ms(), &work);
+	e = db_part_end(r->leader.db, e == ERR_NOENT ? OK : e, &goes_on);
 	if (e == OK)
 		return add_task(r, &work);
 	work_done(&work);
@@ -305,11 +296,11 @@ store_answer(struct runner *r, struct task *t)
 
 	if (!is_of_this_database(r, t))
 		return OK;
-	if ((e = db_part_begin(r->db)) != OK)
+	if ((e = db_part_begin(r->leader.db)) != OK)
 		return e;
-	e = work_end(r->db, &r->cfg.work, &r->keys, &t->work, &t->answer,
+	e = work_end(r->leader.db, &r->cfg.work, &r->keys, &t->work, &t->answer,
 	    clock_real_ms(), &next);
-	e = db_part_end(r->db, e, &goes_on);
+	e = db_part_end(r->leader.db, e, &goes_on);
 	if (e == OK)
 		return add_task(r, &next);
 	work_done(&next);
@@ -377,76 +368,25 @@ transact(struct runner *r)
 	enum err e = find_due(r, &due);
 
 	if (e == OK)
-		e = run_queue_is_far(r->db, horizon_ms, &is_far);
+		e = run_queue_is_far(r->leader.db, horizon_ms, &is_far);
 	if (e != OK || (due.n == 0 && !is_far && !has_answers(r)))
 		return e;
-	if ((e = db_begin(r->db)) != OK)
+	if ((e = db_begin(r->leader.db)) != OK)
 		return e;
 	if (is_far)
-		e = run_queue_pull(r->db, now_ms, horizon_ms);
+		e = run_queue_pull(r->leader.db, now_ms, horizon_ms);
 	if (e == OK)
 		e = store_answers(r);
 	if (e == OK)
 		e = begin_due(r, &due);
-	e = db_end(r->db, e);
+	e = db_end(r->leader.db, e);
 	settle(r, e == OK);
 	if (e == OK)
-		bell_ring(&r->bell);
+		bell_ring(&r->leader.bell);
 	return e;
 }
 
-/* --- The database --------------------------------------------------------- */
-
-static void
-let_go(struct runner *r)
-{
-	db_close(&r->db);
-	bell_close(&r->bell);
-	if (r->lock_fd != -1)
-		close(r->lock_fd);
-	r->lock_fd = -1;
-}
-
-/* ERR_AGAIN: another process is the runner. The lock is kept until let_go(). */
-static enum err
-take_lock(struct runner *r)
-{
-	if (r->lock_fd == -1)
-		r->lock_fd =
-		    beside_open(r->cfg.db_path, "-runner", O_RDWR | O_CREAT);
-	if (r->lock_fd == -1)
-		return ERR_SYS;
-	if (flock(r->lock_fd, LOCK_EX | LOCK_NB) == 0)
-		return OK;
-	return errno == EWOULDBLOCK ? ERR_AGAIN : ERR_SYS;
-}
-
-static enum err
-take_db(struct runner *r, struct db_fault *fault)
-{
-	enum err e, lock;
-	int reason;
-
-	if (r->db != NULL && db_has_moved(r->db))
-		let_go(r);
-	if (r->db != NULL)
-		return OK;
-	lock = take_lock(r);
-	reason = errno;
-	if (lock == ERR_AGAIN)
-		return lock;
-	/* What is wrong with the database is the better thing to say. */
-	e = db_open(r->cfg.db_path, DB_WRITE, BUSY_MS, &r->db, fault);
-	if (e == OK && lock != OK) {
-		snprintf(fault->text, sizeof(fault->text), "%.100s-runner: %s",
-		    r->cfg.db_path, strerror(reason));
-		db_close(&r->db);
-		return lock;
-	}
-	if (e == OK && bell_open(r->cfg.db_path, &r->bell) != OK)
-		log_warn("bell_missing", "path", r->cfg.db_path);
-	return e;
-}
+/* --- Trouble -------------------------------------------------------------- */
 
 /* Of trouble its beginning is logged, other trouble, and its end. */
 static void
@@ -496,7 +436,7 @@ plan(struct runner *r, bool *ret_idle)
 	enum err e = find_due(r, &due);
 
 	if (e == OK)
-		e = run_queue_next(r->db, now_ms, &next_ms);
+		e = run_queue_next(r->leader.db, now_ms, &next_ms);
 	if (e != OK)
 		return e;
 	if (next_ms != 0 && (next_ms - now_ms) * 1000 < wait_us)
@@ -520,7 +460,7 @@ take_turn(struct runner *r)
 {
 	struct db_fault fault = {0};
 	bool is_idle = false;
-	enum err e = take_db(r, &fault);
+	enum err e = leader_take(&r->leader, &fault);
 
 	if (e == OK) {
 		e = transact(r);
@@ -528,9 +468,9 @@ take_turn(struct runner *r)
 			send_ready(r);
 			e = plan(r, &is_idle);
 		}
-		fault = *db_last_fault(r->db);
+		fault = *db_last_fault(r->leader.db);
 		if (e == ERR_IO || e == ERR_CORRUPT || e == ERR_GONE)
-			let_go(r);
+			leader_release(&r->leader);
 	}
 	note_state(r, e, &fault);
 	if (e != OK)
@@ -561,8 +501,8 @@ static bool
 on_look(void *arg, bool is_base)
 {
 	struct runner *r = arg;
-	bool is_new = r->db == NULL || db_changed(r->db) ||
-		      (is_base && db_has_moved(r->db));
+	bool is_new = r->leader.db == NULL || db_changed(r->leader.db) ||
+		      (is_base && db_has_moved(r->leader.db));
 
 	if (is_new && r->state == OK)
 		loop_defer(r->loop, &r->turn);
@@ -594,9 +534,8 @@ runner_new(struct loop *loop, const struct runner_config *cfg,
 	r->cfg = *cfg;
 	r->rate.interval_us = 1000000 / cfg->rate;
 	r->loop = loop;
-	r->lock_fd = -1;
 	r->state = ERR_EXPIRED; /* none yet: the first is logged */
-	r->bell = (struct bell)BELL_INIT;
+	r->leader = (struct leader)LEADER_INIT(r->cfg.db_path);
 	r->timer.on_due = on_timer;
 	r->turn.run = on_turn;
 	STAILQ_INIT(&r->tasks);
@@ -643,7 +582,7 @@ runner_free(struct runner **runner)
 		task_free(&t);
 	loop_undefer(r->loop, &r->turn);
 	timer_cancel(r->loop, &r->timer);
-	let_go(r);
+	leader_release(&r->leader);
 	work_keys_done(&r->keys);
 	free(r);
 	*runner = NULL;

@@ -90,6 +90,8 @@ def _events(notes, label, jobs, rate, seconds, connections):
             f"{label}_cpu": sum(figures["cpu"].values()),
             f"{label}_open": load.opened["open_seconds"],
         })
+        if name == "jobwire":
+            notes.note(name, **{f"{label}_held": system.held_ms()})
 
 
 def stream(notes):

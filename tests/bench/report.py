@@ -198,7 +198,8 @@ def floor_text(notes):
         answer = notes.get("jobwire", "stream_answer")
         text += (f" One stream has an event after {number(p50, 'ms')} (p50), "
                  f"{p50 / (sync + trip):.1f} times that; its post is answered "
-                 f"after {number(answer, 'ms')}.")
+                 f"after {number(answer, 'ms')}, of which jobwire-webhook has it for "
+                 f"{number(notes.get('jobwire', 'stream_held'), 'ms')}.")
     return text + "\n"
 
 

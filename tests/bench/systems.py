@@ -5,7 +5,9 @@ ports, and knows how to be asked for a stream and how to publish."""
 import contextlib
 import glob
 import os
+import re
 import shutil
+import statistics
 import subprocess
 import tempfile
 import time
@@ -76,6 +78,12 @@ class Jobwire:
             self.site.__exit__(type(fault), fault, None)
             raise
         return self
+
+    def held_ms(self):
+        """How long jobwire-webhook had a call, from its log: the median."""
+        log = read_text(self.site.log_path("webhook"))
+        times = re.findall(r"event=request .* us=(\d+)", log)
+        return statistics.median(map(int, times)) / 1e3
 
     def _turn(self, text):
         self.is_kept = is_kept(text) != self.turned

@@ -211,6 +211,7 @@ test_no_memory(void **state)
 {
 	(void)state;
 #ifdef HAS_OWN_HEAP
+	print_message("skipped: a sanitizer has a heap of its own\n");
 	skip();
 #endif
 	for (size_t i = 0; i < COUNT(texts); i++) {
