@@ -178,7 +178,7 @@ def test_commands_that_the_documents_show(pair):
     web = Nginx(pair).start()
     protocol = shown_commands("docs", "protocol.md")
     readme = shown_commands("README.md")
-    assert (len(protocol), len(readme)) == (4, 1)
+    assert (len(protocol), len(readme)) == (4, 2)
     for command in protocol + readme:
         command = re.sub(
             "https?://HOST", f"http://127.0.0.1:{web.endpoint.port}", command
@@ -192,7 +192,7 @@ def test_commands_that_the_documents_show(pair):
     assert job_columns(pair, "a", "owner, external_id") == ("alice", "e46")
     assert [row[1:3] for row in pair.writer.rows()] == [
         ("photo-1", "queued"), ("photo-1", "cancelled"), ("a", "processing"),
-        ("a", "progress"), ("job-1", "progress"),
+        ("a", "progress"), ("job-1", "progress"), ("job-1", "queued"),
     ]
 
 
