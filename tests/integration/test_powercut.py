@@ -1,0 +1,49 @@
+"""Disks that a power cut may have left: nothing that was answered is missing on
+any of them. Here a few hundred; `make powercut` opens more."""
+
+import os
+import re
+import subprocess
+
+import pytest
+
+from harness.site import BIN, is_sanitized, program, source_root
+from harness.wait import patience
+
+_SCRIPT = os.path.join(source_root(), "tests", "faults", "powercut.py")
+_RECORDER = os.path.join(
+    source_root(), "build", "release", "faults", "recorder.so"
+)
+
+
+def cut(*options):
+    """Runs the script; its exit status and how many faults it found."""
+    if is_sanitized(program("jobwire-webhook")):
+        pytest.skip("a sanitizer's library must be the first that is loaded")
+    if not os.path.exists(_RECORDER):
+        pytest.skip("no recorder: make unit-programs")
+    if not os.access("/dev/shm", os.W_OK):
+        pytest.skip("no /dev/shm to build the states in")
+    done = subprocess.run(
+        ["/usr/bin/python3", _SCRIPT, *options], capture_output=True,
+        text=True, timeout=patience(240),
+        env={**os.environ, "RECORDER": _RECORDER, "JOBWIRE_BIN": BIN},
+    )
+    last = re.search(r"(\d+) states .* (\d+) faults$", done.stdout.strip())
+    assert last, done.stdout + done.stderr
+    assert int(last[1]) > 0
+    return done.returncode, int(last[2]), done.stdout
+
+
+def test_no_cut_takes_what_was_answered():
+    status, faults, text = cut("--states", "300", "--calls", "80")
+    assert (status, faults) == (0, 0), text
+
+
+def test_the_judge_sees_a_disk_that_lies():
+    """The same where no sync counts: answered events are missing."""
+    status, faults, text = cut(
+        "--states", "100", "--calls", "40", "--lying-disk"
+    )
+    assert status == 1 and faults > 0, text
+    assert "was answered and is not there" in text
