@@ -46,9 +46,9 @@ struct command {
 	.programs = PROGRAM_TOOL
 
 extern const struct command command_delete, command_doctor, command_init,
-    command_jobs, command_prune, command_publish, command_run, command_runs,
-    command_show, command_simulate, command_stats, command_tail, command_ticket,
-    command_token, command_url;
+    command_jobs, command_prune, command_publish, command_reload, command_run,
+    command_runs, command_show, command_simulate, command_stats, command_tail,
+    command_ticket, command_token, command_url;
 
 /* NULL: there is none. */
 const struct command *command_find(const char *name);

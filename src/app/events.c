@@ -8,6 +8,7 @@
 #include "app/events.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,9 +124,10 @@ try_keys(void *arg, struct buf *message)
 }
 
 /* In the parent of the workers: one that takes another's place begins with the
- * settings as they are now. Each worker logs its own line. */
-static bool
-reload_parent(void *arg)
+ * settings as they are now. Each worker logs its own line; where the settings
+ * are bad, they only write it to the file that is there now. */
+static int
+signal_parent(void *arg, int signal)
 {
 	struct start *p = arg;
 	struct service sv = {.program = p->program,
@@ -135,10 +137,14 @@ reload_parent(void *arg)
 	    .on_reload = try_keys,
 	    .arg = p};
 	struct buf kept = BUF_INIT;
-	enum err e = service_reload(&sv, &kept);
+	enum err e = ERR_GONE;
 
+	if (signal == SIGHUP)
+		e = service_reload(&sv, &kept);
+	else
+		service_reopen_log(&p->settings);
 	buf_done(&kept);
-	return e == OK;
+	return e == OK ? SIGHUP : SIGUSR1;
 }
 
 static enum watch_scope
@@ -273,7 +279,7 @@ run(struct start *p)
 	    service_listen(&p->settings, p->program, &p->listen_fd) == OK &&
 	    metrics_new(n, &p->slots) == OK)
 		status = workers_run(
-		    n, p->slots, work, reload_parent, close_socket, p);
+		    n, p->slots, work, signal_parent, close_socket, p);
 	metrics_free(&p->slots, n);
 	return status;
 }

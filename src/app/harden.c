@@ -67,8 +67,8 @@ static const int calls[] = {
     /* files: SQLite, the bell, the janitor's lock, keys, bodies */
     SCMP_SYS(openat), SCMP_SYS(close), SCMP_SYS(read), SCMP_SYS(readv),
     SCMP_SYS(pread64), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(pwrite64),
-    SCMP_SYS(lseek), SCMP_SYS(fcntl), SCMP_SYS(pipe2), SCMP_SYS(flock),
-    SCMP_SYS(fsync), SCMP_SYS(fdatasync), SCMP_SYS(ftruncate),
+    SCMP_SYS(lseek), SCMP_SYS(fcntl), SCMP_SYS(dup3), SCMP_SYS(pipe2),
+    SCMP_SYS(flock), SCMP_SYS(fsync), SCMP_SYS(fdatasync), SCMP_SYS(ftruncate),
     SCMP_SYS(fallocate), SCMP_SYS(fchmod), SCMP_SYS(fchown), SCMP_SYS(fstat),
     SCMP_SYS(newfstatat), SCMP_SYS(statx), SCMP_SYS(fstatfs), SCMP_SYS(statfs),
     SCMP_SYS(faccessat), SCMP_SYS(readlinkat), SCMP_SYS(unlinkat),
@@ -171,6 +171,7 @@ enum {
 	MAY_TRUNCATE = 1 << 14, /* LANDLOCK_ACCESS_FS_TRUNCATE, Linux 6.2 */
 	MAY_READ = LANDLOCK_ACCESS_FS_READ_FILE,
 	MAY_USE = MAY_READ | LANDLOCK_ACCESS_FS_WRITE_FILE,
+	MAY_MAKE = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG,
 	/* SQLite opens the folder itself, too, to have its entries on disk. */
 	MAY_KEEP_FILES = MAY_USE | LANDLOCK_ACCESS_FS_READ_DIR |
 			 LANDLOCK_ACCESS_FS_MAKE_REG |
@@ -269,6 +270,8 @@ allow_what_is_ours(struct fence *f, const struct settings *s)
 		allow_file(f, s->fal_jwks, MAY_READ);
 	if (s->config != NULL)
 		allow_file(f, s->config, MAY_READ);
+	if (s->log_file != NULL)
+		allow_file(f, s->log_file, MAY_MAKE);
 	allow(f, "/dev/null", MAY_USE);
 	allow(f, "/dev/urandom", MAY_READ); /* SQLite's seed */
 }

@@ -109,6 +109,10 @@ on_signal(void *arg, int signal)
 		on_hangup(p);
 		return;
 	}
+	if (signal == SIGUSR1) {
+		service_reopen_log(&p->settings);
+		return;
+	}
 	if (p->deadline.slot != 0 || /* a second signal: now */
 	    timer_set(p->loop, &p->deadline,
 		clock_mono_us() + wait_ms * 1000) != OK) {
@@ -131,7 +135,7 @@ on_idle(void *arg, enum err e)
 static enum err
 start(struct program_runner *p)
 {
-	static const int signals[] = {SIGTERM, SIGINT, SIGHUP, 0};
+	static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, 0};
 	const struct settings *s = &p->settings;
 	const struct runner_config cfg = {
 	    .work = {.api = &runpod_api,

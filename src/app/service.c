@@ -20,6 +20,7 @@
 #include "base/container_of.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "io/reload_note.h"
 #include "io/sock.h"
 
 enum {
@@ -39,15 +40,44 @@ service_log_fault(enum err e, const struct db_fault *fault)
 	    fault->text[0] != '\0' ? fault->text : NULL);
 }
 
+void
+service_reopen_log(const struct settings *s)
+{
+	if (s->log_file != NULL && log_open(s->log_file) != OK)
+		log_warn("log_file_kept", "path", s->log_file, "error",
+		    strerror(errno));
+}
+
+/* Those that are in systemd's folder: it copies them when the service starts,
+ * so that a new key is seen by the next one alone. */
+static void
+add_copied_keys(const struct service *sv, struct buf *kept)
+{
+	const char *folder = getenv("CREDENTIALS_DIRECTORY");
+
+	for (const struct opt_def *d = settings_table;
+	     folder != NULL && d->name != NULL; d++) {
+		const char *const *value = (const char *const *)(const void
+			*)((const char *)sv->settings + d->offset);
+
+		if (d->secret && (d->programs & sv->program) != 0 &&
+		    *value != NULL && strstr(*value, folder) != NULL)
+			buf_addf(kept, "%s%s (a copy of systemd's)",
+			    kept->len > 0 ? ", " : "", d->name);
+	}
+}
+
 enum err
 service_reload(struct service *sv, struct buf *ret_kept)
 {
 	struct buf message = BUF_INIT, kept = BUF_INIT;
 	struct settings now = {0};
 	int n_args;
-	enum err e = settings_load(
-	    &now, sv->program, NULL, sv->argc, sv->argv, &n_args, &message);
+	enum err e;
 
+	service_reopen_log(sv->settings);
+	e = settings_load(
+	    &now, sv->program, NULL, sv->argc, sv->argv, &n_args, &message);
 	if (e == OK) {
 		opt_swap(
 		    settings_table, sv->program, sv->settings, &now, &kept);
@@ -58,11 +88,16 @@ service_reload(struct service *sv, struct buf *ret_kept)
 			    &now, &kept);
 		}
 	}
-	if (e == OK)
+	if (e == OK) {
+		add_copied_keys(sv, &kept);
 		buf_add_span(ret_kept, buf_span(&kept));
-	else
-		log_error("keys_kept", "detail",
-		    message.len > 0 ? message.data : err_text(e));
+	} else if (message.len == 0) {
+		buf_add_str(&message, err_text(e));
+	}
+	if (e != OK)
+		log_error("keys_kept", "detail", buf_span(&message).p);
+	reload_note_add(
+	    sv->settings->db, e == OK, buf_span(e == OK ? &kept : &message));
 	log_set_level((enum log_level)sv->settings->log_level);
 	settings_done(&now);
 	buf_done(&kept);
@@ -138,8 +173,10 @@ on_signal(void *arg, int signal)
 	struct service *sv = arg;
 	int64_t wait_ms = sv->settings->drain + EXIT_GRACE_MS;
 
-	if (signal == SIGHUP) {
-		if (sv->cgi == NULL)
+	if (signal == SIGHUP || signal == SIGUSR1) {
+		if (signal == SIGUSR1)
+			service_reopen_log(sv->settings);
+		else if (sv->cgi == NULL)
 			on_hangup(sv);
 		return;
 	}
@@ -174,7 +211,7 @@ raise_descriptors(void)
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-static const int our_signals[] = {SIGTERM, SIGINT, SIGHUP, 0};
+static const int our_signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, 0};
 
 enum err
 service_listen(const struct settings *s, enum program program, int *ret_fd)

@@ -48,7 +48,7 @@ int service_check(
 
 /*
  * Finds or makes the listening socket; -1 is that of a process that answers its
- * one CGI request instead. Logs what fails. Blocks SIGTERM, SIGINT and SIGHUP
+ * one CGI request instead. Logs what fails. Blocks the signals below
  * before: from when somebody can connect, a signal to stop waits for
  * service_run() and is lost neither to libfcgi's handlers nor to the default.
  * Raises the process's limit of descriptors as far as it may.
@@ -61,7 +61,7 @@ CHECK_RESULT enum err service_listen(
 /*
  * Makes the loop and the FastCGI server on listen_fd (takes it), or the CGI
  * transport on standard input and output; takes the signals (SIGTERM and SIGINT
- * stop, SIGHUP reloads). A CGI program's database gets its folder where that is
+ * stop, SIGHUP reloads, SIGUSR1 opens log_file again). A CGI program's database gets its folder where that is
  * missing. Logs what fails. service_done() in any case.
  */
 CHECK_RESULT enum err service_start(struct service *sv, int listen_fd);
@@ -74,13 +74,19 @@ int service_run(struct service *sv, const char *name);
 void service_done(struct service *sv);
 
 /*
- * Reads the settings again, from where they came: those that can change in a
- * running program do, when on_reload() takes them. *ret_kept gets the names of
- * others that have changed and need a restart. On failure all stay as they
- * were, and the reason is logged. Needs program, settings, argc, argv,
- * on_reload and arg only. Blocks on the files.
+ * Opens log_file again, then reads the settings again, from where they came:
+ * those that can change in a running program do, when on_reload() takes them.
+ * *ret_kept gets the names of others that have changed and need a restart, and
+ * of keys that systemd has copied at the start (LoadCredential=). On failure
+ * all stay as they were, and the reason is logged. Who waits for the outcome
+ * (io/reload_note.h) is told it. Needs program, settings, argc, argv, on_reload
+ * and arg only. Blocks on the files.
  */
 CHECK_RESULT enum err service_reload(struct service *sv, struct buf *ret_kept);
+
+/* Opens the file that lines are logged to again, after it was moved away; where
+ * that fails they go where they went, and one says why. Blocks on the disk. */
+void service_reopen_log(const struct settings *s);
 
 /* Logs why the database could not be opened. */
 void service_log_fault(enum err e, const struct db_fault *fault);

@@ -35,7 +35,7 @@ struct crew {
 	size_t n, n_alive;
 	struct metrics *slots;
 	int (*work)(void *arg, size_t index);
-	bool (*on_reload)(void *arg);
+	int (*on_signal)(void *arg, int signal);
 	void (*on_stop)(void *arg);
 	void *arg;
 	sigset_t signals, old_signals;
@@ -171,22 +171,23 @@ crew_run(struct crew *c)
 				  : sigtimedwait(&c->signals, NULL, &t);
 		if (sig == SIGCHLD)
 			crew_reap(c);
-		else if (sig == SIGHUP && c->on_reload(c->arg))
-			crew_tell(c, SIGHUP);
-		else if (sig > 0 && sig != SIGHUP)
+		else if (sig == SIGHUP || sig == SIGUSR1)
+			crew_tell(c, c->on_signal(c->arg, sig));
+		else if (sig > 0)
 			crew_stop(c);
 	}
 }
 
 int
 workers_run(size_t n, struct metrics *slots,
-    int (*work)(void *arg, size_t index), bool (*on_reload)(void *arg),
-    void (*on_stop)(void *arg), void *arg)
+    int (*work)(void *arg, size_t index),
+    int (*on_signal)(void *arg, int signal), void (*on_stop)(void *arg),
+    void *arg)
 {
 	struct crew c = {.n = n,
 	    .slots = slots,
 	    .work = work,
-	    .on_reload = on_reload,
+	    .on_signal = on_signal,
 	    .on_stop = on_stop,
 	    .arg = arg};
 	int status;
@@ -200,6 +201,7 @@ workers_run(size_t n, struct metrics *slots,
 	(void)sigaddset(&c.signals, SIGTERM);
 	(void)sigaddset(&c.signals, SIGINT);
 	(void)sigaddset(&c.signals, SIGHUP);
+	(void)sigaddset(&c.signals, SIGUSR1);
 	(void)sigaddset(&c.signals, SIGCHLD);
 	(void)sigprocmask(SIG_BLOCK, &c.signals, &c.old_signals);
 	status = crew_run(&c);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -37,6 +38,26 @@ void
 log_set_level(enum log_level level)
 {
 	max_level = level;
+}
+
+enum err
+log_open(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY, 0640),
+	    saved;
+	enum err e = OK;
+
+	if (fd == -1)
+		return ERR_SYS;
+	if (fd == STDERR_FILENO) /* it was closed */
+		return OK;
+	/* dup3() and not dup2(), so that it is one system call everywhere. */
+	if (dup3(fd, STDERR_FILENO, 0) == -1)
+		e = ERR_SYS;
+	saved = errno;
+	(void)close(fd);
+	errno = saved;
+	return e;
 }
 
 static bool

@@ -13,12 +13,23 @@
 #ifndef JOBWIRE_LOG_H
 #define JOBWIRE_LOG_H
 
+#include "base/err.h"
+
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO };
 
 enum { LOG_VALUE_MAX = 256 };
 
 /* Lines above this level are dropped. Start value: info. Thread-safe. */
 void log_set_level(enum log_level level);
+
+/*
+ * From now on lines go to the end of that file, which is made where it is
+ * missing: it takes the place of descriptor 2, so that what libraries say goes
+ * there, too. Again, once it was moved away. Lines of other threads go to the
+ * one or the other, whole. On failure (ERR_SYS, errno kept) nothing changes.
+ * Blocks on the disk.
+ */
+CHECK_RESULT enum err log_open(const char *path);
 
 /*
  * Pairs of `const char *key, const char *value`, ended by NULL. A NULL value

@@ -84,6 +84,9 @@ const struct opt_def settings_table[] = {
     {MEMBER(log_level), .type = OPT_CHOICE, .live = true, .fallback = "info",
 	.choices = "error|warn|info", .programs = ALL | RUNNER,
 	.help = "least serious kind of line to log"},
+    {MEMBER(log_file), .type = OPT_STRING, .programs = SERVERS | RUNNER,
+	.metavar = "PATH",
+	.help = "where lines are logged instead of standard error"},
     {MEMBER(webhook_auth), .type = OPT_CHOICE, .fallback = "signed",
 	.choices = "signed|none", .programs = WEBHOOK,
 	.help = "none lets anybody report for any job"},
@@ -441,6 +444,12 @@ settings_main(struct settings *s, enum program program, const char *usage,
 	    OK) {
 		fprintf(stderr, "%s: %s\n", program_invocation_short_name,
 		    buf_span(&message).p);
+		status = 2;
+	} else if (s->log_file != NULL && !s->check &&
+		   log_open(s->log_file) != OK) {
+		fprintf(stderr, "%s: log_file: %s: %s\n",
+		    program_invocation_short_name, s->log_file,
+		    strerror(errno));
 		status = 2;
 	}
 	log_set_level((enum log_level)s->log_level);

@@ -57,6 +57,7 @@ struct settings {
 	char *spool;	   /* folder of bodies too large for memory */
 	int64_t workers;   /* processes (events) or threads (webhook) */
 	int log_level;	   /* enum log_level */
+	char *log_file;	   /* path; NULL: standard error as it is */
 	int hardening;	   /* enum hardening */
 	/* Who may write. Secrets are values or `@FILE`. */
 	int webhook_auth; /* enum webhook_auth */

@@ -1,16 +1,23 @@
 """SIGHUP: the settings are read again. Those that can change while a program
 runs do, all or none; those that cannot are named."""
 
+import grp
+import json
 import os
+import pwd
+import shutil
 import signal
+import stat
+import subprocess
+import tempfile
 
 import pytest
 from harness.process import read_text
 from harness.publish import fixture, signed_query
 from harness.reading import get
-from harness.site import SECRET, webhook_target
+from harness.site import SECRET, program, run, source_root, webhook_target
 from harness.tokens import HS_SECRET, bearer, claims, private_key, public_key, token
-from harness.wait import until
+from harness.wait import patience, until
 from harness.workers import wait_workers, workers_of
 
 COMPLETED = fixture("runpod-completed.json")
@@ -224,3 +231,171 @@ def test_keys_change_under_load(make_site):
             server.child.send_signal(signal.SIGHUP)
     assert {call.finish().status for call in calls} == {200}
     assert "keys_kept" not in server.log_text()
+
+
+def reload(site, *flags):
+    """What `jobwire reload` says: its status and its lines."""
+    done = site.tool("reload", *flags, check=False)
+    return done.returncode, (done.stdout + done.stderr).splitlines()
+
+
+def wait_for_database(server, workers=1):
+    """It listens before it has opened it."""
+    until(lambda: server.log_text().count("event=ready") == workers, "the database")
+
+
+def wait_for_database_in(log):
+    until(lambda: log.exists() and "event=ready" in log.read_text(), "the database")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_command(make_site, workers):
+    """All programs of this database, each process by itself, and no other."""
+    site, other = make_site(workers=str(workers)), make_site()
+    server, stranger = site.start("events"), other.start("webhook")
+    wait_for_database(server, workers)
+    wait_for_database(site.start("webhook"))
+    wait_for_database(stranger)
+    pids = {site.webhook.pid, *(workers_of(server) if workers > 1 else [server.pid])}
+    site.configure(workers=str(workers), cors_origins="https://app.example")
+    status, lines = reload(site)
+    assert status == 0
+    assert sorted(lines) == sorted(
+        [f"jobwire-webhook {site.webhook.pid}: reloaded; needs a restart: cors_origins"]
+        + [
+            f"jobwire-events {pid}: reloaded; needs a restart: cors_origins"
+            for pid in pids - {site.webhook.pid}
+        ]
+    )
+    site.configure(workers=str(workers))
+    said = [json.loads(line) for line in reload(site, "--json")[1]]
+    assert {line.pop("pid") for line in said} == pids
+    assert all(line["ok"] and line["needs_restart"] is None for line in said)
+    assert "keys_reloaded" not in stranger.log_text()
+    assert not os.path.exists(site.db + "-reload")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_command_with_bad_settings(make_site, workers):
+    settings = {"workers": str(workers), "events_auth": "jwt"}
+    site = make_site(**settings, jwt_key=HS_SECRET)
+    server = site.start("events")
+    wait_for_database(server, workers)
+    site.configure(**settings, jwt_key="short")
+    status, lines = reload(site)
+    assert status == 1
+    assert len(lines) == workers
+    assert all("nothing changed: " in line and "jwt_key" in line for line in lines)
+    site.configure(**settings, jwt_key=HS_SECRET, log_level="loud")
+    # The command has settings of its own, which are as bad.
+    done = site.tool("reload", check=False)
+    assert (done.returncode, "log_level" in done.stderr) == (2, True)
+
+
+def test_command_without_a_program(make_site):
+    site = make_site()
+    status, lines = reload(site)
+    assert status == 1
+    assert "no program has it open" in lines[0]
+    os.unlink(site.db)
+    assert "no database" in reload(site)[1][0]
+
+
+def test_command_by_a_link(make_site):
+    """The database is known by what it is."""
+    site = make_site()
+    wait_for_database(site.start("webhook"))
+    link = os.path.join(site.root, "link.db")
+    os.symlink(site.db, link)
+    assert reload(site, "--db", link)[0] == 0
+
+
+def test_credentials_are_copies(make_site, tmp_path):
+    """A key that systemd has handed on is not the one in /etc any more."""
+    (tmp_path / "webhook.key").write_text(SECRET)
+    site = make_site(webhook_secret=f"@{tmp_path}/webhook.key")
+    wait_for_database(site.start(
+        "webhook", launcher=["env", f"CREDENTIALS_DIRECTORY={tmp_path}"]
+    ))
+    status, lines = reload(site)
+    assert status == 0
+    assert lines[0].endswith(
+        "reloaded; needs a restart: webhook_secret (a copy of systemd's)"
+    )
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("settings_are_good", [True, False])
+def test_log_file(make_site, workers, settings_are_good):
+    """As logrotate does it: move the file, send the signal. What is said after
+    that stands in a new one, also while somebody edits the settings."""
+    folder = tempfile.mkdtemp(prefix="jobwire-log-")
+    path = os.path.join(folder, "events.txt")
+    settings = {
+        "workers": str(workers), "log_file": path, "events_auth": "jwt",
+    }
+    site = make_site(**settings, jwt_key=HS_SECRET)
+    server = site.start("events")
+    until(lambda: read_text(path).count("event=ready") == workers, "the start")
+    assert server.log_text() == ""
+    assert stat.S_IMODE(os.stat(path).st_mode) & 0o007 == 0
+    os.rename(path, path + ".1")
+    if settings_are_good:
+        assert reload(site, "--logs")[0] == 0
+        until(lambda: os.path.exists(path), "the new file")
+    site.configure(
+        **settings, jwt_key=HS_SECRET if settings_are_good else "short"
+    )
+    server.child.send_signal(signal.SIGHUP)
+    event = "keys_reloaded" if settings_are_good else "keys_kept"
+    until(lambda: os.path.exists(path) and f"event={event}" in read_text(path), event)
+    old = read_text(path + ".1")
+    assert event not in old
+    site.events.terminate()
+    until(lambda: read_text(path).count("event=stopped") == workers, "the end")
+    assert read_text(path + ".1") == old
+    shutil.rmtree(folder)
+
+
+def test_log_file_that_cannot_be_made(make_site):
+    site = make_site(log_file="/nonexistent/events.log")
+    done = run("jobwire-events", "--config", site.config)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "jobwire-events: log_file: /nonexistent/events.log: "
+        "No such file or directory\n"
+    )
+    run("jobwire-events", "--config", site.config, "--check", check=True)
+
+
+def test_logrotate(make_site, tmp_path):
+    """The file in contrib, as it is but for its paths and users."""
+    if shutil.which("logrotate") is None:
+        pytest.skip("no logrotate")
+    log = tmp_path / "log" / "webhook.log"
+    log.parent.mkdir(mode=0o750)
+    site = make_site(log_file=str(log))
+    server = site.start("webhook")
+    wait_for_database_in(log)
+    rules = read_text(os.path.join(source_root(), "contrib", "logrotate", "jobwire"))
+    us = f"{pwd.getpwuid(os.geteuid()).pw_name} {grp.getgrgid(os.getegid()).gr_name}"
+    command = f"{program('jobwire')} reload --logs --config {site.config}"
+    for old, new in (
+        ("/var/log/jobwire", str(log.parent)), ("jobwire adm", us),
+        ("/usr/local/bin/jobwire reload --logs", command),
+    ):
+        assert old in rules
+        rules = rules.replace(old, new)
+    (tmp_path / "rules").write_text(rules)
+    (tmp_path / "rules").chmod(0o644)
+    subprocess.run(
+        ["logrotate", "--force", "-s", tmp_path / "state", tmp_path / "rules"],
+        check=True, timeout=patience(30),
+    )
+    old = read_text(f"{log}.1")
+    assert "event=ready" in old
+    # logrotate has made the file; that it is the one that is open is told by this:
+    until(lambda: os.path.samefile(f"/proc/{server.pid}/fd/2", log), "the new file")
+    site.deliver("a", COMPLETED)
+    until(lambda: "job_id=a" in log.read_text(), "its line")
+    assert read_text(f"{log}.1") == old

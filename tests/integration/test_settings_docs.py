@@ -155,7 +155,7 @@ def test_the_example_loads(make_site, tmp_path, name):
     changed = {k for k in as_shipped if as_shipped[k] != switched_on[k]}
     assert changed <= {
         "config", "cors_origins", "jwt_key", "jwt_issuer", "jwt_audience",
-        "jwt_cookie", "runpod_actions", "runpod_key",
+        "jwt_cookie", "log_file", "runpod_actions", "runpod_key",
     }
 
 
