@@ -81,12 +81,12 @@ UNIT      := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/tes
 FUZZ      := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 MICRO     := $(BUILD)/bench/micro
 LOAD      := $(BUILD)/bench/load
-RECORDER  := $(BUILD)/faults/recorder.so
+FAULTS    := $(BUILD)/faults/recorder.so $(BUILD)/faults/faulty.so
 GENERATED := $(GEN)/schema_sql.h
 
 # --- building ---------------------------------------------------------------
 all: $(addprefix $(BIN)/,$(PROGRAMS) $(CGI)) $(SIMULATED) ## build the programs (the default)
-unit-programs: $(UNIT) $(FUZZ) $(MICRO) $(LOAD) $(RECORDER)
+unit-programs: $(UNIT) $(FUZZ) $(MICRO) $(LOAD) $(FAULTS)
 
 say = $(if $(V),,@printf '  %-5s %s\n' $1 $@)
 link = $(Q)mkdir -p $(@D) && \
@@ -163,7 +163,7 @@ $(LOAD): $(OBJ)/tests/bench/load.o
 	$(link)
 
 # Preloaded into the programs under test, so without what these are built with.
-$(RECORDER): tests/faults/recorder.c
+$(BUILD)/faults/%.so: tests/faults/%.c
 	$(call say,LD)
 	$(Q)mkdir -p $(@D) && $(CC) -std=c11 -D_GNU_SOURCE -O2 $(WARNINGS) \
 		$(if $(WERROR),-Werror) -shared -fPIC -pthread -o $@ $< -ldl
@@ -221,9 +221,14 @@ bench: all $(LOAD) ## measure against budgets and peers [T=name QUICK=1 BASE=rev
 		HISTORY='$(HISTORY)' /usr/bin/python3 tests/bench/bench.py $(T)
 
 STATES ?= 100000
-powercut: all $(RECORDER) ## open disks that a power cut may have left [STATES=100000 SEED=N]
-	$(Q)JOBWIRE_BIN='$(abspath $(BIN))' RECORDER='$(RECORDER)' /usr/bin/python3 \
+powercut: all $(FAULTS) ## open disks that a power cut may have left [STATES=100000 SEED=N]
+	$(Q)JOBWIRE_BIN='$(abspath $(BIN))' FAULTS='$(BUILD)/faults' /usr/bin/python3 \
 		tests/faults/powercut.py --states $(STATES) $(if $(SEED),--seed $(SEED))
+
+SEEDS ?= 1-100
+faults: all $(FAULTS) ## play schedules of faults over all programs [SEEDS=1-100]
+	$(Q)JOBWIRE_BIN='$(abspath $(BIN))' FAULTS='$(BUILD)/faults' /usr/bin/python3 \
+		tests/faults/driver.py --seeds $(SEEDS)
 
 bench-micro: $(MICRO) ## instructions of the hot paths against tests/bench/micro.txt [UPDATE=1]
 	@CC='$(CC)' CFLAGS='$(CFLAGS)' tests/bench/micro.py $(MICRO) $(if $(UPDATE),update)
@@ -294,4 +299,4 @@ help: ## this list
 
 FORCE:
 .PHONY: all unit-programs client run check unit integration browser asan asan-tests \
-	fuzz fuzz-run bench powercut bench-micro lint format install uninstall dist bundle deps clean help FORCE
+	fuzz fuzz-run bench powercut faults bench-micro lint format install uninstall dist bundle deps clean help FORCE

@@ -8,9 +8,9 @@
  */
 #include "text/json_value.h"
 
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "text/json_text.h"
 #include "text/span.h"
 
@@ -41,18 +41,12 @@ cost_of(struct span text)
 	return cost;
 }
 
-/* Nobody else may take what is given back here, but another thread, and only
- * where memory is at its end. */
 static enum err
 ask_for(size_t cost)
 {
-	void *volatile p; /* or a compiler leaves it out */
-
 	if (cost > JSON_VALUE_MEMORY_MAX)
 		return ERR_LIMIT;
-	p = malloc(cost);
-	free(p);
-	return p != NULL ? OK : ERR_NOMEM;
+	return memory_is_there(cost) ? OK : ERR_NOMEM;
 }
 
 enum err

@@ -13,11 +13,20 @@
 
 #include <fcgiapp.h>
 
+#include "base/memory.h"
+
 /* ipcFd and keepConnection stand below libfcgi's "don't use anything below
  * here" line; they have not moved from 2.4.0 to 2.4.7. This stops the build
  * where they are gone. */
 _Static_assert(offsetof(FCGX_Request, ipcFd) > 0, "libfcgi changed");
 _Static_assert(offsetof(FCGX_Request, keepConnection) > 0, "libfcgi changed");
+
+/* libfcgi ends the process where it is given no memory. It takes this much for
+ * its streams, and up to so many bytes for each of the head. */
+enum {
+	STREAMS_MEMORY = 24 << 10,
+	MEMORY_PER_BYTE = 4,
+};
 
 static enum err
 pipe_open(struct fcgi_parser *p)
@@ -94,6 +103,8 @@ fcgi_parser_read(struct fcgi_parser *p, const unsigned char *bytes,
 
 	if (e != OK)
 		return e;
+	if (!memory_is_there(STREAMS_MEMORY + MEMORY_PER_BYTE * len))
+		return ERR_NOMEM;
 	e = write(p->out, bytes, len) == (ssize_t)len ? parse(p, prefix, ret)
 						      : ERR_SYS;
 	/* Nobody knows what is left in it. */

@@ -42,7 +42,8 @@ from harness.inbound import KEY, publish  # noqa: E402
 from harness.site import BIN, Site  # noqa: E402
 from harness.wait import patience  # noqa: E402
 
-RECORDER = os.environ.get("RECORDER", "build/release/faults/recorder.so")
+RECORDER = os.path.join(
+    os.environ.get("FAULTS", "build/release/faults"), "recorder.so")
 STATES_PER_MOMENT = 20
 _PUBLISHER = """
 import sqlite3, sys

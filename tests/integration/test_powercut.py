@@ -11,23 +11,21 @@ from harness.site import BIN, is_sanitized, program, source_root
 from harness.wait import patience
 
 _SCRIPT = os.path.join(source_root(), "tests", "faults", "powercut.py")
-_RECORDER = os.path.join(
-    source_root(), "build", "release", "faults", "recorder.so"
-)
+_FAULTS = os.path.join(source_root(), "build", "release", "faults")
 
 
 def cut(*options):
     """Runs the script; its exit status and how many faults it found."""
     if is_sanitized(program("jobwire-webhook")):
         pytest.skip("a sanitizer's library must be the first that is loaded")
-    if not os.path.exists(_RECORDER):
+    if not os.path.exists(_FAULTS):
         pytest.skip("no recorder: make unit-programs")
     if not os.access("/dev/shm", os.W_OK):
         pytest.skip("no /dev/shm to build the states in")
     done = subprocess.run(
         ["/usr/bin/python3", _SCRIPT, *options], capture_output=True,
         text=True, timeout=patience(240),
-        env={**os.environ, "RECORDER": _RECORDER, "JOBWIRE_BIN": BIN},
+        env={**os.environ, "FAULTS": _FAULTS, "JOBWIRE_BIN": BIN},
     )
     last = re.search(r"(\d+) states .* (\d+) faults$", done.stdout.strip())
     assert last, done.stdout + done.stderr
