@@ -422,3 +422,34 @@ CREATE TABLE provider_calls (
 ) STRICT, WITHOUT ROWID;
 
 PRAGMA user_version = 7;
+
+-- Version 8: several nodes (docs/cluster.md). A single node uses nothing of it.
+
+-- What this node has taken and the log has not brought back yet, and what has
+-- come of it: how a call is carried to all nodes (src/intent/intent.h). In a
+-- cluster triggers, which `jobwire cluster join` makes, put here what a program
+-- inserts into job_events or jobs, and what it deletes from jobs.
+CREATE TABLE outbox (
+    seq        INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind       TEXT NOT NULL,
+    payload    TEXT NOT NULL -- a JSON object; what all nodes can load
+                   CONSTRAINT payload_size CHECK (
+                       length(CAST(payload AS BLOB)) <= 66060288),
+    created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+    result     TEXT           -- a JSON object; NULL: it is not applied yet
+) STRICT;
+
+-- The node that took it, and the number it had in that node's outbox; NULL:
+-- from before the join.
+ALTER TABLE job_events ADD COLUMN origin TEXT;
+ALTER TABLE job_events ADD COLUMN origin_seq INTEGER;
+
+-- taken_by  the node that carries it out in the place of its origin
+ALTER TABLE runs ADD COLUMN origin TEXT;
+ALTER TABLE runs ADD COLUMN origin_seq INTEGER;
+ALTER TABLE runs ADD COLUMN taken_by TEXT;
+
+CREATE INDEX runs_origin ON runs (origin, origin_seq)
+    WHERE origin IS NOT NULL;
+
+PRAGMA user_version = 8;

@@ -7,14 +7,14 @@
 
 #include "command.h"
 #include "job/name.h"
-#include "store/jobs.h"
 
 static int
 run(const struct command_line *c)
 {
 	const char *job_id = c->args[0];
+	const struct intent_deletion deletion = {job_id};
+	struct intent_result result;
 	struct db *db = NULL;
-	int64_t n_events = 0;
 	enum err e;
 
 	if (!job_id_ok(span_of(job_id)))
@@ -22,19 +22,14 @@ run(const struct command_line *c)
 	db = command_open(c, DB_WRITE);
 	if (db == NULL)
 		return EXIT_FAILED;
-	e = db_begin(db);
-	if (e == OK)
-		e = jobs_count_events(db, job_id, &n_events);
-	if (e == OK)
-		e = jobs_delete(db, job_id);
-	e = db_end(db, e);
+	e = command_write(db, INTENT_DELETION, &deletion, &result);
 	if (e == OK)
 		(void)printf(c->settings->json
 				 ? "{\"job_id\":\"%s\",\"events\":%" PRId64
 				   "}\n"
 				 : "%s removed with %" PRId64 " events\n",
-		    job_id, n_events);
-	else if (e == ERR_NOENT)
+		    job_id, result.n_events);
+	else if (e == ERR_EXISTS)
 		(void)command_fail("no such job", job_id);
 	else
 		(void)command_fail_db("delete", db, e);

@@ -18,8 +18,6 @@
 #include "command.h"
 #include "job/name.h"
 #include "job/state.h"
-#include "store/events.h"
-#include "store/jobs.h"
 #include "text/span.h"
 #include "text/json_text.h"
 #include "web/sse.h"
@@ -207,46 +205,45 @@ check_type(const char *type)
 
 /* The state is null as long as no event has said one. */
 static void
-print_published(const struct command_line *c, struct db *db, int64_t id)
+print_published(
+    const struct command_line *c, struct db *db, const struct intent_result *r)
 {
 	char text[SSE_ID_SIZE];
-	enum job_state state;
-	const char *quote;
+	const char *quote = r->state != JOB_NO_STATE ? "\"" : "";
 
-	sse_id_format(db_epoch(db), id, 0, text);
-	if (!c->settings->json) {
+	sse_id_format(db_epoch(db), r->first_id, 0, text);
+	if (c->settings->json)
+		(void)printf("{\"event_id\":\"%s\",\"state\":%s%s%s}\n", text,
+		    quote,
+		    r->state != JOB_NO_STATE ? job_state_name(r->state)
+					     : "null",
+		    quote);
+	else
 		(void)puts(text);
-		return;
-	}
-	if (jobs_state_after(db, id, &state) != OK)
-		state = JOB_NO_STATE; /* it is stored all the same */
-	quote = state != JOB_NO_STATE ? "\"" : "";
-	(void)printf("{\"event_id\":\"%s\",\"state\":%s%s%s}\n", text, quote,
-	    state != JOB_NO_STATE ? job_state_name(state) : "null", quote);
 }
 
 static int
 run(const struct command_line *c)
 {
-	struct event_new e = {.job_id = c->args[0], .type = c->args[1]};
+	struct intent_event v = {{.job_id = c->args[0], .type = c->args[1]}};
+	struct intent_result result;
 	struct buf text = BUF_INIT;
 	struct db *db = NULL;
-	int64_t id;
 	int status = EXIT_FAILED;
 	enum err err;
 
-	if (!job_id_ok(span_of(e.job_id)))
+	if (!job_id_ok(span_of(v.row.job_id)))
 		return command_misuse("publish", "not a job id");
-	if ((status = check_type(e.type)) != EXIT_DONE ||
-	    (status = read_data(c, &text, &e.data)) != EXIT_DONE)
+	if ((status = check_type(v.row.type)) != EXIT_DONE ||
+	    (status = read_data(c, &text, &v.row.data)) != EXIT_DONE)
 		goto out;
 	status = EXIT_FAILED;
 	db = command_open(c, DB_WRITE);
 	if (db == NULL)
 		goto out;
-	err = command_store(db, &e, &id);
+	err = command_write(db, INTENT_EVENT, &v, &result);
 	if (err == OK) {
-		print_published(c, db, id);
+		print_published(c, db, &result);
 		status = EXIT_DONE;
 	} else {
 		(void)command_fail_db("publish", db, err);

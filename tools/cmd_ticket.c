@@ -21,6 +21,7 @@ run(const struct command_line *c)
 {
 	struct buf ticket = BUF_INIT;
 	struct grant g = {.jti = BUF_INIT};
+	struct intent_result written;
 	struct db *db = NULL;
 	int status = grant_init(&values, "ticket", &g);
 	enum err e;
@@ -32,8 +33,8 @@ run(const struct command_line *c)
 	e = db_begin(db);
 	if (e == OK)
 		e = ticket_make(
-		    db, &g.claims, NULL, g.claims.iat_s, 0, &ticket);
-	e = db_end(db, e);
+		    db, &g.claims, NULL, g.claims.iat_s, 0, &ticket, &written);
+	e = command_end(db, e);
 	if (e != OK)
 		status = command_fail("ticket", err_text(e));
 	else

@@ -16,7 +16,6 @@
 #include "base/file.h"
 #include "command.h"
 #include "grant.h"
-#include "store/tokens.h"
 
 static struct values {
 	struct grant_flags grant; /* first: GRANT_FLAGS */
@@ -65,6 +64,9 @@ revoke(const struct command_line *c)
 	const char *kind = values.jti != NULL ? "jti" : "sub";
 	const char *value = values.jti != NULL ? values.jti : values.grant.sub;
 	char digest[CRYPTO_SHA256_SIZE];
+	const struct intent_revocation revocation = {
+	    kind, digest, clock_real_ms() / 1000};
+	struct intent_result result;
 	struct db *db;
 	enum err e;
 
@@ -79,7 +81,7 @@ revoke(const struct command_line *c)
 		return EXIT_FAILED;
 	e = crypto_sha256(span_of(value), digest);
 	if (e == OK)
-		e = tokens_revoke(db, kind, digest, clock_real_ms() / 1000);
+		e = command_write(db, INTENT_REVOCATION, &revocation, &result);
 	if (e == OK)
 		(void)puts(
 		    c->settings->json ? "{\"revoked\":true}" : "revoked");

@@ -68,12 +68,12 @@ command_end(struct db *db, enum err e)
 }
 
 enum err
-command_store(struct db *db, const struct event_new *e, int64_t *ret_id)
+command_write(struct db *db, enum intent_kind kind, const void *intent,
+    struct intent_result *ret)
 {
-	bool is_duplicate;
-	enum err err = db_begin(db);
+	enum err e = db_begin(db);
 
-	if (err == OK)
-		err = events_append(db, e, ret_id, &is_duplicate);
-	return command_end(db, err);
+	if (e == OK)
+		e = intent_write(db, kind, intent, ret);
+	return command_end(db, e);
 }

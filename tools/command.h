@@ -14,7 +14,7 @@
 #include "conf/opt.h"
 #include "conf/settings.h"
 #include "store/db.h"
-#include "store/events.h"
+#include "intent/intent.h"
 
 /* What a command gets. */
 struct command_line {
@@ -74,10 +74,10 @@ struct db *command_open(const struct command_line *c, enum db_mode mode);
 /* db_end(), and rings the bell when that is OK. */
 CHECK_RESULT enum err command_end(struct db *db, enum err e);
 
-/* Stores one event in a transaction of its own and rings the bell. Errors as
- * events_append() and db_commit(). */
-CHECK_RESULT enum err command_store(
-    struct db *db, const struct event_new *e, int64_t *ret_id);
+/* intent_write() in a transaction of its own; rings the bell. Errors as
+ * intent_write() and db_commit(). */
+CHECK_RESULT enum err command_write(struct db *db, enum intent_kind kind,
+    const void *intent, struct intent_result *ret);
 
 /* Print "jobwire: what: detail" and return EXIT_FAILED or EXIT_USAGE. */
 int command_fail(const char *what, const char *detail);

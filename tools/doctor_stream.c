@@ -88,11 +88,11 @@ on_data(void *arg, struct span data)
 static void
 publish(struct probe *p)
 {
-	struct event_new e = {
-	    .job_id = p->w->job, .type = steps[p->n_published]};
-	int64_t id;
+	const struct intent_event event = {
+	    {.job_id = p->w->job, .type = steps[p->n_published]}};
+	struct intent_result result;
 
-	p->failed = command_store(p->w->db, &e, &id);
+	p->failed = command_write(p->w->db, INTENT_EVENT, &event, &result);
 	p->published_us[p->n_published++] = clock_mono_us();
 }
 

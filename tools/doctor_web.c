@@ -412,25 +412,22 @@ take_url(struct web *w, const char *url)
 static enum err
 give_job(struct web *w)
 {
-	const struct job_new job = {
-	    .job_id = w->job, .owner = w->user.len > 0 ? w->user.data : NULL};
-	bool is_new;
-	enum err e = db_begin(w->db);
+	const struct intent_registration job = {
+	    .job = {.job_id = w->job,
+		.owner = w->user.len > 0 ? w->user.data : NULL}};
+	struct intent_result result;
 
-	if (e == OK)
-		e = jobs_register(w->db, &job, &is_new);
-	return db_end(w->db, e);
+	return command_write(w->db, INTENT_REGISTRATION, &job, &result);
 }
 
 /* Said also after an interrupt. */
 static void
 take_job(struct web *w)
 {
-	enum err e = db_begin(w->db);
+	const struct intent_deletion job = {w->job};
+	struct intent_result result;
+	enum err e = command_write(w->db, INTENT_DELETION, &job, &result);
 
-	if (e == OK)
-		e = jobs_delete(w->db, w->job);
-	e = db_end(w->db, e);
 	if (e != OK) {
 		(void)command_fail_db(
 		    "cannot delete the doctor's job", w->db, e);

@@ -24,13 +24,16 @@ enum {
 
 enum err
 ticket_make(struct db *db, const struct claims *c, const char *job_ids,
-    int64_t now_s, int64_t max, struct buf *ret)
+    int64_t now_s, int64_t max, struct buf *ret,
+    struct intent_result *ret_written)
 {
 	char bytes[RANDOM_BYTES], digest[CRYPTO_SHA256_SIZE];
 	struct buf text = BUF_INIT, claims = BUF_INIT;
-	struct ticket_new t = {.digest = digest,
+	struct intent_ticket t = {.digest = digest,
 	    .sub = c->sub,
-	    .expires_at = now_s + TICKET_LIFE_S};
+	    .expires_at = now_s + TICKET_LIFE_S,
+	    .now_s = now_s,
+	    .max = max};
 	enum err e;
 
 	random_bytes(bytes, sizeof(bytes));
@@ -49,7 +52,7 @@ ticket_make(struct db *db, const struct claims *c, const char *job_ids,
 	if (t.expires_at > c->exp_s)
 		t.expires_at = c->exp_s;
 	if (e == OK)
-		e = tokens_add_ticket(db, &t, now_s, max);
+		e = intent_write(db, INTENT_TICKET, &t, ret_written);
 	if (e == OK) {
 		buf_add_span(ret, buf_span(&text));
 		e = buf_ok(ret) ? OK : ERR_NOMEM;

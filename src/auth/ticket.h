@@ -13,18 +13,20 @@
 #include "auth/claims.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "intent/intent.h"
 #include "store/db.h"
 
 enum { TICKET_LIFE_S = 30 };
 
 /*
- * Makes a ticket and stores it, within the caller's transaction; its text is
+ * Makes a ticket and writes it, within the caller's transaction; its text is
  * appended to *ret. job_ids is a list (claims.h) of the jobs that it is limited
- * to; NULL: it is not. max: how many unused ones the subject
- * may have; 0: any number. Errors as tokens_add_ticket().
+ * to; NULL: it is not. max: how many unused ones the subject may have; 0: any
+ * number. Errors as intent_write(), with *ret_written.
  */
 CHECK_RESULT enum err ticket_make(struct db *db, const struct claims *c,
-    const char *job_ids, int64_t now_s, int64_t max, struct buf *ret);
+    const char *job_ids, int64_t now_s, int64_t max, struct buf *ret,
+    struct intent_result *ret_written);
 
 /* Where tickets are used: a connection that writes, opened when first needed.
  * Zeroed but for the path, which is borrowed. */

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "auth/publish_key.h"
+#include "auth/ticket.h"
 #include "base/clock.h"
 #include "base/container_of.h"
 #include "base/log.h"
@@ -166,9 +167,31 @@ call_refuse_memory(struct call *c)
 	return call_refuse_as(c, &refusal_no_memory);
 }
 
+static const struct refusal refusals[INTENT_REFUSALS] = {
+    [INTENT_KEY_REUSED] = {422, "idempotency_key_reused",
+	"This Idempotency-Key stood for another request.", NULL, 0},
+    [INTENT_JOB_OWNED] = {409, "job_owned",
+	"This job belongs to another owner.", NULL, 0},
+    [INTENT_JOB_RUNNING] = {409, "job_running",
+	"This job has a run that has not ended.", NULL, 0},
+    [INTENT_NO_RUN] = {409, "no_run",
+	"This job has no run that could be cancelled.", NULL, 0},
+    [INTENT_TOO_MANY] = {429, "too_many_tickets",
+	"Too many tickets of this token's subject are unused.", NULL,
+	TICKET_LIFE_S},
+};
+
 void
 call_answer_trouble(struct call *c)
 {
+	const struct refusal *why = &refusals[c->written.refusal];
+
+	if (c->written.refusal == INTENT_JOB_FORBIDDEN)
+		why = refusal_of(REFUSAL_OF_READ, ERR_AUTH);
+	if (c->commit.result == ERR_EXISTS && why->status != 0) {
+		(void)call_refuse_as(c, why);
+		return;
+	}
 	(void)call_refuse_as(c, refusal_of(REFUSAL_OF_WRITE, c->commit.result));
 }
 

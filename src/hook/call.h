@@ -19,6 +19,7 @@
 #include "base/queue.h"
 #include "hook/commit.h"
 #include "hook/keys.h"
+#include "intent/intent.h"
 #include "store/db.h"
 #include "web/answer.h"
 #include "web/exchange.h"
@@ -52,9 +53,12 @@ struct call_handler {
 	 * has something to write. False: c->answer is what to say at once.
 	 */
 	bool (*prepare)(struct call *c);
-	/* As commit_item's. NULL, as is conclude(): prepare() says false. */
+	/* As commit_item's: checks what only the database knows of the caller,
+	 * and writes one intent to c->written. NULL, as is conclude():
+	 * prepare() says false. */
 	enum err (*write)(struct call *c, struct db *db);
-	/* Fills c->answer from c->commit, which may have failed. */
+	/* Fills c->answer from c->commit, which may have failed, and
+	 * c->written. */
 	void (*conclude)(struct call *c);
 	/* Frees c->state; NULL: it has none. */
 	void (*done)(struct call *c);
@@ -94,6 +98,7 @@ struct call {
 	struct span segments[CALL_SEGMENTS]; /* what stands for each {} */
 	struct buf job_id;		     /* terminated; for the log too */
 	const char *type; /* the event's, for the log; NULL: none */
+	struct intent_result written;
 	enum call_outcome outcome;
 	bool is_signed; /* a webhook whose sender is known, or need not be */
 	void *state;	/* the handler's own */
@@ -140,7 +145,8 @@ bool call_refuse(
     struct call *c, int status, const char *code, const char *message);
 bool call_refuse_memory(struct call *c);
 
-/* Answers for a failed c->commit.result. */
+/* Answers for a failed c->commit.result; where that is ERR_EXISTS, for the
+ * refusal in c->written. */
 void call_answer_trouble(struct call *c);
 
 /* Does the caller have a publish key? Refuses when not. */

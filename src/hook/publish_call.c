@@ -10,12 +10,10 @@
 #include "hook/routes.h"
 #include "job/name.h"
 #include "job/state.h"
-#include "store/events.h"
-#include "store/jobs.h"
 #include "text/json_text.h"
 #include "web/sse.h"
 
-enum { EVENTS_MAX = 100 };
+enum { EVENTS_MAX = INTENT_EVENTS_MAX };
 
 /* Offsets, because the text moves while it grows. */
 struct entry {
@@ -26,9 +24,7 @@ struct publish_call {
 	struct buf text; /* all types, terminated, and data on one line */
 	struct entry entries[EVENTS_MAX];
 	size_t n;
-	struct idempotency_key
-	    repeat;	      /* its record, also without a key: their ids */
-	enum job_state state; /* of the job after them */
+	struct idempotency_key key;
 };
 
 static bool
@@ -122,81 +118,57 @@ prepare(struct call *c)
 	c->state = p;
 	if (!call_take_publisher(c) || !call_take_job_id(c) ||
 	    !take_events(c, p) ||
-	    !idempotency_key_take(c, (struct span){0}, &p->repeat))
+	    !idempotency_key_take(c, (struct span){0}, &p->key))
 		return false;
 	c->type = p->text.data + p->entries[0].type;
 	c->commit.weight = p->text.len;
-	p->repeat.record.n_events = (int64_t)p->n;
 	return true;
 }
 
 static enum err
-append_all(struct call *c, struct publish_call *p, struct db *db)
+write_events(struct call *c, struct db *db)
 {
+	const struct publish_call *p = c->state;
+	struct intent_entry entries[EVENTS_MAX];
+	const struct intent_publication publication = {
+	    .job_id = c->job_id.data,
+	    .entries = entries,
+	    .n_entries = p->n,
+	    .key = idempotency_key_text(&p->key),
+	    .request = p->key.request,
+	};
 	const char *text = p->text.data;
-	bool is_duplicate;
-	int64_t id = 0;
-	enum err e = OK;
 
-	for (size_t i = 0; i < p->n && e == OK; i++) {
-		const struct event_new event = {
-		    .job_id = c->job_id.data,
-		    .type = text + p->entries[i].type,
-		    .data = {text + p->entries[i].data, p->entries[i].data_len},
-		};
+	for (size_t i = 0; i < p->n; i++) {
+		const struct entry *e = &p->entries[i];
 
-		e = events_append(db, &event, &id, &is_duplicate);
-		/* One writer at a time: they follow one another. */
-		if (i == 0)
-			p->repeat.record.first_id = id;
+		entries[i] = (struct intent_entry){
+		    text + e->type, {text + e->data, e->data_len}};
 	}
-	return e;
-}
-
-static enum err
-write_rows(struct call *c, struct db *db)
-{
-	struct publish_call *p = c->state;
-	const struct idempotency_record *ids = &p->repeat.record;
-	enum err e = idempotency_key_find(&p->repeat, db);
-
-	if (e == OK && !p->repeat.is_repeated) {
-		e = append_all(c, p, db);
-		if (e == OK)
-			e = idempotency_key_add(&p->repeat, db);
-	}
-	if (e != OK)
-		return e;
-	return jobs_state_after(
-	    db, ids->first_id + ids->n_events - 1, &p->state);
+	return intent_write(db, INTENT_PUBLICATION, &publication, &c->written);
 }
 
 static void
 conclude(struct call *c)
 {
-	const struct publish_call *p = c->state;
-	const struct idempotency_record *ids = &p->repeat.record;
+	const struct intent_result *r = &c->written;
 	struct buf *b = &c->answer.body;
 	char id[SSE_ID_SIZE];
 
-	if (c->commit.result == ERR_EXISTS) {
-		(void)call_refuse_as(c, &idempotency_key_refusal);
-		return;
-	}
 	if (c->commit.result != OK) {
 		call_answer_trouble(c);
 		return;
 	}
-	c->outcome = p->repeat.is_repeated ? CALL_DUPLICATE : CALL_STORED;
-	answer_json(&c->answer, p->repeat.is_repeated ? 200 : 201);
+	c->outcome = r->is_duplicate ? CALL_DUPLICATE : CALL_STORED;
+	answer_json(&c->answer, r->is_duplicate ? 200 : 201);
 	buf_add_str(b, "{\"event_ids\":[");
-	for (int64_t i = 0; i < ids->n_events; i++) {
-		sse_id_format(c->commit.epoch, ids->first_id + i, 0, id);
+	for (int64_t i = 0; i < r->n_events; i++) {
+		sse_id_format(c->commit.epoch, r->first_id + i, 0, id);
 		buf_addf(b, "%s\"%s\"", i > 0 ? "," : "", id);
 	}
 	buf_add_str(b, "],\"state\":");
-	if (p->state != JOB_NO_STATE)
-		json_text_add_quoted(b, span_of(job_state_name(p->state)));
+	if (r->state != JOB_NO_STATE)
+		json_text_add_quoted(b, span_of(job_state_name(r->state)));
 	else
 		buf_add_str(b, "null");
 	buf_add_str(b, "}\n");
@@ -213,7 +185,7 @@ done(struct call *c)
 
 const struct call_handler publish_call = {
     .prepare = prepare,
-    .write = write_rows,
+    .write = write_events,
     .conclude = conclude,
     .done = done,
 };

@@ -12,8 +12,6 @@
 #include "hook/urls.h"
 #include "job/action.h"
 #include "job/name.h"
-#include "store/jobs.h"
-#include "store/runs.h"
 #include "text/hex.h"
 #include "text/json_text.h"
 #include "text/json_value.h"
@@ -24,8 +22,6 @@ struct register_call {
 	struct buf owner, external_id, restore_id, endpoint; /* terminated */
 	const struct provider *provider;
 	struct buf urls; /* of the answer, made while the keys are there */
-	bool is_new;
-	bool is_running; /* jobwire itself has submitted the job */
 };
 
 /* An id that nobody guesses: in the mode job-id it is the permission. */
@@ -142,24 +138,22 @@ prepare(struct call *c)
 }
 
 static enum err
-write_rows(struct call *c, struct db *db)
+write_job(struct call *c, struct db *db)
 {
-	struct register_call *r = c->state;
-	const struct job_new job = {
-	    .job_id = c->job_id.data,
-	    .owner = call_text(&r->owner),
-	    .external_id = call_text(&r->external_id),
-	    .restore_id = call_text(&r->restore_id),
+	const struct register_call *r = c->state;
+	const struct intent_registration registration = {
+	    .job =
+		{
+		    .job_id = c->job_id.data,
+		    .owner = call_text(&r->owner),
+		    .external_id = call_text(&r->external_id),
+		    .restore_id = call_text(&r->restore_id),
+		},
+	    .endpoint = call_text(&r->endpoint),
 	};
-	enum err e = jobs_register(db, &job, &r->is_new);
 
-	r->is_running = false;
-	if (e != OK || r->endpoint.len == 0)
-		return e;
-	e = runs_register(
-	    db, job.job_id, r->endpoint.data, job.external_id, job.restore_id);
-	r->is_running = e == ERR_EXISTS;
-	return e;
+	return intent_write(
+	    db, INTENT_REGISTRATION, &registration, &c->written);
 }
 
 static void
@@ -167,21 +161,12 @@ conclude(struct call *c)
 {
 	const struct register_call *r = c->state;
 
-	if (r->is_running) {
-		(void)call_refuse_as(c, &run_refusal_running);
-		return;
-	}
-	if (c->commit.result == ERR_EXISTS) {
-		(void)call_refuse(
-		    c, 409, "job_owned", "This job belongs to another owner.");
-		return;
-	}
 	if (c->commit.result != OK) {
 		call_answer_trouble(c);
 		return;
 	}
-	c->outcome = r->is_new ? CALL_STORED : CALL_DUPLICATE;
-	answer_json(&c->answer, r->is_new ? 201 : 200);
+	c->outcome = c->written.is_new ? CALL_STORED : CALL_DUPLICATE;
+	answer_json(&c->answer, c->written.is_new ? 201 : 200);
 	buf_add_str(&c->answer.body, "{\"job_id\":");
 	json_text_add_quoted(&c->answer.body, buf_span(&c->job_id));
 	buf_add_span(&c->answer.body, buf_span(&r->urls));
@@ -203,7 +188,7 @@ done(struct call *c)
 
 const struct call_handler register_call = {
     .prepare = prepare,
-    .write = write_rows,
+    .write = write_job,
     .conclude = conclude,
     .done = done,
 };

@@ -17,7 +17,4 @@ extern const struct call_handler webhook_call, register_call, publish_call,
     run_call, cancel_call, ticket_call, preflight_call, health_call,
     metrics_call;
 
-/* What is said of a job whose run is open: by run_call and register_call. */
-extern const struct refusal run_refusal_running;
-
 #endif

@@ -5,19 +5,20 @@
  * rest. The writing blocks on the disk, nothing else does.
  */
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "auth/authenticator.h"
+#include "base/clock.h"
 #include "hook/idempotency_key.h"
 #include "hook/routes.h"
 #include "hook/urls.h"
 #include "job/action.h"
 #include "job/name.h"
 #include "job/state.h"
-#include "store/jobs.h"
-#include "store/runs.h"
+#include "text/hex.h"
 #include "text/json_text.h"
+
+enum { RANDOM_BYTES = 16 };
 
 struct run_call {
 	struct reader reader; /* whose the job is to be; start_auth = owner */
@@ -25,9 +26,8 @@ struct run_call {
 	struct buf action, endpoint;
 	struct buf restore_id;	   /* empty: not given */
 	struct span input, policy; /* in the body; the policy may be empty */
-	struct idempotency_key repeat;
-	struct run_started run;
-	bool is_over; /* the cancelled run had not been sent */
+	char spare_restore_id[2 * RANDOM_BYTES + 1];
+	struct idempotency_key key;
 };
 
 /* --- Who ------------------------------------------------------------------ */
@@ -50,43 +50,22 @@ take_caller(struct call *c, struct run_call *r)
 	return e == OK || call_refuse_memory(c);
 }
 
-const struct refusal run_refusal_running = {
-    409, "job_running", "This job has a run that has not ended.", NULL, 0};
-
-/* A refusal within the writer's transaction. */
+/* Who the job has to belong to, or is to; NULL: a publish key stands above
+ * owners. To be named in a token's `jobs` is enough to read a job, and not to
+ * spend money on it. */
 static enum err
-refuse(struct run_call *r, const struct refusal *why)
+find_owner(struct call *c, struct run_call *r, struct db *db, const char **ret)
 {
-	r->why = *why;
-	return ERR_AUTH;
-}
-
-/* A job without an owner becomes the caller's. To be named in a token's `jobs`
- * is enough to read a job, and not to spend money on it. ERR_NOENT: there is no
- * such job, and none is to be made. */
-static enum err
-own_job(struct call *c, struct run_call *r, struct db *db, bool is_made)
-{
-	struct job_new job = {.job_id = c->job_id.data};
-	enum job_state state;
-	bool is_new;
 	enum err e;
 
+	*ret = NULL;
 	if (!c->cfg->are_starters_owners)
 		return OK;
 	e = authenticator_confirm(
 	    &c->keys->authenticator, &r->reader, db, c->now_s, &r->why);
 	if (e == OK)
-		e = jobs_state(db, job.job_id, &state);
-	if (e != OK)
-		return e;
-	if (state == JOB_NO_STATE && !is_made)
-		return ERR_NOENT;
-	job.owner = r->reader.subject;
-	e = jobs_register(db, &job, &is_new);
-	return e == ERR_EXISTS
-		   ? refuse(r, refusal_of(REFUSAL_OF_READ, ERR_AUTH))
-		   : e;
+		*ret = r->reader.subject;
+	return e;
 }
 
 /* --- Starting ------------------------------------------------------------- */
@@ -161,64 +140,38 @@ static bool
 prepare_start(struct call *c)
 {
 	struct run_call *r = calloc(1, sizeof(*r));
+	unsigned char random[RANDOM_BYTES];
 
 	if (r == NULL)
 		return call_refuse_memory(c);
 	c->state = r;
 	c->commit.weight = c->request->body.n;
+	random_bytes(random, sizeof(random));
+	hex_write(r->spare_restore_id, random, sizeof(random));
 	return take_caller(c, r) && take_action(c, r) && call_take_job_id(c) &&
 	       take_body(c, r) &&
-	       idempotency_key_take(c, buf_span(&r->action), &r->repeat);
-}
-
-/* The run of a call that was made before. It may be gone with its job. */
-static enum err
-recall(struct run_call *r, struct db *db)
-{
-	struct run run = {0};
-	enum err e = runs_get(db, r->repeat.record.first_id, &run);
-
-	r->run.run_id = r->repeat.record.first_id;
-	snprintf(r->run.restore_id, sizeof(r->run.restore_id), "%s",
-	    e == OK && run.restore_id != NULL ? run.restore_id : "");
-	run_done(&run);
-	return e == ERR_NOENT ? OK : e;
-}
-
-static enum err
-start(struct call *c, struct run_call *r, struct db *db)
-{
-	const struct run_new run = {
-	    .job_id = c->job_id.data,
-	    .action = r->action.data,
-	    .endpoint = r->endpoint.data,
-	    .restore_id = call_text(&r->restore_id),
-	    .input = r->input,
-	    .policy = r->policy,
-	};
-	enum err e = runs_start(db, &run, &r->run);
-
-	if (e == ERR_EXISTS)
-		return refuse(r, &run_refusal_running);
-	if (e != OK)
-		return e;
-	r->repeat.record.first_id = r->run.run_id;
-	return idempotency_key_add(&r->repeat, db);
+	       idempotency_key_take(c, buf_span(&r->action), &r->key);
 }
 
 static enum err
 write_start(struct call *c, struct db *db)
 {
 	struct run_call *r = c->state;
-	enum err e = own_job(c, r, db, true);
+	struct intent_start start = {
+	    .job_id = c->job_id.data,
+	    .action = r->action.data,
+	    .endpoint = r->endpoint.data,
+	    .restore_id = call_text(&r->restore_id),
+	    .spare_restore_id = r->spare_restore_id,
+	    .input = r->input,
+	    .policy = r->policy,
+	    .key = idempotency_key_text(&r->key),
+	    .request = r->key.request,
+	};
+	enum err e = find_owner(c, r, db, &start.owner);
 
-	if (e == OK)
-		e = idempotency_key_find(&r->repeat, db);
-	if (e == ERR_EXISTS)
-		return refuse(r, &idempotency_key_refusal);
-	if (e != OK)
-		return e;
-	return r->repeat.is_repeated ? recall(r, db) : start(c, r, db);
+	return e == OK ? intent_write(db, INTENT_START, &start, &c->written)
+		       : e;
 }
 
 /* Begins the answer to what was written. False: it was not. */
@@ -242,23 +195,22 @@ begin_answer(struct call *c, int status)
 static void
 conclude_start(struct call *c)
 {
-	const struct run_call *r = c->state;
+	const struct intent_result *r = &c->written;
 	const struct urls_site site = {c->cfg->base_url, c->cfg->api_prefix};
 	struct buf *b = &c->answer.body, url = BUF_INIT;
-	bool is_repeated = r->repeat.is_repeated;
 
-	if (!begin_answer(c, is_repeated ? 200 : 202))
+	if (!begin_answer(c, r->is_duplicate ? 200 : 202))
 		return;
-	c->outcome = is_repeated ? CALL_DUPLICATE : CALL_STORED;
+	c->outcome = r->is_duplicate ? CALL_DUPLICATE : CALL_STORED;
 	c->type = job_state_name(JOB_QUEUED);
 	buf_add_str(b, ",\"restore_id\":");
-	if (*r->run.restore_id != '\0')
-		json_text_add_quoted(b, span_of(r->run.restore_id));
+	if (*r->restore_id != '\0')
+		json_text_add_quoted(b, span_of(r->restore_id));
 	else
 		buf_add_str(b, "null");
 	buf_addf(b,
 	    ",\"run_id\":%" PRId64 ",\"status\":\"queued\",\"events_url\":",
-	    r->run.run_id);
+	    r->run_id);
 	urls_add_events(&url, &site, buf_span(&c->job_id));
 	json_text_add_quoted(b, buf_span(&url));
 	buf_add_str(b, "}\n");
@@ -294,35 +246,25 @@ prepare_cancel(struct call *c)
 static enum err
 write_cancel(struct call *c, struct db *db)
 {
-	static const struct refusal no_run = {409, "no_run",
-	    "This job has no run that could be cancelled.", NULL, 0};
 	struct run_call *r = c->state;
-	struct run_cancelled cancelled;
-	enum err e = own_job(c, r, db, false);
+	struct intent_cancel cancel = {.job_id = c->job_id.data};
+	enum err e = find_owner(c, r, db, &cancel.owner);
 
-	if (e == OK)
-		e = runs_cancel(db, c->job_id.data, &cancelled);
-	if (e == ERR_NOENT)
-		return refuse(r, &no_run);
-	if (e == OK) {
-		r->run.run_id = cancelled.run_id;
-		r->is_over = cancelled.is_over;
-	}
-	return e;
+	return e == OK ? intent_write(db, INTENT_CANCEL, &cancel, &c->written)
+		       : e;
 }
 
 static void
 conclude_cancel(struct call *c)
 {
-	const struct run_call *r = c->state;
+	const struct intent_result *r = &c->written;
 
 	if (!begin_answer(c, r->is_over ? 200 : 202))
 		return;
 	c->outcome = CALL_STORED;
 	c->type = r->is_over ? job_state_name(JOB_CANCELLED) : "cancelling";
 	buf_addf(&c->answer.body,
-	    ",\"run_id\":%" PRId64 ",\"status\":\"%s\"}\n", r->run.run_id,
-	    c->type);
+	    ",\"run_id\":%" PRId64 ",\"status\":\"%s\"}\n", r->run_id, c->type);
 }
 
 const struct call_handler run_call = {

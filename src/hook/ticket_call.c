@@ -114,12 +114,6 @@ check_jobs(struct ticket_call *t, struct db *db)
 static enum err
 write_rows(struct call *c, struct db *db)
 {
-	static const struct refusal too_many = {
-	    .status = 429,
-	    .code = "too_many_tickets",
-	    .message = "Too many tickets of this token's subject are unused.",
-	    .retry_after_s = TICKET_LIFE_S,
-	};
 	const struct authenticator *auth = &c->keys->authenticator;
 	struct ticket_call *t = c->state;
 	enum err e;
@@ -130,12 +124,8 @@ write_rows(struct call *c, struct db *db)
 		e = check_jobs(t, db);
 	if (e == OK)
 		e = ticket_make(db, &t->reader.claims, call_text(&t->job_ids),
-		    c->now_s, auth->max_tickets, &t->ticket);
-	if (e != ERR_LIMIT)
-		return e;
-	auth->stats->tickets_refused++;
-	t->why = too_many;
-	return ERR_AUTH;
+		    c->now_s, auth->max_tickets, &t->ticket, &c->written);
+	return e;
 }
 
 static void
@@ -154,6 +144,8 @@ conclude(struct call *c)
 	} else if (c->commit.result == ERR_AUTH) {
 		(void)call_refuse_as(c, &t->why);
 	} else {
+		c->keys->authenticator.stats->tickets_refused +=
+		    c->written.refusal == INTENT_TOO_MANY;
 		call_answer_trouble(c);
 	}
 }

@@ -14,9 +14,6 @@
 #include "hook/routes.h"
 #include "job/name.h"
 #include "job/state.h"
-#include "store/jobs.h"
-#include "store/runs.h"
-#include "store/unclaimed.h"
 #include "text/json_text.h"
 #include "web/query.h"
 #include "web/sse.h"
@@ -216,98 +213,46 @@ prepare(struct call *c)
 
 /* --- Within the writer's transaction -------------------------------------- */
 
-/* The URL's job, else the one registered with the external id, else the one
- * that the job's input names. ERR_NOENT: none of them. */
 static enum err
-find_job(struct call *c, const struct webhook_call *d, struct db *db,
-    struct buf *ret)
+write_report(struct call *c, struct db *db)
 {
-	enum err e = ERR_NOENT;
+	const struct webhook_call *d = c->state;
+	struct intent_report report = {
+	    .row = d->event.row,
+	    .external_id = call_text(&d->event.external_id),
+	    .input_job_id = call_text(&d->event.input_job_id),
+	};
 
-	if (c->job_id.len > 0) {
-		buf_add_span(ret, buf_span(&c->job_id));
-		return buf_ok(ret) ? OK : ERR_NOMEM;
-	}
-	if (d->event.external_id.len > 0)
-		e = jobs_find_external(db, d->event.external_id.data, ret);
-	if (e != ERR_NOENT || d->event.input_job_id.len == 0)
-		return e;
-	buf_add_span(ret, buf_span(&d->event.input_job_id));
-	return buf_ok(ret) ? OK : ERR_NOMEM;
+	report.row.job_id = call_text(&c->job_id);
+	return intent_write(db, INTENT_REPORT, &report, &c->written);
 }
 
-/* Nobody has said yet whose this is. */
-static enum err
-keep(struct call *c, struct webhook_call *d, struct db *db)
+static enum call_outcome
+outcome_of(const struct intent_result *r)
 {
-	bool is_duplicate = false;
-	enum err e = unclaimed_keep(
-	    db, d->event.external_id.data, &d->event.row, &is_duplicate);
-
-	c->outcome = is_duplicate ? CALL_DUPLICATE : CALL_UNCLAIMED;
-	return e;
-}
-
-/* A late report may neither change a job that is past it nor speak of a run
- * that began after the one that it is about. */
-static enum err
-store(struct call *c, struct webhook_call *d, struct db *db)
-{
-	enum job_state state;
-	bool is_duplicate = false, is_late = false;
-	enum err e = runs_report(db, d->event.row.job_id,
-	    call_text(&d->event.external_id), d->event.row.restore_id,
-	    &is_late);
-
-	if (e == OK)
-		e = jobs_state(db, d->event.row.job_id, &state);
-	if (e != OK)
-		return e;
-	if (!is_late &&
-	    job_state_admits(state, job_state_of(d->event.row.type))) {
-		e = events_append(db, &d->event.row, &d->id, &is_duplicate);
-		c->outcome = is_duplicate ? CALL_DUPLICATE : CALL_STORED;
-		return e;
-	}
-	e = events_find(
-	    db, d->event.row.source, d->event.row.delivery_key, &d->id);
-	c->outcome = e == OK ? CALL_DUPLICATE : CALL_IGNORED;
-	return e == ERR_NOENT ? OK : e;
-}
-
-static enum err
-write_rows(struct call *c, struct db *db)
-{
-	struct webhook_call *d = c->state;
-	enum err e;
-
-	/* It may be the second attempt, in another database. */
-	d->id = 0;
-	buf_reset(&d->found_id);
-	e = find_job(c, d, db, &d->found_id);
-	if (e == ERR_NOENT)
-		return keep(c, d, db);
-	if (e != OK)
-		return e;
-	d->event.row.job_id = d->found_id.data;
-	return store(c, d, db);
+	if (r->is_duplicate)
+		return CALL_DUPLICATE;
+	if (r->is_unclaimed)
+		return CALL_UNCLAIMED;
+	return r->is_new ? CALL_STORED : CALL_IGNORED;
 }
 
 static void
 conclude(struct call *c)
 {
-	const struct webhook_call *d = c->state;
+	const struct intent_result *r = &c->written;
 	char id[SSE_ID_SIZE];
 
 	if (c->commit.result != OK) {
 		call_answer_trouble(c);
 		return;
 	}
+	c->outcome = outcome_of(r);
 	if (c->job_id.len == 0)
-		buf_add_span(&c->job_id, buf_span(&d->found_id));
-	if (d->id > 0)
-		sse_id_format(c->commit.epoch, d->id, 0, id);
-	answer_taken(c, d->id > 0 ? id : NULL);
+		buf_add_str(&c->job_id, r->job_id);
+	if (r->first_id > 0)
+		sse_id_format(c->commit.epoch, r->first_id, 0, id);
+	answer_taken(c, r->first_id > 0 ? id : NULL);
 }
 
 static void
@@ -318,13 +263,12 @@ done(struct call *c)
 	provider_event_done(&d->event);
 	buf_done(&d->finite);
 	buf_done(&d->restore_id);
-	buf_done(&d->found_id);
 	free(d);
 }
 
 const struct call_handler webhook_call = {
     .prepare = prepare,
-    .write = write_rows,
+    .write = write_report,
     .conclude = conclude,
     .done = done,
 };

@@ -6,8 +6,6 @@
 #ifndef JOBWIRE_WEBHOOK_CALL_H
 #define JOBWIRE_WEBHOOK_CALL_H
 
-#include <stdint.h>
-
 #include "auth/crypto.h"
 #include "base/buf.h"
 #include "hook/provider.h"
@@ -18,9 +16,7 @@ struct webhook_call {
 	struct provider_event event; /* its row lacks the job after prepare() */
 	struct buf finite;     /* the body without NaN, where it had one */
 	struct buf restore_id; /* terminated */
-	struct buf found_id;   /* of the job that it was found to be about */
 	char key[CRYPTO_SHA256_SIZE];
-	int64_t id; /* the row's; 0: none */
 };
 
 #endif

@@ -227,29 +227,62 @@ out:
 	return e;
 }
 
+/* Changes with each commit, of ours as of others. */
+static unsigned
+cache_version(struct db *db)
+{
+	unsigned version = 0;
+
+	(void)sqlite3_file_control(
+	    db->h, "main", SQLITE_FCNTL_DATA_VERSION, &version);
+	return version;
+}
+
+/* The database's epoch, and its name as a cluster's node. */
+static enum err
+read_names(struct db *db)
+{
+	sqlite3_stmt *st = stmt_open(db, STMT_NAMES);
+	const char *epoch = NULL, *node = NULL;
+	enum err e = stmt_row_text(db, st, &epoch);
+
+	if (e == OK)
+		e = stmt_column_text(db, st, 1, &node);
+	if (e == OK && (epoch == NULL || strlen(epoch) != DB_EPOCH_SIZE - 1 ||
+			   (node != NULL && strlen(node) > DB_NODE_MAX)))
+		e = stmt_failed(db, SQLITE_CORRUPT);
+	if (e == OK) {
+		memcpy(db->epoch, epoch, DB_EPOCH_SIZE);
+		snprintf(db->node_id, sizeof(db->node_id), "%s",
+		    node != NULL ? node : "");
+	}
+	stmt_close(st);
+	db->has_names = e == OK;
+	db->names_version = cache_version(db);
+	return e;
+}
+
+/* Within a transaction, so that the answer holds until its end. */
+static enum err
+keep_names(struct db *db)
+{
+	if (db->has_names && db->names_version == cache_version(db))
+		return OK;
+	return read_names(db);
+}
+
 /* After opening: a file put in our place in between is then told by
  * SQLITE_FCNTL_HAS_MOVED, and one that comes later by both. */
 static enum err
 read_identity(struct db *db, enum db_mode mode)
 {
-	const char *epoch = NULL;
-	sqlite3_stmt *st;
 	struct stat file;
-	enum err e;
 
 	if (stat(db->path, &file) != 0)
 		return no_path(db, mode);
 	db->dev = file.st_dev;
 	db->ino = file.st_ino;
-	st = stmt_open(db, STMT_META);
-	stmt_bind_text(db, st, 1, "epoch");
-	e = stmt_row_text(db, st, &epoch);
-	if (epoch != NULL && strlen(epoch) == DB_EPOCH_SIZE - 1)
-		memcpy(db->epoch, epoch, DB_EPOCH_SIZE);
-	else if (e == OK || e == ERR_NOENT)
-		e = stmt_failed(db, SQLITE_CORRUPT);
-	stmt_close(st);
-	return e;
+	return read_names(db);
 }
 
 /* Landlock and its like refuse what the modes of files allow, and access(2)
@@ -382,6 +415,29 @@ db_epoch(const struct db *db)
 }
 
 const char *
+db_node_id(const struct db *db)
+{
+	return db->node_id;
+}
+
+bool
+db_is_clustered(const struct db *db)
+{
+	return db->node_id[0] != '\0';
+}
+
+enum err
+db_refresh(struct db *db)
+{
+	enum err e = stmt_do(db, STMT_BEGIN_READ);
+
+	if (e == OK)
+		e = read_names(db);
+	db_rollback(db);
+	return e;
+}
+
+const char *
 db_path(const struct db *db)
 {
 	return db->path;
@@ -420,7 +476,11 @@ db_has_moved(struct db *db)
 enum err
 db_begin(struct db *db)
 {
-	return stmt_do(db, STMT_BEGIN_WRITE);
+	enum err e = stmt_do(db, STMT_BEGIN_WRITE);
+
+	if (e == OK && (e = keep_names(db)) != OK)
+		db_rollback(db);
+	return e;
 }
 
 enum err
@@ -438,6 +498,8 @@ db_commit(struct db *db)
 		db_rollback(db);
 		return e;
 	}
+	db->names_version = cache_version(db);
+	db->has_new_names = false;
 	/* In WAL mode SQLite commits to an unlinked file without a word. */
 	return db_has_moved(db) ? stmt_failed(db, SQLITE_READONLY_DBMOVED) : OK;
 }
@@ -446,6 +508,8 @@ void
 db_rollback(struct db *db)
 {
 	stmt_rollback(db);
+	db->has_names = db->has_names && !db->has_new_names;
+	db->has_new_names = false;
 }
 
 enum err

@@ -34,6 +34,7 @@ struct db_fault {
 
 enum {
 	DB_EPOCH_SIZE = 9,
+	DB_NODE_MAX = 32, /* bytes of the name of a cluster's node */
 	/* Of the WAL's file. Made by the janitor; what a large transaction or
 	 * a long reader adds is cut off when the WAL begins at its front again.
 	 * A nearly full disk has no room for more. */
@@ -85,8 +86,18 @@ void db_close(struct db **db);
 /* The last failure on this connection; code 0 when there was none. */
 const struct db_fault *db_last_fault(const struct db *db);
 
-/* 8 hex digits made when the database was created; valid while it is open. */
+/* 8 hex digits made when the database was created, and anew when it joined or
+ * left a cluster; as the last db_begin() or db_refresh() found it, and valid
+ * until the next. */
 const char *db_epoch(const struct db *db);
+
+/* The name of this node of a cluster, likewise; "": it is a single one. */
+const char *db_node_id(const struct db *db);
+bool db_is_clustered(const struct db *db);
+
+/* Looks for both again, if another connection has written; for who only reads.
+ * Errors as events_read_all(). */
+CHECK_RESULT enum err db_refresh(struct db *db);
 
 const char *db_path(const struct db *db);
 

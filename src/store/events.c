@@ -184,14 +184,18 @@ events_before_last(struct db *db, const char *job_id, int n, int64_t *ret)
 static enum err
 insert(struct db *db, const struct event_new *e)
 {
-	sqlite3_stmt *st = stmt_open(db, STMT_APPEND);
+	sqlite3_stmt *st =
+	    stmt_open(db, e->created_at != NULL ? STMT_APPEND_AT : STMT_APPEND);
 
+	if (e->created_at != NULL)
+		stmt_bind_text(db, st, 7, e->created_at);
 	stmt_bind_text(db, st, 1, e->job_id);
 	stmt_bind_text(db, st, 2, e->type);
 	stmt_bind_span(db, st, 3, e->data);
-	stmt_bind_text(db, st, 4, e->source);
-	stmt_bind_text(db, st, 5, e->delivery_key);
-	stmt_bind_text(db, st, 6, e->restore_id);
+	/* A program may have put an empty text there. */
+	stmt_bind_exact(db, st, 4, e->source);
+	stmt_bind_exact(db, st, 5, e->delivery_key);
+	stmt_bind_exact(db, st, 6, e->restore_id);
 	return stmt_judge_json(db, stmt_run(db, st), e->data);
 }
 

@@ -69,6 +69,7 @@ struct event_new {
 	struct span output;	  /* JSON value kept with the job where the data
 				      does not hold it; empty: none */
 	struct span error;	  /* likewise: what the provider said in full */
+	const char *created_at;	  /* NULL: now */
 	const char *restore_id;	  /* NULL: the job's; else of the event, and of
 				   the job where it has none */
 };

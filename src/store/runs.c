@@ -14,7 +14,6 @@
 #include "store/events.h"
 #include "store/jobs.h"
 #include "store/run_load.h"
-#include "text/hex.h"
 #include "text/json_text.h"
 
 /* --- What there is -------------------------------------------------------- */
@@ -134,7 +133,6 @@ choose_restore_id(struct db *db, const struct run_new *n, char *text)
 {
 	struct run last = {0};
 	struct job job = {0};
-	unsigned char random[16];
 	enum err e = OK;
 
 	*text = '\0';
@@ -150,10 +148,8 @@ choose_restore_id(struct db *db, const struct run_new *n, char *text)
 			snprintf(text, JOB_LABEL_MAX + 1, "%s", job.restore_id);
 		job_done(&job);
 	}
-	if (*text == '\0') {
-		random_bytes(random, sizeof(random));
-		hex_write(text, random, sizeof(random));
-	}
+	if (*text == '\0')
+		snprintf(text, JOB_LABEL_MAX + 1, "%s", n->spare_restore_id);
 	return e == ERR_NOENT ? OK : e;
 }
 

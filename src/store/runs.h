@@ -23,8 +23,8 @@
 struct run_new {
 	const char *job_id, *action, *endpoint;
 	/* NULL: the one that the job is registered with for its first run, and
-	 * then a new one. */
-	const char *restore_id;
+	 * then the other. */
+	const char *restore_id, *spare_restore_id;
 	struct span input;  /* JSON object */
 	struct span policy; /* likewise; empty: none */
 };

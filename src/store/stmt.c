@@ -106,6 +106,11 @@ static const char *const sql[] = {
 	"FROM kinds LEFT JOIN old AS o USING (job_id)",
     [STMT_DATA_VERSION] = "PRAGMA main.data_version",
     [STMT_META] = "SELECT value FROM meta WHERE key = ?1",
+    [STMT_NAMES] = "SELECT (SELECT value FROM meta WHERE key = 'epoch'), "
+		   "(SELECT value FROM meta WHERE key = 'cluster')",
+    [STMT_SET_META] = "INSERT INTO meta (key, value) VALUES (?1, ?2) "
+		      "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+    [STMT_DROP_META] = "DELETE FROM meta WHERE key = ?1",
     [STMT_LAST_ID] = "SELECT seq FROM sqlite_sequence "
 		     "WHERE name = 'job_events'",
 
@@ -113,6 +118,10 @@ static const char *const sql[] = {
 		    "(job_id, type, data, source, delivery_key, restore_id) "
 		    "VALUES (?1, ?2, ?3, ?4, ?5, ?6) "
 		    "ON CONFLICT (source, delivery_key) DO NOTHING",
+    [STMT_APPEND_AT] = "INSERT INTO job_events (job_id, type, data, source, "
+		       "delivery_key, restore_id, created_at) "
+		       "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) "
+		       "ON CONFLICT (source, delivery_key) DO NOTHING",
     [STMT_DELIVERED] = "SELECT id FROM job_events "
 		       "WHERE source = ?1 AND delivery_key = ?2",
     [STMT_AMEND_JOB] = "UPDATE jobs SET output = coalesce(?2, output), "
@@ -293,6 +302,19 @@ static const char *const sql[] = {
 	"AND j.state IN ('completed', 'failed', 'cancelled', 'timed_out') "
 	"AND json_extract(e.data, '$.external_id') = ?2)",
 
+    [STMT_OUTBOX_ADD] = "INSERT INTO outbox (kind, payload) VALUES (?1, ?2)",
+    [STMT_OUTBOX_READ] = "SELECT seq, kind, payload, created_at, "
+			 "result IS NOT NULL FROM outbox "
+			 "WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+    [STMT_OUTBOX_ANSWER] = "UPDATE outbox SET result = ?2 WHERE seq = ?1",
+    [STMT_OUTBOX_RESULT] = "SELECT result FROM outbox WHERE seq = ?1",
+    [STMT_OUTBOX_FORGET] =
+	"DELETE FROM outbox WHERE seq <= ?1 AND result IS NOT NULL "
+	"AND created_at <= strftime('%Y-%m-%dT%H:%M:%fZ', 'now', "
+	"?2 || ' seconds')",
+    [STMT_OUTBOX_OPEN] =
+	"SELECT EXISTS (SELECT 1 FROM outbox WHERE result IS NULL)",
+
     [STMT_READ_ALL] = READ_EVENTS(""),
     /* The owner's jobs first, then a seek into each: the cost is that of the
      * owner's jobs, however long the table is. */
@@ -396,6 +418,13 @@ void
 stmt_bind_text(struct db *db, sqlite3_stmt *st, int i, const char *s)
 {
 	stmt_bind_span(db, st, i, span_of(s));
+}
+
+void
+stmt_bind_exact(struct db *db, sqlite3_stmt *st, int i, const char *s)
+{
+	note_bind(db, sqlite3_bind_text64(
+			  st, i, s, span_of(s).n, SQLITE_STATIC, SQLITE_UTF8));
 }
 
 void

@@ -44,8 +44,12 @@ enum stmt_id {
 				  events */
 	STMT_DATA_VERSION,     /* -> counter */
 	STMT_META,	       /* key -> value */
+	STMT_NAMES,	       /* -> epoch, node id */
+	STMT_SET_META,	       /* key, value */
+	STMT_DROP_META,	       /* key */
 	STMT_LAST_ID,	       /* -> id */
 	STMT_APPEND,	       /* job, type, data, source, key, restore id */
+	STMT_APPEND_AT,	       /* the same, time */
 	STMT_DELIVERED,	       /* source, key -> id */
 	STMT_AMEND_JOB,	       /* job, output, restore id, error */
 	STMT_REGISTER_JOB,     /* job, owner, external id, restore id */
@@ -111,6 +115,13 @@ enum stmt_id {
 	STMT_CALLS,		/* -> call, outcome, number */
 	STMT_WAS_RUN,		/* job, external id -> was one of its runs */
 	STMT_ENDED_AS,		/* job, external id -> has it */
+	STMT_OUTBOX_ADD,	/* kind, payload */
+	STMT_OUTBOX_READ,	/* after, limit -> seq, kind, payload, time, is
+				   it answered */
+	STMT_OUTBOX_ANSWER,	/* seq, result */
+	STMT_OUTBOX_RESULT,	/* seq -> result */
+	STMT_OUTBOX_FORGET,	/* seq, seconds */
+	STMT_OUTBOX_OPEN,	/* -> is a row not answered */
 	STMT_READ_ALL,		/* id, limit -> rows of events.c */
 	STMT_READ_OWNER,	/* id, limit, owner -> rows of events.c */
 	STMT_READ_JOB,		/* id, limit, job -> rows of events.c */
@@ -129,6 +140,12 @@ struct db {
 	int64_t version;       /* PRAGMA data_version at the last look */
 	enum err failure;      /* to open or bind the statement opened last */
 	char epoch[DB_EPOCH_SIZE];
+	char node_id[DB_NODE_MAX + 1]; /* "": no cluster's */
+	bool has_names;		       /* are these two known, */
+	unsigned names_version;	       /* as of this version? */
+	bool has_new_names;	       /* they are the transaction's own */
+	const char *entry_origin;      /* whose entry is applied; NULL: none */
+	int64_t entry_seq;
 	struct db_fault fault;		 /* the last one */
 	sqlite3_stmt *stmts[STMT_SLOTS]; /* NULL until first used */
 };
@@ -154,6 +171,8 @@ sqlite3_stmt *stmt_open(struct db *db, unsigned id);
  * bytes are borrowed until stmt_close(). A failure shows at stmt_step(). */
 void stmt_bind_int(struct db *db, sqlite3_stmt *st, int i, int64_t n);
 void stmt_bind_text(struct db *db, sqlite3_stmt *st, int i, const char *s);
+/* As stmt_bind_text(), but "" is an empty text. */
+void stmt_bind_exact(struct db *db, sqlite3_stmt *st, int i, const char *s);
 void stmt_bind_span(struct db *db, sqlite3_stmt *st, int i, struct span s);
 
 /* *ret_row: there is a row to read; else the statement is done. */

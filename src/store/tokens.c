@@ -13,16 +13,12 @@ enum err
 tokens_revoke(
     struct db *db, const char *kind, const char *digest, int64_t now_s)
 {
-	sqlite3_stmt *st;
-	enum err e;
+	sqlite3_stmt *st = stmt_open(db, STMT_REVOKE);
 
-	if ((e = db_begin(db)) != OK)
-		return e;
-	st = stmt_open(db, STMT_REVOKE);
 	stmt_bind_text(db, st, 1, kind);
 	stmt_bind_text(db, st, 2, digest);
 	stmt_bind_int(db, st, 3, now_s);
-	return db_end(db, stmt_run(db, st));
+	return stmt_run(db, st);
 }
 
 enum err

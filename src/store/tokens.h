@@ -19,7 +19,7 @@
 enum { TOKENS_REVOKED_KEEP_S = 2 * 366 * 86400 };
 
 /* Takes back the token (kind "jti") or all tokens so far ("sub") of that
- * digest. A transaction of its own. Errors as db_begin() and db_commit(). */
+ * digest, within the caller's transaction. Errors as db_begin(). */
 CHECK_RESULT enum err tokens_revoke(
     struct db *db, const char *kind, const char *digest, int64_t now_s);
 

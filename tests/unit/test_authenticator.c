@@ -207,13 +207,15 @@ test_tickets(void **state)
 	struct site *s = *state;
 	char sub[] = "alice";
 	struct claims c = {sub, NULL, NULL, now_s + 60, now_s};
+	struct intent_result written;
 	struct buf text = BUF_INIT;
 	struct authenticator g = authenticator_of(s, AUTH_TICKET);
 	struct request r;
 	const char *query;
 
 	assert_int_equal(db_begin(s->db), OK);
-	assert_int_equal(ticket_make(s->db, &c, "j", now_s, 0, &text), OK);
+	assert_int_equal(
+	    ticket_make(s->db, &c, "j", now_s, 0, &text, &written), OK);
 	assert_int_equal(db_commit(s->db), OK);
 	query = print("a=b&ticket=%s", text.data);
 	r = request_of("", "", query);
@@ -318,6 +320,7 @@ test_no_memory(void **state)
 	const char *good = token("alice", "j", "j", now_s + 60);
 	char sub[] = "alice";
 	struct claims c = {sub, NULL, NULL, now_s + 60, now_s};
+	struct intent_result written;
 	struct buf text = BUF_INIT;
 	struct authenticator g = authenticator_of(s, AUTH_TICKET);
 	struct request r = request_of(
@@ -325,7 +328,8 @@ test_no_memory(void **state)
 
 	assert_memory(&g, s, &r);
 	assert_int_equal(db_begin(s->db), OK);
-	assert_int_equal(ticket_make(s->db, &c, "j", now_s, 0, &text), OK);
+	assert_int_equal(
+	    ticket_make(s->db, &c, "j", now_s, 0, &text, &written), OK);
 	assert_int_equal(db_commit(s->db), OK);
 	r = request_of("", "", print("ticket=%s", text.data));
 	r.method = "HEAD";

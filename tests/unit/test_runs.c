@@ -26,6 +26,7 @@ try_start(struct site *s, const char *job_id, const char *restore_id,
 	const struct run_new n = {.job_id = job_id,
 	    .action = "restore",
 	    .endpoint = "ep1",
+	    .spare_restore_id = "0123456789abcdef0123456789abcdef",
 	    .restore_id = restore_id,
 	    .input = SPAN_LIT("{\"seed\":1234567890123456789}")};
 	enum err e;

@@ -314,6 +314,7 @@ start_run(struct site *s)
 	const struct run_new run = {.job_id = "new",
 	    .action = "restore",
 	    .endpoint = "e",
+	    .spare_restore_id = "spare",
 	    .input = SPAN_LIT("{\"some\":\"input\"}")};
 	struct run_started started;
 

@@ -20,10 +20,11 @@ sell(struct site *s, int64_t exp_s, const char *job_ids)
 	char sub[] = "al\"ice", jti[] = "j", jobs[] = "a,b";
 	struct claims c = {sub, jti, jobs, exp_s, now_s - 5};
 	struct buf ticket = BUF_INIT;
+	struct intent_result written;
 
 	assert_int_equal(db_begin(s->db), OK);
 	assert_int_equal(
-	    ticket_make(s->db, &c, job_ids, now_s, 0, &ticket), OK);
+	    ticket_make(s->db, &c, job_ids, now_s, 0, &ticket, &written), OK);
 	assert_int_equal(db_commit(s->db), OK);
 	assert_int_equal(ticket.len, 32);
 	return ticket;
@@ -81,12 +82,16 @@ test_too_many_of_a_subject(void **state)
 	const struct claims c = {sub, NULL, NULL, now_s + 600, INT64_MIN};
 	struct site *s = *state;
 	struct buf first = sell(s, now_s + 600, NULL), second = BUF_INIT;
+	struct intent_result written;
 
 	assert_int_equal(db_begin(s->db), OK);
 	assert_int_equal(
-	    ticket_make(s->db, &c, NULL, now_s, 1, &second), ERR_LIMIT);
+	    ticket_make(s->db, &c, NULL, now_s, 1, &second, &written),
+	    ERR_EXISTS);
+	assert_int_equal(written.refusal, INTENT_TOO_MANY);
 	assert_int_equal(second.len, 0);
-	assert_int_equal(ticket_make(s->db, &c, NULL, now_s, 2, &second), OK);
+	assert_int_equal(
+	    ticket_make(s->db, &c, NULL, now_s, 2, &second, &written), OK);
 	assert_int_equal(db_commit(s->db), OK);
 	buf_done(&first);
 	buf_done(&second);

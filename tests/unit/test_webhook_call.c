@@ -301,8 +301,8 @@ test_conclude(void **state)
 		sign_well(s);
 		assert_accepted(s);
 		s->d->commit.result = OK;
-		webhook(s)->id = 42;
-		s->d->outcome = i == 1 ? CALL_DUPLICATE : CALL_STORED;
+		s->d->written = (struct intent_result){
+		    .first_id = 42, .is_duplicate = i == 1};
 		memcpy(s->d->commit.epoch, "7f3a09c1", DB_EPOCH_SIZE);
 		call_conclude(s->d);
 		assert_int_equal(s->d->answer.status, 200);
