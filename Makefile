@@ -249,6 +249,7 @@ format: ## rewrite the C files in the project's layout (clang-format 14)
 SHARE := share/jobwire
 CLIENT := $(foreach m,jobwire runs useJobEvents,$m.js $m.d.ts) jobwire.global.js package.json \
 	jobwire-$(VERSION).tgz
+COMPLETIONS := $(addprefix $(GEN)/completions/,jobwire _jobwire jobwire.fish)
 UNITS := $(patsubst contrib/%,$(GEN)/%,$(wildcard contrib/systemd/*.service contrib/systemd/*.socket))
 # source:folder below PREFIX
 FILES := $(patsubst %,$(BIN)/%:bin,$(PROGRAMS)) \
@@ -260,6 +261,9 @@ FILES := $(patsubst %,$(BIN)/%:bin,$(PROGRAMS)) \
 	$(patsubst %,build/client/%.js:$(SHARE)/demo/client,jobwire runs) \
 	$(patsubst %,build/client/%:$(SHARE)/client,$(CLIENT)) \
 	$(patsubst %,%:share/doc/jobwire/examples,$(wildcard *.conf.example contrib/*.example)) \
+	$(GEN)/completions/jobwire:share/bash-completion/completions \
+	$(GEN)/completions/_jobwire:share/zsh/site-functions \
+	$(GEN)/completions/jobwire.fish:share/fish/vendor_completions.d \
 	$(patsubst %,%:lib/systemd/system,$(UNITS)) \
 	$(patsubst %,%:lib/sysusers.d,$(wildcard contrib/systemd/sysusers.d/*))
 
@@ -267,8 +271,15 @@ FILES := $(patsubst %,$(BIN)/%:bin,$(PROGRAMS)) \
 $(GEN)/systemd/%: contrib/systemd/% FORCE
 	$(Q)mkdir -p $(@D) && sed 's|/usr/local/|$(PREFIX)/|' $< >$@
 
+# What shells complete, as the program's own tables have it.
+$(GEN)/completions/jobwire: SHELL_NAME = bash
+$(GEN)/completions/_jobwire: SHELL_NAME = zsh
+$(GEN)/completions/jobwire.fish: SHELL_NAME = fish
+$(COMPLETIONS): $(BIN)/jobwire
+	$(Q)mkdir -p $(@D) && $< completion $(SHELL_NAME) >$@
+
 # The client is not part of `all`: servers need no Node.js.
-install: all $(UNITS) ## install below DESTDIR/PREFIX what was built [PREFIX=/usr/local]
+install: all $(UNITS) $(COMPLETIONS) ## install below DESTDIR/PREFIX what was built [PREFIX=/usr/local]
 	$(Q)set -e; for f in $(FILES); do [ -e "$${f%:*}" ] || continue; \
 	mode=644; case $${f#*:} in bin|lib/cgi-bin) mode=755;; esac; \
 	install -D -m $$mode "$${f%:*}" \

@@ -45,13 +45,16 @@ struct command {
 	.name = #member, .offset = offsetof(values, member),                   \
 	.programs = PROGRAM_TOOL
 
-extern const struct command command_delete, command_doctor, command_init,
-    command_jobs, command_prune, command_publish, command_reload, command_run,
-    command_runs, command_show, command_simulate, command_stats, command_tail,
-    command_ticket, command_token, command_url;
+extern const struct command command_completion, command_delete, command_doctor,
+    command_init, command_jobs, command_prune, command_publish, command_reload,
+    command_run, command_runs, command_show, command_simulate, command_stats,
+    command_tail, command_ticket, command_token, command_url;
 
 /* NULL: there is none. */
 const struct command *command_find(const char *name);
+
+/* All of them, from 0, in the order in which --help names them; NULL: no more. */
+const struct command *command_at(size_t i);
 
 /* The flags of all commands, for opt_flags. */
 const struct opt_def *const *command_flags(void);

@@ -48,9 +48,16 @@ static const struct command *const commands[] = {&command_init, &command_url,
     &command_publish, &command_tail, &command_jobs, &command_show,
     &command_delete, &command_runs, &command_run, &command_token,
     &command_ticket, &command_prune, &command_stats, &command_reload,
-    &command_doctor, &command_simulate, &command_help, &command_version};
+    &command_doctor, &command_simulate, &command_completion, &command_help,
+    &command_version};
 
 enum { N_COMMANDS = sizeof(commands) / sizeof(commands[0]) };
+
+const struct command *
+command_at(size_t i)
+{
+	return i < N_COMMANDS ? commands[i] : NULL;
+}
 
 const struct command *
 command_find(const char *name)
