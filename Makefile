@@ -170,8 +170,8 @@ $(BUILD)/faults/%.so: tests/faults/%.c
 
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 
-client: ## the browser client, in build/client (needs Node.js 18 and npm)
-	@scripts/client
+client: ## the browser client and its types, in build/client
+	@scripts/client --types
 
 # --- running and testing ----------------------------------------------------
 # What was missing when this make started may be installed by the time the
@@ -181,9 +181,10 @@ submake = $(MAKE) --no-print-directory \
 CHECK = BIN='$(BIN)' BUILD='$(BUILD)' T='$(T)' scripts/check
 
 run: ## start everything on 127.0.0.1:PORT and print what to open [PORT=8080]
-	@scripts/deps build run
+	@scripts/run --check --port '$(PORT)'
+	@scripts/deps build run $(if $(wildcard build/client/jobwire.js),,client)
 	@+$(submake) all
-	@scripts/client || echo 'run: the pages need build/client, which needs Node.js 18 and npm; all else works'
+	@scripts/client || echo 'run: the pages need build/client; all else works'
 	@exec scripts/run --port '$(PORT)'
 
 check: ## all tests a newcomer expects; installs what they need
@@ -278,7 +279,7 @@ $(GEN)/completions/jobwire.fish: SHELL_NAME = fish
 $(COMPLETIONS): $(BIN)/jobwire
 	$(Q)mkdir -p $(@D) && $< completion $(SHELL_NAME) >$@
 
-# The client is not part of `all`: servers need no Node.js.
+# The client is not part of `all`: most who build servers have it already.
 install: all $(UNITS) $(COMPLETIONS) ## install below DESTDIR/PREFIX what was built [PREFIX=/usr/local]
 	$(Q)set -e; for f in $(FILES); do [ -e "$${f%:*}" ] || continue; \
 	mode=644; case $${f#*:} in bin|lib/cgi-bin) mode=755;; esac; \
@@ -299,8 +300,8 @@ dist: ## a tarball of the last commit in build/
 bundle: $(addprefix $(BUILD)/bundle/cgi-bin/,$(CGI)) ## CGI programs for hosts that only take uploads [STATIC=1]
 	$(Q)scripts/bundle $(BUILD)/bundle build/jobwire-bundle.tar.gz
 
-deps: ## install Debian packages [G="build run test browser lint bench"]
-	@scripts/deps $(or $(G),build run test browser lint bench)
+deps: ## install Debian packages [G="build run client test browser lint bench package"]
+	@scripts/deps $(or $(G),build run client test browser lint bench package)
 
 clean: ## remove what was built
 	$(Q)rm -rf build

@@ -11,15 +11,20 @@ import { type Leader, lead } from "./leader.js";
 import type { Message } from "./protocol.js";
 import type { Subscriber } from "./subscriber.js";
 
-/** A leader that is asked and stays silent for this long does not run any more. */
-const ANSWER_MS = 5000;
-const TICK_MS = 1000;
+/** In milliseconds. esbuild puts the values of enums, and of nothing else, where they are used. */
+const enum Ms {
+  /** A leader that is asked and stays silent for this long does not run any more. */
+  answer = 5000,
+  tick = 1000,
+  /** After a longer gap between ticks the machine, or the tab, has slept. */
+  gap = 5000,
+  /** Streams are tried again so long after they did not get through. */
+  poll = 3_600_000,
+}
 /** A leader is asked at every so many ticks. */
-const ASK_TICKS = 15;
-/** After a longer gap between ticks the machine, or the tab, has slept. */
-const GAP_MS = 5000;
-/** Streams are tried again so long after they did not get through. */
-const POLL_MS = 3_600_000;
+const enum Ticks {
+  ask = 15,
+}
 
 export interface Hub {
   add(subscriber: Subscriber): void;
@@ -78,7 +83,7 @@ function createHub(name: string, url: string, isShared: boolean): Hub {
 
   /** Who leads next must not find it out again. */
   function keepPolling() {
-    if (!isPolling()) pollUntil(Date.now() + POLL_MS);
+    if (!isPolling()) pollUntil(Date.now() + Ms.poll);
   }
 
   // --- What tabs say ---------------------------------------------------------------
@@ -112,7 +117,7 @@ function createHub(name: string, url: string, isShared: boolean): Hub {
   function announce() {
     change = undefined;
     if (!tab) return;
-    answer ??= setTimeout(queue, ANSWER_MS, true);
+    answer ??= setTimeout(queue, Ms.answer, true);
     const all = [...subscribers];
     say({
       kind: "want",
@@ -185,10 +190,10 @@ function createHub(name: string, url: string, isShared: boolean): Hub {
     let ticks = 0;
     ticked = Date.now();
     ticker = setInterval(() => {
-      if (Date.now() > ticked + GAP_MS && !isHidden()) look();
-      else if (!(++ticks % ASK_TICKS)) announce();
+      if (Date.now() > ticked + Ms.gap && !isHidden()) look();
+      else if (!(++ticks % Ticks.ask)) announce();
       ticked = Date.now();
-    }, TICK_MS);
+    }, Ms.tick);
     for (const subscriber of subscribers) subscriber.forget();
     const { signal } = (request = new AbortController());
     if (!channel) return void takeOver();

@@ -13,8 +13,10 @@ import { type Live, type Message, type Of, TYPES, backoff, pause } from "./proto
 import { createServer, reasonOf } from "./server.js";
 
 /** What one request may name: the server takes 64 jobs, web servers 8 kB. */
-const JOBS_MAX = 64;
-const QUERY_MAX = 6000;
+const enum Max {
+  jobs = 64,
+  query = 6000,
+}
 
 export interface Leader {
   want(message: Omit<Of<"want">, "kind">): void;
@@ -58,14 +60,14 @@ export function lead(
   const wanted = () => [...wants.values()].flat();
   const lineWith = (job: string) => [...lines].find(({ jobs }) => jobs.has(job));
 
-  function hasRoom({ jobs, isAlone }: Line, job: string) {
-    return jobs.size && jobs.size < JOBS_MAX && !isAlone && [...jobs, job].join("&job_id=").length < QUERY_MAX;
-  }
-
   function lineFor(job: string, place: string) {
     const found = lineWith(job);
     if (found) return found;
-    const line = [...lines].find((line) => hasRoom(line, job)) ?? open(place);
+    const withRoom = [...lines].find(
+      ({ jobs, isAlone }) =>
+        jobs.size && jobs.size < Max.jobs && !isAlone && [...jobs, job].join("&job_id=").length < Max.query,
+    );
+    const line = withRoom ?? open(place);
     line.jobs.add(job);
     if (!line.carried.includes(job)) line.poke();
     return line;

@@ -9,21 +9,28 @@
 
 import type { ConnectionError, ConnectionOptions, ConnectionState, JobData } from "./jobwire.js";
 import { type Message, backoff, isTerminal, pause } from "./protocol.js";
-import { type Answer, type Refusal, type Server, WAIT_S, isRefusal, reasonOf } from "./server.js";
+import { type Answer, type Refusal, type Server, isRefusal, reasonOf } from "./server.js";
 
-/** Jobs that are wanted together are asked for together. */
-const GATHER_MS = 10;
-/** After so many streams in a row that were refused or silent, while JSON gets through, the line polls. */
-const STRIKES = 2;
-const HEARTBEAT_MS = 15_000;
-/** After so many heartbeats' time without a sign a stream is dead. */
-const SILENT_BEATS = 3;
-/** A new stream that is silent for so long is compared with what JSON brings. */
-const EARLY_MS = 3000;
-/** A poll that ends earlier with nothing did not wait. */
-const NO_WAIT_MS = 1000;
-/** What comes within this time after the stream was opened was known before. */
-const FRESH_MS = 1000;
+/** In milliseconds. */
+const enum Ms {
+  /** Jobs that are wanted together are asked for together. */
+  gather = 10,
+  heartbeat = 15_000,
+  /** A new stream that is silent for so long is compared with what JSON brings. */
+  early = 3000,
+  /** A poll that ends earlier with nothing did not wait. */
+  noWait = 1000,
+  /** What comes within this time after the stream was opened was known before. */
+  fresh = 1000,
+}
+const enum Count {
+  /** After so many streams in a row that were refused or silent, while JSON gets through, the line polls. */
+  strikes = 2,
+  /** After so many heartbeats' time without a sign a stream is dead. */
+  silentBeats = 3,
+  /** What a poll asks the server to wait. */
+  waitSeconds = 25,
+}
 
 /** How a stream ended: reopen it at once, reopen it after a pause, or first ask for the reason. */
 const enum End {
@@ -73,7 +80,7 @@ export function createLine(context: LineContext, place: string, isAlone: boolean
   let strikes = 0;
   let wake: (() => void) | undefined;
 
-  const beats = (n: number) => n * (options().heartbeat ?? HEARTBEAT_MS);
+  const beats = (n: number) => n * (options().heartbeat ?? Ms.heartbeat);
 
   // --- What to say of it -------------------------------------------------------
 
@@ -143,7 +150,7 @@ export function createLine(context: LineContext, place: string, isAlone: boolean
 
       function heard() {
         hasHeard = true;
-        expect(beats(SILENT_BEATS));
+        expect(beats(Count.silentBeats));
       }
 
       function on(event: MessageEvent) {
@@ -156,7 +163,7 @@ export function createLine(context: LineContext, place: string, isAlone: boolean
       source.addEventListener("heartbeat", heard);
       source.addEventListener("expiring", () => {
         // Said at once, it says that the page's token is an old one: another ticket would be no better.
-        if (options().ticket && Date.now() > opened + FRESH_MS) end(End.again);
+        if (options().ticket && Date.now() > opened + Ms.fresh) end(End.again);
       });
       source.onopen = () => {
         opened = Date.now();
@@ -171,10 +178,10 @@ export function createLine(context: LineContext, place: string, isAlone: boolean
         else if (options().ticket) end(End.pause);
         else {
           tell("connecting");
-          expect(beats(SILENT_BEATS));
+          expect(beats(Count.silentBeats));
         }
       };
-      timer = setTimeout(compare, EARLY_MS);
+      timer = setTimeout(compare, Ms.early);
     });
   }
 
@@ -210,17 +217,17 @@ export function createLine(context: LineContext, place: string, isAlone: boolean
     if (context.isPolling()) {
       tell("polling");
       const asked = Date.now();
-      const answer = await askEvents(WAIT_S);
+      const answer = await askEvents(Count.waitSeconds);
       tries = 0;
       // A server that does not wait must not be asked without end.
-      return (await take(answer)) || answer.events.length || Date.now() > asked + NO_WAIT_MS ? 0 : backoff(0);
+      return (await take(answer)) || answer.events.length || Date.now() > asked + Ms.noWait ? 0 : backoff(0);
     }
     const how = await stream();
     if (hasHeard) tries = strikes = 0;
     if (how === End.again) return 0;
     if (how !== End.pause) {
       if (await take(await askEvents())) return 0;
-      if (++strikes >= STRIKES) {
+      if (++strikes >= Count.strikes) {
         tell("polling");
         return 0;
       }
@@ -230,7 +237,7 @@ export function createLine(context: LineContext, place: string, isAlone: boolean
   }
 
   async function run() {
-    while ((isPoked && (await pause(GATHER_MS)), jobs.size)) {
+    while ((isPoked && (await pause(Ms.gather)), jobs.size)) {
       isPoked = hasHeard = false;
       carried = [...jobs];
       // What became of a job while it was not carried was not seen.

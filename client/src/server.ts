@@ -5,11 +5,12 @@
 import type { ConnectionError, ConnectionOptions, JobData, JobStatus } from "./jobwire.js";
 import { pause } from "./protocol.js";
 
-export const WAIT_S = 25;
-/** What takes so much longer than it was asked to is lost. */
-const TIMEOUT_MS = 15_000;
-/** A timer that is set to more than 24 days rings at once. */
-const DELAY_MAX_S = 1e6;
+const enum Max {
+  /** What takes so much longer than it was asked to, in milliseconds, is lost. */
+  time = 15_000,
+  /** A timer that is set to more than 24 days rings at once. */
+  retrySeconds = 1e6,
+}
 
 export interface Answer {
   events: { id: string; event: string; data: JobData }[];
@@ -49,7 +50,9 @@ export function createServer(url: string, options: () => ConnectionOptions): Ser
   async function address(path: string, jobs: string[]) {
     const ticket = await Promise.race([
       options().ticket?.(jobs),
-      pause(TIMEOUT_MS).then(() => Promise.reject({ message: "no ticket" })),
+      pause(Max.time).then(() => {
+        throw { message: "no ticket" };
+      }),
     ]);
     return url + path + (ticket ? "&ticket=" + encodeURIComponent(ticket) : "");
   }
@@ -60,7 +63,7 @@ export function createServer(url: string, options: () => ConnectionOptions): Ser
 
   async function ask(path: string, jobs: string[], wait = 0, abort = new AbortController()) {
     // Of no effect on what has ended by then.
-    setTimeout(() => abort.abort(), TIMEOUT_MS + wait * 1000);
+    setTimeout(() => abort.abort(), Max.time + wait * 1000);
     const response = await fetch(await address(path, jobs), {
       signal: abort.signal,
       cache: "no-store",
@@ -69,7 +72,7 @@ export function createServer(url: string, options: () => ConnectionOptions): Ser
     const { ok, status } = response;
     if (ok) return await response.json();
     const { error } = await response.json().catch(() => ({}));
-    const delay = Math.min(+response.headers.get("Retry-After")!, DELAY_MAX_S) * 1000;
+    const delay = Math.min(+response.headers.get("Retry-After")!, Max.retrySeconds) * 1000;
     throw { message: `HTTP ${status}`, ...error, status, delay };
   }
 

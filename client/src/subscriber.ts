@@ -14,10 +14,12 @@ import type {
 } from "./jobwire.js";
 import { type Hearing, type Live, type Of, TYPES, call, isTerminal } from "./protocol.js";
 
-/** A job that has ended may be taken up again; after this long without news it is over. */
-const SETTLED_MS = 2000;
-/** More than the server keeps of a job, so nothing older is sent again. */
-const SEEN_MAX = 5000;
+const enum Max {
+  /** A job that has ended may be taken up again; after so many milliseconds without news it is over. */
+  unsettled = 2000,
+  /** More than the server keeps of a job, so nothing older is sent again. */
+  seen = 5000,
+}
 
 interface Track {
   /** Names what this track lacks at the moment, to all tabs; undefined when it lacks nothing. */
@@ -73,10 +75,10 @@ export function createSubscriber(jobs: string[], options: SubscribeOptions, hub:
     const { seen } = track;
     if (seen.has(id) || (isMade && isTerminal(track.status))) return;
     seen.add(id);
-    if (seen.size > SEEN_MAX) seen.delete(seen.values().next().value!);
+    if (seen.size > Max.seen) seen.delete(seen.values().next().value!);
     track.status = data.status;
     clearTimeout(track.timer);
-    if (isTerminal(data.status)) track.timer = setTimeout(finish, SETTLED_MS, job);
+    if (isTerminal(data.status)) track.timer = setTimeout(finish, Max.unsettled, job);
     const isKnown = TYPES.includes(type);
     if (!isKnown && !options.types?.includes(type)) return;
     const event: JobEvent = { id, type, jobId: job, data };

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: ISC
-// The React hook: a subscription for as long as a component shows a job.
-
-"use client";
+// The React hook: a subscription for as long as a component shows a job. The
+// build puts "use client" in front of it, which Next.js looks for.
 
 import { useEffect, useInsertionEffect, useRef, useState } from "react";
 
