@@ -53,7 +53,7 @@ endif
 # $(call pkg,--cflags|--libs,NAME,what to use where pkg-config knows no NAME)
 pkg = $(shell pkg-config $1 $2 2>/dev/null || echo $3)
 PKG_CFLAGS := $(call pkg,--cflags,fcgi) $(call pkg,--cflags,sqlite3) \
-	$(call pkg,--cflags,json-c) $(call pkg,--cflags,libcrypto) \
+	$(call pkg,--cflags,json-c,-I/usr/include/json-c) $(call pkg,--cflags,libcrypto) \
 	$(call pkg,--cflags,libseccomp)
 LIBS := $(call pkg,--libs,fcgi,-lfcgi) $(call pkg,--libs,sqlite3,-lsqlite3) \
 	$(call pkg,--libs,json-c,-ljson-c) $(call pkg,--libs,libcrypto,-lcrypto) \
