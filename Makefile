@@ -247,30 +247,39 @@ format: ## rewrite the C files in the project's layout (clang-format 14)
 		tools/*.[ch] tests/*/*.[ch])
 
 # --- installing and shipping ------------------------------------------------
-SHARE := share/jobwire
+CGIDIR ?= lib/cgi-bin
+SHARE  := share/jobwire
 CLIENT := $(foreach m,jobwire runs useJobEvents,$m.js $m.d.ts) jobwire.global.js package.json \
 	jobwire-$(VERSION).tgz
 COMPLETIONS := $(addprefix $(GEN)/completions/,jobwire _jobwire jobwire.fish)
-UNITS := $(patsubst contrib/%,$(GEN)/%,$(wildcard contrib/systemd/*.service contrib/systemd/*.socket))
+SNIPPETS := nginx-http.conf nginx-server.conf nginx-location.conf apache.conf lighttpd.conf
+# They name files below /usr/local; as installed, those where they are.
+PLACED   := $(wildcard man/*.[1-8] *.conf.example contrib/*.example contrib/systemd/*.service)
 # source:folder below PREFIX
 FILES := $(patsubst %,$(BIN)/%:bin,$(PROGRAMS)) \
-	$(patsubst %,$(BIN)/%:lib/cgi-bin,$(CGI)) \
-	$(foreach m,$(wildcard man/*.[1-8]),$m:share/man/man$(subst .,,$(suffix $m))) \
+	$(patsubst %,$(BIN)/%:$(CGIDIR),$(CGI)) \
+	$(foreach m,$(wildcard man/*.[1-8]),$(GEN)/placed/$m:share/man/man$(subst .,,$(suffix $m))) \
 	schema.sql:$(SHARE) \
 	$(patsubst %,%:$(SHARE)/simulate,$(SIMULATED)) \
 	$(patsubst %,%:$(SHARE)/demo,$(filter-out %.py,$(wildcard client/demo/*))) \
 	$(patsubst %,build/client/%.js:$(SHARE)/demo/client,jobwire runs) \
 	$(patsubst %,build/client/%:$(SHARE)/client,$(CLIENT)) \
-	$(patsubst %,%:share/doc/jobwire/examples,$(wildcard *.conf.example contrib/*.example)) \
 	$(GEN)/completions/jobwire:share/bash-completion/completions \
 	$(GEN)/completions/_jobwire:share/zsh/site-functions \
 	$(GEN)/completions/jobwire.fish:share/fish/vendor_completions.d \
-	$(patsubst %,%:lib/systemd/system,$(UNITS)) \
-	$(patsubst %,%:lib/sysusers.d,$(wildcard contrib/systemd/sysusers.d/*))
+	$(patsubst %,$(GEN)/snippets/%:$(SHARE)/web-server,$(SNIPPETS)) \
+	$(patsubst %,$(GEN)/placed/%:share/doc/jobwire/examples,$(filter %.example,$(PLACED))) \
+	$(patsubst %,$(GEN)/placed/%:lib/systemd/system,$(filter %.service,$(PLACED))) \
+	$(patsubst %,%:lib/systemd/system,$(wildcard contrib/systemd/*.socket)) \
+	$(patsubst %,%:lib/sysusers.d,$(wildcard contrib/systemd/sysusers.d/*)) \
+	$(patsubst %,%:lib/tmpfiles.d,$(wildcard contrib/systemd/tmpfiles.d/*))
 
-# Units name the programs where they are installed.
-$(GEN)/systemd/%: contrib/systemd/% FORCE
-	$(Q)mkdir -p $(@D) && sed 's|/usr/local/|$(PREFIX)/|' $< >$@
+placed: FORCE # PREFIX and CGIDIR may be others than the last time
+	$(Q)rm -rf $(GEN)/placed $(GEN)/snippets
+	$(Q)for f in $(PLACED); do mkdir -p "$(GEN)/placed/$$(dirname $$f)"; \
+	sed 's|/usr/local/lib/cgi-bin|$(PREFIX)/$(CGIDIR)|; s|/usr/local/|$(PREFIX)/|g' \
+		$$f >"$(GEN)/placed/$$f"; done
+	$(Q)scripts/snippets '$(GEN)/placed' '$(PREFIX)/$(SHARE)' $(GEN)/snippets
 
 # What shells complete, as the program's own tables have it.
 $(GEN)/completions/jobwire: SHELL_NAME = bash
@@ -280,22 +289,34 @@ $(COMPLETIONS): $(BIN)/jobwire
 	$(Q)mkdir -p $(@D) && $< completion $(SHELL_NAME) >$@
 
 # The client is not part of `all`: most who build servers have it already.
-install: all $(UNITS) $(COMPLETIONS) ## install below DESTDIR/PREFIX what was built [PREFIX=/usr/local]
+install: all placed $(COMPLETIONS) ## install below DESTDIR/PREFIX what was built [PREFIX=/usr/local]
 	$(Q)set -e; for f in $(FILES); do [ -e "$${f%:*}" ] || continue; \
-	mode=644; case $${f#*:} in bin|lib/cgi-bin) mode=755;; esac; \
+	mode=644; case $${f#*:} in bin|$(CGIDIR)) mode=755;; esac; \
 	install -D -m $$mode "$${f%:*}" \
 		"$(DESTDIR)$(PREFIX)/$${f#*:}/$$(basename "$${f%:*}")"; done
 
 uninstall: ## remove what install installed
 	$(Q)set -e; for f in $(FILES); do \
 	rm -f "$(DESTDIR)$(PREFIX)/$${f#*:}/$$(basename "$${f%:*}")"; done
-	$(Q)cd "$(DESTDIR)$(PREFIX)" && rmdir -p --ignore-fail-on-non-empty \
-		$(SHARE)/simulate $(SHARE)/demo/client $(SHARE)/client share/doc/jobwire/examples 2>/dev/null || true
+	$(Q)cd "$(DESTDIR)$(PREFIX)" && rmdir -p --ignore-fail-on-non-empty $(SHARE)/simulate \
+		$(SHARE)/demo/client $(SHARE)/client $(SHARE)/web-server share/doc/jobwire/examples 2>/dev/null || true
 
-dist: ## a tarball of the last commit in build/
-	$(Q)mkdir -p build
-	$(Q)git archive --prefix=jobwire-$(VERSION)/ -o build/jobwire-$(VERSION).tar.gz HEAD
+# The client comes along, so that who builds a release needs no tools for it.
+dist: client ## a tarball of the last commit, with the client built, in build/
+	$(Q)git archive --prefix=jobwire-$(VERSION)/build/client/ $(patsubst %,--add-file=build/client/%,$(CLIENT)) \
+		--prefix=jobwire-$(VERSION)/ -o build/jobwire-$(VERSION).tar.gz HEAD
 	@echo build/jobwire-$(VERSION).tar.gz
+
+.PHONY: placed deb check-deb apt
+deb: ## a Debian package for this Debian, in build/
+	@scripts/deps build client package
+	@scripts/deb
+
+check-deb: ## install, use, upgrade and purge the package; on a machine to throw away, as root
+	@tests/packaging/check-deb
+
+apt: ## put build/*.deb into a signed repository for apt [KEY=gpg-key APT=build/apt]
+	@scripts/apt '$(KEY)' '$(or $(APT),build/apt)' build/*.deb
 
 bundle: $(addprefix $(BUILD)/bundle/cgi-bin/,$(CGI)) ## CGI programs for hosts that only take uploads [STATIC=1]
 	$(Q)scripts/bundle $(BUILD)/bundle build/jobwire-bundle.tar.gz
