@@ -4,9 +4,10 @@
  */
 #include "command.h"
 
+#include <signal.h>
 #include <stdio.h>
 
-#include "io/bell.h"
+#include "store/mark.h"
 
 int
 command_fail(const char *what, const char *detail)
@@ -58,13 +59,34 @@ command_open(const struct command_line *c, enum db_mode mode)
 enum err
 command_end(struct db *db, enum err e)
 {
-	struct bell bell = BELL_INIT;
-
 	e = db_end(db, e);
-	if (e == OK && bell_open(db_path(db), &bell) == OK)
-		bell_ring(&bell);
-	bell_close(&bell);
+	if (e == OK)
+		mark_ring(db);
 	return e;
+}
+
+static void
+mask_signals(int how)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGHUP);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigprocmask(how, &set, NULL);
+}
+
+void
+command_hold_signals(void)
+{
+	mask_signals(SIG_BLOCK);
+}
+
+void
+command_release_signals(void)
+{
+	mask_signals(SIG_UNBLOCK);
 }
 
 enum err

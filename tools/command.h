@@ -45,10 +45,11 @@ struct command {
 	.name = #member, .offset = offsetof(values, member),                   \
 	.programs = PROGRAM_TOOL
 
-extern const struct command command_completion, command_delete, command_doctor,
-    command_init, command_jobs, command_prune, command_publish, command_reload,
-    command_run, command_runs, command_show, command_simulate, command_stats,
-    command_tail, command_ticket, command_token, command_url;
+extern const struct command command_backup, command_completion, command_delete,
+    command_doctor, command_init, command_jobs, command_prune, command_publish,
+    command_reload, command_restore, command_run, command_runs, command_show,
+    command_simulate, command_stats, command_tail, command_ticket,
+    command_token, command_url;
 
 /* NULL: there is none. */
 const struct command *command_find(const char *name);
@@ -81,6 +82,11 @@ CHECK_RESULT enum err command_end(struct db *db, enum err e);
  * intent_write() and db_commit(). */
 CHECK_RESULT enum err command_write(struct db *db, enum intent_kind kind,
     const void *intent, struct intent_result *ret);
+
+/* SIGHUP, SIGINT and SIGTERM wait until they are released; then the process
+ * ends by one that came. For what looks for pending ones itself. */
+void command_hold_signals(void);
+void command_release_signals(void);
 
 /* Print "jobwire: what: detail" and return EXIT_FAILED or EXIT_USAGE. */
 int command_fail(const char *what, const char *detail);

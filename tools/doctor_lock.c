@@ -13,8 +13,8 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "base/file.h"
 #include "doctor.h"
+#include "io/holders.h"
 
 enum {
 	HELD_MS = 2000, /* few commits and checkpoints take as long */
@@ -82,29 +82,23 @@ watch_holder(const char *path, size_t i)
 		   : NOBODY;
 }
 
-/* Its command line would say more, and may hold a secret. */
 static void
 say_holder(struct doctor *d, size_t i, pid_t pid)
 {
-	char folder[40], file[60], user[DOCTOR_NAME_SIZE] = "?", remedy[80];
-	struct buf name = BUF_INIT;
+	char folder[40], user[DOCTOR_NAME_SIZE] = "?", remedy[80];
+	struct buf who = BUF_INIT;
 	struct stat st;
 
 	(void)snprintf(folder, sizeof(folder), "/proc/%ld", (long)pid);
-	(void)snprintf(file, sizeof(file), "%s/comm", folder);
 	(void)snprintf(remedy, sizeof(remedy),
 	    "let it end its transaction, or: kill %ld", (long)pid);
 	if (stat(folder, &st) == 0)
 		doctor_name_user(st.st_uid, user);
-	if (file_read(file, 64, &name) == OK && name.len > 0)
-		name.data[--name.len] = '\0'; /* a line feed */
+	holders_add(&who, pid);
 	doctor_say(d, FINDING_FAIL, "lock", remedy,
-	    "process %ld (%s, user %s) holds the %s of %s: nobody else can "
-	    "write",
-	    (long)pid,
-	    name.len > 0 && span_is_plain(buf_span(&name)) ? name.data : "?",
-	    user, locks[i].name, d->file.data);
-	buf_done(&name);
+	    "%s of user %s holds the %s of %s: nobody else can write",
+	    buf_span(&who).p, user, locks[i].name, d->file.data);
+	buf_done(&who);
 }
 
 void

@@ -72,7 +72,7 @@ static const int calls[] = {
     SCMP_SYS(fallocate), SCMP_SYS(fchmod), SCMP_SYS(fchown), SCMP_SYS(fstat),
     SCMP_SYS(newfstatat), SCMP_SYS(statx), SCMP_SYS(fstatfs), SCMP_SYS(statfs),
     SCMP_SYS(faccessat), SCMP_SYS(readlinkat), SCMP_SYS(unlinkat),
-    SCMP_SYS(getcwd),
+    SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(getcwd),
     /* the loop */
     SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_pwait),
     SCMP_SYS(epoll_pwait2), SCMP_SYS(ppoll), SCMP_SYS(eventfd2),
@@ -84,8 +84,8 @@ static const int calls[] = {
     SCMP_SYS(setsockopt), SCMP_SYS(getsockname), SCMP_SYS(getpeername),
     /* what x86 had before, and other machines never */
     SCMP_SYS(open), SCMP_SYS(stat), SCMP_SYS(lstat), SCMP_SYS(access),
-    SCMP_SYS(readlink), SCMP_SYS(unlink), SCMP_SYS(poll), SCMP_SYS(epoll_wait),
-    SCMP_SYS(time)};
+    SCMP_SYS(readlink), SCMP_SYS(unlink), SCMP_SYS(rename), SCMP_SYS(poll),
+    SCMP_SYS(epoll_wait), SCMP_SYS(time)};
 
 /* Makes connections, and before that looks up names. */
 static const int connecting_calls[] = {SCMP_SYS(socket), SCMP_SYS(socketpair),

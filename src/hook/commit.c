@@ -11,8 +11,8 @@
 #include "base/clock.h"
 #include "base/container_of.h"
 #include "base/log.h"
-#include "io/bell.h"
 #include "store/backfill.h"
+#include "store/mark.h"
 
 /* Items per transaction: some ms of work. The benchmark compares it with 1. */
 #ifndef COMMIT_BATCH_MAX
@@ -31,8 +31,7 @@ STAILQ_HEAD(commit_list, commit_item);
 
 struct committer {
 	struct committer_config cfg;
-	struct db *db; /* NULL: not open */
-	struct bell bell;
+	struct db *db;		    /* NULL: not open */
 	struct backfill *backfill;  /* NULL: brief */
 	struct commit_list waiting; /* as they came */
 	/* So many of them, the first, are committed one by one. */
@@ -44,26 +43,15 @@ struct committer {
 	struct commit_stats stats;
 };
 
-static void
-committer_close(struct committer *c)
-{
-	db_close(&c->db);
-	bell_close(&c->bell);
-}
-
 static enum err
 committer_open(struct committer *c, int busy_ms)
 {
 	enum err e = db_open(c->cfg.db_path,
 	    c->cfg.is_brief ? DB_CREATE : DB_WRITE, busy_ms, &c->db, &c->fault);
 
-	if (e != OK)
-		return e;
-	db_set_busy(c->db, 0);
-	bell_close(&c->bell);
-	if (bell_open(c->cfg.db_path, &c->bell) != OK)
-		log_warn("bell_missing", "path", c->cfg.db_path);
-	return OK;
+	if (e == OK)
+		db_set_busy(c->db, 0);
+	return e;
 }
 
 /* --- A transaction -------------------------------------------------------- */
@@ -268,10 +256,10 @@ commit_waiting(struct committer *c)
 	c->stats.failures += e != OK && !is_refusal(e);
 	/* The bell before the answers: the page is waiting. */
 	if (e == OK)
-		bell_ring(&c->bell);
+		mark_ring(c->db);
 	finish_batch(c, &batch, e);
 	if (c->cfg.is_brief)
-		committer_close(c);
+		db_close(&c->db);
 	else if (c->db != NULL)
 		backfill_checkpoint(c->backfill, c->db, c->cfg.wal_limit_bytes);
 }
@@ -336,7 +324,6 @@ committer_start(const struct committer_config *cfg, struct committer **ret,
 	if (c == NULL)
 		return ERR_NOMEM;
 	c->cfg = *cfg;
-	c->bell = (struct bell)BELL_INIT;
 	STAILQ_INIT(&c->waiting);
 	c->flush.run = on_flush;
 	c->retry.on_due = on_retry;
@@ -350,7 +337,7 @@ committer_start(const struct committer_config *cfg, struct committer **ret,
 	}
 	if (fault != NULL)
 		*fault = c->fault;
-	committer_close(c);
+	db_close(&c->db);
 	free(c);
 	return e;
 }
@@ -390,7 +377,7 @@ committer_stop(struct committer **committer)
 	timer_cancel(c->cfg.loop, &c->retry);
 	loop_undefer(c->cfg.loop, &c->flush);
 	backfill_stop(&c->backfill);
-	committer_close(c);
+	db_close(&c->db);
 	free(c);
 	*committer = NULL;
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Rings the bell file; io/watch hears it. Blocks no longer than a write of one
- * byte into the page cache; nothing is synced, for the bell holds no data.
+ * byte into the page cache. What else is written into it is store/mark.c's.
  */
 #include "io/bell.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -13,10 +14,21 @@
 enum err
 bell_open(const char *db_path, struct bell *ret)
 {
-	int fd = beside_open(db_path, "-bell", O_WRONLY | O_CREAT);
+	int fd = beside_open(db_path, "-bell", O_RDWR | O_CREAT);
 
 	if (fd == -1)
 		return ERR_SYS;
+	ret->fd = fd;
+	return OK;
+}
+
+enum err
+bell_find(const char *db_path, struct bell *ret)
+{
+	int fd = beside_open(db_path, "-bell", O_RDWR);
+
+	if (fd == -1)
+		return errno == ENOENT ? ERR_NOENT : ERR_SYS;
 	ret->fd = fd;
 	return OK;
 }

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "job/state.h"
+#include "store/mark.h"
 #include "web/sse.h"
 
 enum {
@@ -251,34 +252,7 @@ hub_dispatch(const struct batch *b)
 	}
 }
 
-/* Reads what is new and hands it out. */
-static bool
-hub_read(struct hub *h)
-{
-	struct batch b = {.last_id = h->last_id};
-	bool found = false;
-	enum err e;
-
-	h->has_unread = false;
-	for (int i = 0; i < BATCHES_PER_LOOK; i++) {
-		e = hub_fetch(h, &b);
-		h->stats->rows_read += b.rows;
-		found = found || b.rows > 0;
-		h->last_id = b.last_id;
-		hub_dispatch(&b);
-		hub_clear(&b);
-		h->has_unread = e != OK || b.rows == HUB_BATCH ||
-				b.bytes >= HUB_BATCH_BYTES;
-		if (e != OK || !h->has_unread)
-			return found;
-	}
-	watch_hint(h->watch); /* for the rest, in the next turn */
-	return found;
-}
-
-/* --- The database as a whole ---------------------------------------------- */
-
-/* After the file was opened again: where do the waiters stand? */
+/* It is another file, or another epoch: where do the waiters stand? */
 static void
 hub_resync_waiters(struct hub *h, const char *old_epoch)
 {
@@ -298,6 +272,60 @@ hub_resync_waiters(struct hub *h, const char *old_epoch)
 		hub_queue(h, w);
 	}
 }
+
+/* Marks what is about to be given out. False: it must not be, for it cannot be
+ * known whose it is, or it is of another epoch than was thought. */
+static bool
+hub_mark(struct hub *h)
+{
+	char old_epoch[DB_EPOCH_SIZE];
+	bool has_new_epoch = false;
+	int64_t last_id;
+	enum err e = mark_look(h->db, &last_id, &has_new_epoch);
+
+	if (!has_new_epoch) {
+		hub_note(h, e);
+		return e == OK;
+	}
+	h->last_id = last_id;
+	memcpy(old_epoch, h->epoch, sizeof(old_epoch));
+	memcpy(h->epoch, db_epoch(h->db), sizeof(h->epoch));
+	log_info("epoch_changed", "path", h->cfg.db_path, "epoch", h->epoch);
+	hub_resync_waiters(h, old_epoch);
+	return false;
+}
+
+/* Reads what is new and hands it out. */
+static bool
+hub_read(struct hub *h)
+{
+	struct batch b = {.last_id = h->last_id};
+	bool found = false;
+	enum err e;
+
+	h->has_unread = false;
+	for (int i = 0; i < BATCHES_PER_LOOK; i++) {
+		e = hub_fetch(h, &b);
+		h->stats->rows_read += b.rows;
+		if (b.rows > 0 && !hub_mark(h)) {
+			hub_clear(&b);
+			h->has_unread = true;
+			return found;
+		}
+		found = found || b.rows > 0;
+		h->last_id = b.last_id;
+		hub_dispatch(&b);
+		hub_clear(&b);
+		h->has_unread = e != OK || b.rows == HUB_BATCH ||
+				b.bytes >= HUB_BATCH_BYTES;
+		if (e != OK || !h->has_unread)
+			return found;
+	}
+	watch_hint(h->watch); /* for the rest, in the next turn */
+	return found;
+}
+
+/* --- The database as a whole ---------------------------------------------- */
 
 static enum err
 hub_open(struct hub *h, struct db_fault *fault)
@@ -385,8 +413,10 @@ hub_note_watch(struct hub *h)
 static void
 hub_pass_over(struct hub *h)
 {
-	enum err e = events_last_id(h->db, &h->last_id);
+	bool has_new_epoch = false;
+	enum err e = mark_look(h->db, &h->last_id, &has_new_epoch);
 
+	memcpy(h->epoch, db_epoch(h->db), sizeof(h->epoch));
 	h->has_unread = e != OK;
 	hub_note(h, e);
 }

@@ -13,7 +13,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "io/beside.h"
 
 enum { BUSY_MS = 500 };
@@ -22,7 +21,6 @@ void
 leader_release(struct leader *l)
 {
 	db_close(&l->db);
-	bell_close(&l->bell);
 	if (l->lock_fd != -1)
 		close(l->lock_fd);
 	l->lock_fd = -1;
@@ -63,7 +61,5 @@ leader_take(struct leader *l, struct db_fault *fault)
 		db_close(&l->db);
 		return lock;
 	}
-	if (e == OK && bell_open(l->db_path, &l->bell) != OK)
-		log_warn("bell_missing", "path", l->db_path);
 	return e;
 }

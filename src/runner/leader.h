@@ -6,19 +6,17 @@
 #define JOBWIRE_LEADER_H
 
 #include "base/err.h"
-#include "io/bell.h"
 #include "store/db.h"
 
 struct leader {
 	const char *db_path; /* borrowed */
 	struct db *db;	     /* NULL: not open */
-	struct bell bell;
-	int lock_fd; /* -1: no lock */
+	int lock_fd;	     /* -1: no lock */
 };
 
 #define LEADER_INIT(path)                                                      \
 	{                                                                      \
-		.db_path = (path), .bell = BELL_INIT, .lock_fd = -1            \
+		.db_path = (path), .lock_fd = -1                               \
 	}
 
 /*

@@ -18,6 +18,7 @@
 #include "runner/leader.h"
 #include "runner/rate.h"
 #include "store/db.h"
+#include "store/mark.h"
 #include "store/run_queue.h"
 #include "store/runs.h"
 
@@ -382,7 +383,7 @@ transact(struct runner *r)
 	e = db_end(r->leader.db, e);
 	settle(r, e == OK);
 	if (e == OK)
-		bell_ring(&r->leader.bell);
+		mark_ring(r->leader.db);
 	return e;
 }
 

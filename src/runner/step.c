@@ -183,14 +183,17 @@ step_due(struct run *r, const struct step_rules *rules, int64_t run_ms,
 		r->state = RUN_SUBMITTING;
 		r->attempts++;
 		return ask(STEP_SUBMIT);
+	case RUN_UNKNOWN:
+		if (r->deadline != 0)
+			return give_up();
+		/* It waited in a database that was put back. */
+		/* fall through */
 	case RUN_SUBMITTING: /* by a runner that is no more */
 		if (!may_resubmit(r, rules))
 			return await_proof(r, rules, now_ms);
 		r->state = RUN_WAITING;
 		r->next_at = now_ms;
 		return ask(STEP_NOTHING);
-	case RUN_UNKNOWN:
-		return give_up();
 	case RUN_SUBMITTED:
 		if (r->deadline == 0)
 			return follow(r, rules, run_ms, now_ms);

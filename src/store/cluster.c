@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "store/mark.h"
 #include "store/stmt.h"
 #include "text/hex.h"
 
@@ -132,7 +133,7 @@ set_names(struct db *db, const char *node_id, const char *epoch)
 	snprintf(db->node_id, sizeof(db->node_id), "%s",
 	    node_id != NULL ? node_id : "");
 	db->has_new_names = true;
-	return OK;
+	return mark_replace(db, db->path);
 }
 
 enum err

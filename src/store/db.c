@@ -28,6 +28,7 @@
 #include "base/clock.h"
 #include "io/beside.h"
 #include "io/filesystem.h"
+#include "store/mark.h"
 #include "store/schema.h"
 #include "store/stmt.h"
 
@@ -195,7 +196,8 @@ static enum err
 open_file(struct db *db, enum db_mode mode)
 {
 	char *full;
-	enum err e = mode == DB_READ ? OK : refuse_remote(db);
+	bool must_write = mode == DB_WRITE || mode == DB_CREATE;
+	enum err e = must_write ? refuse_remote(db) : OK;
 	int rc;
 
 	if (e != OK)
@@ -217,7 +219,7 @@ open_file(struct db *db, enum db_mode mode)
 	    SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
 		SQLITE_OPEN_PRIVATECACHE,
 	    NULL);
-	if (rc == SQLITE_OK && mode != DB_READ &&
+	if (rc == SQLITE_OK && must_write &&
 	    sqlite3_db_readonly(db->h, "main") == 1)
 		rc = SQLITE_READONLY;
 	if (rc != SQLITE_OK)
@@ -277,12 +279,14 @@ static enum err
 read_identity(struct db *db, enum db_mode mode)
 {
 	struct stat file;
+	enum err e;
 
 	if (stat(db->path, &file) != 0)
 		return no_path(db, mode);
 	db->dev = file.st_dev;
 	db->ino = file.st_ino;
-	return read_names(db);
+	e = read_names(db);
+	return e == OK ? mark_check(db, mode) : e;
 }
 
 /* Landlock and its like refuse what the modes of files allow, and access(2)
@@ -346,9 +350,12 @@ db_open(const char *path, enum db_mode mode, int busy_ms, struct db **ret,
 	enum err e = ERR_NOMEM;
 
 	(void)pthread_once(&once, stop_counting);
-	if (db == NULL || (db->path = strdup(path)) == NULL)
+	if (db == NULL)
 		goto out;
+	db->bell = (struct bell)BELL_INIT;
 	db->busy_ms = busy_ms;
+	if ((db->path = strdup(path)) == NULL)
+		goto out;
 	if ((e = open_file(db, mode)) != OK || (e = harden(db, mode)) != OK ||
 	    (e = schema_check(db, mode)) != OK ||
 	    (e = read_identity(db, mode)) != OK ||
@@ -397,6 +404,7 @@ db_close(struct db **db)
 		return;
 	stmt_done(*db);
 	sqlite3_close((*db)->h);
+	bell_close(&(*db)->bell);
 	free((*db)->path);
 	free(*db);
 	*db = NULL;

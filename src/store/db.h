@@ -23,6 +23,8 @@ enum db_mode {
 	DB_WRITE,
 	DB_CREATE, /* makes the file where it is missing, and the schema in an
 		      empty one: whoever made it may have died before that */
+	DB_AS_IS,  /* to write, and leaves all as it is that the others bring up
+		      to date: any version since the first release, any age */
 };
 
 /* What went wrong, copied at the failing call. */
@@ -47,8 +49,9 @@ enum {
  * checkpoint on close (see checkpoint.h), a busy handler that waits 0.5-1.5 ms
  * at a time, jittered, up to busy_ms in all.
  * Then checks application_id and user_version and, with DB_WRITE or
- * DB_CREATE, migrates an older schema under BEGIN IMMEDIATE. What is empty is
- * taken with DB_CREATE alone: mostly it is a copy that lacks its WAL.
+ * DB_CREATE, migrates an older schema under BEGIN IMMEDIATE, after a copy of it
+ * was made (schema.h). What is empty is taken with DB_CREATE alone: mostly it
+ * is a copy that lacks its WAL. One that was put back gets a new epoch: mark.h.
  * Returns owned (db_close). ERR_NOENT: no such file (DB_CREATE: no such
  * folder); ERR_CORRUPT: damaged, not a database, or another program's;
  * ERR_VERSION: newer than we know, or made before the first release (DB_READ:
@@ -86,9 +89,9 @@ void db_close(struct db **db);
 /* The last failure on this connection; code 0 when there was none. */
 const struct db_fault *db_last_fault(const struct db *db);
 
-/* 8 hex digits made when the database was created, and anew when it joined or
- * left a cluster; as the last db_begin() or db_refresh() found it, and valid
- * until the next. */
+/* 8 hex digits made when the database was created, and anew when it was put back
+ * (mark.h), or joined or left a cluster; as the last db_begin(), mark_look() or
+ * db_refresh() found it, and valid until the next. */
 const char *db_epoch(const struct db *db);
 
 /* The name of this node of a cluster, likewise; "": it is a single one. */

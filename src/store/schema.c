@@ -11,8 +11,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "schema_sql.h"
+#include "store/backup.h"
 #include "store/stmt.h"
 
 enum { APPLICATION_ID = 0x6a6f6277 /* "jobw" */ };
@@ -72,7 +75,7 @@ wrong_version(struct db *db, int64_t version)
 	if (version == 0)
 		return stmt_refuse(db, ERR_VERSION,
 		    "%.70s is empty, as is a copy of a database in use without "
-		    "its -wal: copy with sqlite3's .backup; to begin anew run: "
+		    "its -wal: copy with jobwire backup; to begin anew run: "
 		    "jobwire init",
 		    db->path);
 	if (version > SCHEMA_VERSION)
@@ -143,6 +146,58 @@ migrate(struct db *db)
 	return e;
 }
 
+/* By then another process may have done it, or may be at it. */
+static enum err
+await_copy(struct db *db, int64_t *ret_version)
+{
+	const struct timespec pause = {0, 20000000};
+	int64_t end_us = clock_mono_us() + (int64_t)db->busy_ms * 1000;
+	struct db_fault fault = db->fault;
+	enum err e = OK;
+
+	while (e == OK && *ret_version < SCHEMA_VERSION &&
+	       clock_mono_us() < end_us) {
+		nanosleep(&pause, NULL);
+		e = read_version(db, ret_version);
+	}
+	if (e != OK || *ret_version >= SCHEMA_VERSION)
+		return e;
+	db->fault = fault;
+	return ERR_BUSY;
+}
+
+/* There are no steps back, but there is the database as it was. */
+static enum err
+step_up(struct db *db, int64_t version)
+{
+	struct buf copy = BUF_INIT;
+	char suffix[32], reason[sizeof(db->fault.text)];
+	enum err e;
+
+	(void)snprintf(suffix, sizeof(suffix), "-schema-%" PRId64, version);
+	e = backup_beside(db, suffix, &copy);
+	if (e == ERR_BUSY)
+		e = await_copy(db, &version);
+	if (e != OK) {
+		memcpy(reason, db->fault.text, sizeof(reason));
+		e = stmt_refuse(db, e,
+		    "before the step to schema %d a copy is made: %.100s%s",
+		    SCHEMA_VERSION, reason,
+		    e == ERR_FULL ? "; free as much as the database takes"
+				  : "");
+	}
+	if (e == OK && version < SCHEMA_VERSION)
+		e = migrate(db);
+	if (e == OK && version < SCHEMA_VERSION)
+		log_warn("schema_raised", "path", db->path, "from",
+		    LOG_INT(version), "to", LOG_INT(SCHEMA_VERSION), "copy",
+		    copy.data, "to_return",
+		    "stop all programs, jobwire restore the copy, then install "
+		    "the older version");
+	buf_done(&copy);
+	return e;
+}
+
 enum err
 schema_check(struct db *db, enum db_mode mode)
 {
@@ -153,10 +208,12 @@ schema_check(struct db *db, enum db_mode mode)
 		return e;
 	if (is_unusable(version) || (version == 0 && mode != DB_CREATE))
 		return wrong_version(db, version);
+	if (mode == DB_AS_IS)
+		return OK;
 	if (mode == DB_READ)
 		return version < SCHEMA_VERSION ? wrong_version(db, version)
 						: OK;
-	if ((e = enable_wal(db)) == OK && version < SCHEMA_VERSION)
-		e = migrate(db);
-	return e;
+	if ((e = enable_wal(db)) != OK || version == SCHEMA_VERSION)
+		return e;
+	return version == 0 ? migrate(db) : step_up(db, version);
 }

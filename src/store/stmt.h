@@ -19,6 +19,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "io/bell.h"
 #include "job/name.h"
 #include "store/db.h"
 
@@ -35,18 +36,21 @@ enum stmt_id {
 	STMT_SAVEPOINT,
 	STMT_UNDO,
 	STMT_RELEASE,
-	STMT_IDENTITY,	       /* -> application_id, user_version, objects */
-	STMT_JOURNAL_WAL,      /* -> the journal mode there is now */
-	STMT_JOURNAL,	       /* -> the same, and leaves it */
-	STMT_QUICK_CHECK,      /* -> "ok", or what is damaged */
-	STMT_COUNT,	       /* -> row of inspect_count() */
-	STMT_PRUNABLE,	       /* time, keep progress, keep others -> jobs,
+	STMT_IDENTITY,	   /* -> application_id, user_version, objects */
+	STMT_JOURNAL_WAL,  /* -> the journal mode there is now */
+	STMT_JOURNAL,	   /* -> the same, and leaves it */
+	STMT_QUICK_CHECK,  /* -> "ok", or what is damaged */
+	STMT_COUNT,	   /* -> row of inspect_count() */
+	STMT_PRUNABLE,	   /* time, keep progress, keep others -> jobs,
 				  events */
-	STMT_DATA_VERSION,     /* -> counter */
-	STMT_META,	       /* key -> value */
-	STMT_NAMES,	       /* -> epoch, node id */
-	STMT_SET_META,	       /* key, value */
-	STMT_DROP_META,	       /* key */
+	STMT_DATA_VERSION, /* -> counter */
+	STMT_META,	   /* key -> value */
+	STMT_NAMES,	   /* -> epoch, node id */
+	STMT_SET_META,	   /* key, value */
+	STMT_DROP_META,	   /* key */
+	STMT_MARK,	   /* id -> row of mark.c */
+	STMT_NEW_EPOCH,
+	STMT_DOUBT_RUNS,       /* time */
 	STMT_LAST_ID,	       /* -> id */
 	STMT_APPEND,	       /* job, type, data, source, key, restore id */
 	STMT_APPEND_AT,	       /* the same, time */
@@ -139,6 +143,7 @@ struct db {
 	bool has_version;      /* is `version` known? */
 	int64_t version;       /* PRAGMA data_version at the last look */
 	enum err failure;      /* to open or bind the statement opened last */
+	struct bell bell;      /* closed where it cannot be opened */
 	char epoch[DB_EPOCH_SIZE];
 	char node_id[DB_NODE_MAX + 1]; /* "": no cluster's */
 	bool has_names;		       /* are these two known, */

@@ -133,6 +133,8 @@ def test_a_database_that_was_replaced(make):
     runner = runs.start()
     runs.provider.wait_calls("run", 1)
     runs.site.replace_database()
+    # Not before: what waits in a file that was put back is not sent.
+    until(lambda: "database_restored" in runner.log_text(), "the look")
     runs.add()
     runs.wait("ended")
     assert runs.run()["external_id"] == "e2"

@@ -284,7 +284,7 @@ test_creation_race(void **state)
 		assert_int_equal(status, 0);
 	}
 	site_open_raw(s);
-	assert_int_equal(raw_int(s, "SELECT count(*) FROM meta"), 2);
+	assert_int_equal(raw_int(s, "SELECT count(*) FROM meta"), 3);
 }
 
 /* What came of the transaction decides, and is what is answered. */

@@ -85,13 +85,13 @@ test_restored(void **state)
 	settle();
 	replace_database(copy);
 	wait_seen(
-	    ahead, "1:a:queued 3:a:processing 0:resync:future 1:a:queued ");
-	assert_seen(level, "2:b:queued ");
+	    ahead, "1:a:queued 3:a:processing 0:resync:epoch 1:a:queued ");
+	assert_seen(level, "2:b:queued 0:resync:epoch 2:b:queued ");
 	publish("b:note");
 	settle();
-	assert_seen(level, "2:b:queued 3:b:note ");
+	assert_seen(level, "2:b:queued 0:resync:epoch 2:b:queued 3:b:note ");
 	assert_seen(
-	    ahead, "1:a:queued 3:a:processing 0:resync:future 1:a:queued ");
+	    ahead, "1:a:queued 3:a:processing 0:resync:epoch 1:a:queued ");
 }
 
 static bool
