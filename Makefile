@@ -261,6 +261,7 @@ FILES := $(patsubst %,$(BIN)/%:bin,$(PROGRAMS)) \
 	$(foreach m,$(wildcard man/*.[1-8]),$(GEN)/placed/$m:share/man/man$(subst .,,$(suffix $m))) \
 	schema.sql:$(SHARE) \
 	$(patsubst %,%:$(SHARE)/simulate,$(SIMULATED)) \
+	$(patsubst %,%:$(SHARE)/publish,publish/python/jobwire.py publish/php/Jobwire.php publish/node/jobwire.js) \
 	$(patsubst %,%:$(SHARE)/demo,$(filter-out %.py,$(wildcard client/demo/*))) \
 	$(patsubst %,build/client/%.js:$(SHARE)/demo/client,jobwire runs) \
 	$(patsubst %,build/client/%:$(SHARE)/client,$(CLIENT)) \
@@ -298,7 +299,7 @@ install: all placed $(COMPLETIONS) ## install below DESTDIR/PREFIX what was buil
 uninstall: ## remove what install installed
 	$(Q)set -e; for f in $(FILES); do \
 	rm -f "$(DESTDIR)$(PREFIX)/$${f#*:}/$$(basename "$${f%:*}")"; done
-	$(Q)cd "$(DESTDIR)$(PREFIX)" && rmdir -p --ignore-fail-on-non-empty $(SHARE)/simulate \
+	$(Q)cd "$(DESTDIR)$(PREFIX)" && rmdir -p --ignore-fail-on-non-empty $(SHARE)/simulate $(SHARE)/publish \
 		$(SHARE)/demo/client $(SHARE)/client $(SHARE)/web-server share/doc/jobwire/examples 2>/dev/null || true
 
 # The client comes along, so that who builds a release needs no tools for it.
