@@ -9,6 +9,7 @@ written nothing but log lines; a failed test shows all logs.
 import contextlib
 
 import pytest
+from harness import contract
 from harness.nginx import Nginx
 from harness.site import Site
 
@@ -82,7 +83,9 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Prints what tests have measured (record_property)."""
+    """Prints what tests have measured (record_property), and how many answers
+    were held to the contract."""
+    terminalreporter.write_line(contract.summary())
     for report in terminalreporter.stats.get("passed", []):
         for name, value in report.user_properties:
             if report.when == "call":

@@ -8,7 +8,7 @@ import shutil
 import socket
 
 from .exchange import Exchange
-from .fastcgi import environ
+from .fastcgi import environ, requested
 from .process import Process
 from .site import program
 from .sse import Stream
@@ -31,8 +31,8 @@ def install(site, name):
 class CgiExchange(Exchange):
     """One process and what it writes."""
 
-    def __init__(self, process, output, held):
-        super().__init__()
+    def __init__(self, process, output, held, request):
+        super().__init__(request)
         self.process = process
         self._output = output
         self._held = held  # descriptors that only have to stay open
@@ -88,7 +88,9 @@ class CgiEndpoint:
             (k, v) for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")
         )
         start = self._pipes if self.carrier == "pipe" else self._socket
-        return start([self.path, *arguments], values, body or b"", half_sent)
+        process, output, held = start(
+            [self.path, *arguments], values, body or b"", half_sent)
+        return CgiExchange(process, output, held, requested(method, target, extra))
 
     def call(self, method, target, headers=None, body=None, **options):
         """The whole answer to one request."""
@@ -111,7 +113,7 @@ class CgiEndpoint:
         _write(to_stdin, body)
         if not half_sent:
             os.close(to_stdin)
-        return CgiExchange(process, output, [to_stdin] if half_sent else [])
+        return process, output, [to_stdin] if half_sent else []
 
     def _socket(self, argv, values, body, half_sent):
         ours, theirs = socket.socketpair()
@@ -122,7 +124,7 @@ class CgiEndpoint:
         if not half_sent:
             with socket.socket(fileno=os.dup(output)) as side:
                 side.shutdown(socket.SHUT_WR)
-        return CgiExchange(process, output, [])
+        return process, output, []
 
 
 def _write(fd, data):

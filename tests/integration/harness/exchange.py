@@ -3,7 +3,7 @@
 import collections
 import json
 
-from . import leaks
+from . import contract, leaks
 from .wait import Deadline
 
 
@@ -84,9 +84,12 @@ class Exchange:
 
     `ended` says that nothing more will come, `complete` that the end was the
     one the protocol has for a whole answer, and no broken connection.
+    `request` is (method, target), where the answer is to be as the contract
+    has it.
     """
 
-    def __init__(self):
+    def __init__(self, request=None):
+        self.request = request
         self.head = HeadParser()
         self.pending = b""
         self.ended = False
@@ -126,4 +129,6 @@ class Exchange:
         if not (self.complete and self.head.done):
             raise BrokenAnswer(f"only {self.pending!r}")
         body, self.pending = self.pending, b""
-        return Answer(self.head.status, self.head.headers, body)
+        answer = Answer(self.head.status, self.head.headers, body)
+        contract.check(self.request, answer)
+        return answer

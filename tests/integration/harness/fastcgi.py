@@ -6,6 +6,7 @@ import socket
 import struct
 import urllib.parse
 
+from . import contract
 from .exchange import Answer, Exchange
 from .wait import Deadline, patience
 
@@ -87,6 +88,13 @@ def environ(method, target, headers=None, body=None, extra=None):
         values[variable] = value
     values.update(extra or {})
     return {k: v for k, v in values.items() if v is not None}
+
+
+def requested(method, target, extra):
+    """(method, target), unless other variables say something else."""
+    if set(extra or ()) - {"REMOTE_USER", "REMOTE_ADDR", "HTTPS", "SERVER_NAME"}:
+        return None
+    return method, target
 
 
 def request(values, body=b"", keep=False, request_id=1):
@@ -176,8 +184,8 @@ class Connection:
 class FastcgiExchange(Exchange):
     """The answer to one request on a connection, record by record."""
 
-    def __init__(self, connection, request_id=1):
-        super().__init__()
+    def __init__(self, connection, request_id=1, request=None):
+        super().__init__(request)
         self.connection = connection
         self.app_status = None
         self.protocol_status = None
@@ -217,7 +225,9 @@ class KeptConnection(Connection):
         while not exchange.ended:
             received += exchange.read_some()
         assert exchange.complete
-        return Answer(exchange.head.status, exchange.head.headers, received)
+        answer = Answer(exchange.head.status, exchange.head.headers, received)
+        contract.check((method, target), answer)
+        return answer
 
 
 class FastcgiEndpoint:
@@ -247,7 +257,8 @@ class FastcgiEndpoint:
             connection.send(request(values, body))
         except (BrokenPipeError, ConnectionResetError):
             pass  # refused before it was read whole; the answer may be there
-        return FastcgiExchange(connection)
+        return FastcgiExchange(
+            connection, request=requested(method, target, extra))
 
     def call(self, method, target, headers=None, body=None, **options):
         """Sends one request, returns its whole answer."""

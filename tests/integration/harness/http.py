@@ -49,8 +49,8 @@ class _Sized:
 class HttpExchange(Exchange):
     """The answer to one request."""
 
-    def __init__(self, connection, method):
-        super().__init__()
+    def __init__(self, connection, method, target):
+        super().__init__((method, target))
         self.socket = connection
         self._method = method
         self._body = None
@@ -112,7 +112,7 @@ class HttpEndpoint:
             )
         except (BrokenPipeError, ConnectionResetError):
             pass  # refused before it was read whole; the answer may be there
-        return HttpExchange(connection, method)
+        return HttpExchange(connection, method, target)
 
     def call(self, method, target, headers=None, body=None):
         """Sends one request, returns its whole answer."""

@@ -11,8 +11,8 @@ from .wait import patience
 class CurlExchange(Exchange):
     """The answer to one request, as curl passes it on."""
 
-    def __init__(self, command, body):
-        super().__init__()
+    def __init__(self, command, body, request):
+        super().__init__(request)
         self.child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -55,7 +55,7 @@ class CurlEndpoint:
             command += ["-H", f"{name}: {value}"]
         if body is not None:
             command += ["--data-binary", "@-"]
-        return CurlExchange([*command, self.base + target], body)
+        return CurlExchange([*command, self.base + target], body, (method, target))
 
     def call(self, method, target, headers=None, body=None):
         """Sends one request, returns its whole answer."""

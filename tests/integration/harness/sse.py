@@ -6,6 +6,8 @@ import collections
 import json
 import time
 
+from . import contract
+from .exchange import Answer
 from .wait import Deadline
 
 # `at` is time.monotonic() when the bytes that ended the event were read.
@@ -154,6 +156,7 @@ class Stream:
             if not self._read(deadline):
                 raise StreamEnded
         event = self._ready.popleft()
+        contract.check_event(event)
         self._last_id = event.id
         self.events.append(event)
         return event
@@ -203,6 +206,9 @@ class Stream:
 
     def close(self):
         """Leaves, without a word."""
+        head = self.exchange.head
+        if head.done and head.status == 200:
+            contract.check(self.exchange.request, Answer(200, head.headers, b""))
         self.exchange.close()
 
     def __enter__(self):
