@@ -201,6 +201,9 @@ integration: all ## tests over sockets and processes [T=pytest -k pattern]
 browser: all ## the client's tests, and all that runs in Chromium [T=part of a name]
 	@$(CHECK) client browser
 
+check-npm: all ## what the npm registry is needed for: the client in fresh sites, linters [T=part of a name]
+	@$(CHECK) npm
+
 asan: ## unit and integration tests with ASan and UBSan
 	@+$(submake) FLAVOUR=asan all unit-programs
 	@$(MAKE) --no-print-directory FLAVOUR=asan asan-tests
@@ -332,5 +335,5 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 
 FORCE:
-.PHONY: all unit-programs client run check unit integration browser asan asan-tests \
+.PHONY: all unit-programs client run check unit integration browser check-npm asan asan-tests \
 	fuzz fuzz-run bench powercut faults bench-micro lint format install uninstall dist bundle deps clean help FORCE

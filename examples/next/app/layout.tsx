@@ -1,0 +1,9 @@
+export const metadata = { title: "A job, in Next.js" };
+
+export default function Layout({ children }: { children: React.ReactNode }) {
+  return (
+    <html lang="en">
+      <body>{children}</body>
+    </html>
+  );
+}
