@@ -38,7 +38,7 @@ export interface JobData {
 }
 
 export interface JobEvent {
-  /** Opaque; the same event always has the same. */
+  /** Opaque; the same event always has the same, but in a cluster whose Redis lost what it had acknowledged. */
   id: string;
   /** A JobStatus, `progress`, `cancelling`, or one of the `types` asked for. */
   type: string;
@@ -62,8 +62,8 @@ export interface ConnectionError {
   code?: string;
 }
 
-/** `future`: the server went back to an older database; otherwise events were lost in between. */
-export type ResyncReason = "epoch" | "expired" | "future" | "unknown";
+/** `future`: the server went back to an older database; `behind`: the new node of a cluster lags; otherwise events were lost in between. */
+export type ResyncReason = "behind" | "epoch" | "expired" | "future" | "unknown";
 
 /** Where and how to connect. Of subscriptions to the same `url`, the newest decides for all. */
 export interface ConnectionOptions {

@@ -43,7 +43,7 @@ export type Hearing = { [Kind in "live" | "past" | "told" | "over"]: (message: O
 export const pause = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds));
 
 /** How long to wait before the next attempt after `tries`, from 0: 1 to 2 s at first, at most 30 s. */
-export const backoff = (tries: number) => Math.min(30_000, 2000 * 2 ** tries) * (0.5 + Math.random() / 2);
+export const backoff = (tries: number) => Math.min(15_000, 1000 * 2 ** tries) * (1 + Math.random());
 
 /** Runs a page's callback; what it throws is the page's, and must not stop us. */
 export function call<A extends unknown[]>(callback: ((...args: A) => void) | undefined, ...args: A) {

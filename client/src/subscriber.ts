@@ -20,12 +20,14 @@ const enum Max {
   /** More than the server keeps of a job, so nothing older is sent again. */
   seen = 5000,
 }
+/** In a cluster numbers in ids are greater: the log's epoch stands above 40 bits. */
+const CLUSTER_ID = 1e12;
 
 interface Track {
   /** Names what this track lacks at the moment, to all tabs; undefined when it lacks nothing. */
   key?: number;
   place: string;
-  /** The ids of what was let through. */
+  /** The names of what was let through. */
   seen: Set<string>;
   /** What came live while the past was still missing. */
   queue: Live[];
@@ -73,9 +75,11 @@ export function createSubscriber(jobs: string[], options: SubscribeOptions, hub:
 
   function take(job: string, track: Track, { id, type, data, isMade }: Live) {
     const { seen } = track;
-    if (seen.has(id) || (isMade && isTerminal(track.status))) return;
-    seen.add(id);
-    if (seen.size > Max.seen) seen.delete(seen.values().next().value!);
+    // In a cluster an event can get another id, but keeps its origin and seq. Elsewhere these are the page's own.
+    const key = data.seq && +id.slice(9) > CLUSTER_ID ? data.origin + " " + data.seq : id;
+    if (seen.has(key) || (isMade && isTerminal(track.status))) return;
+    const [oldest] = seen.add(key);
+    if (seen.size > Max.seen) seen.delete(oldest!);
     track.status = data.status;
     clearTimeout(track.timer);
     if (isTerminal(data.status)) track.timer = setTimeout(finish, Max.unsettled, job);
@@ -84,13 +88,13 @@ export function createSubscriber(jobs: string[], options: SubscribeOptions, hub:
     const event: JobEvent = { id, type, jobId: job, data };
     call(options.onEvent, event);
     // timed_out is onTimedOut; a callback may have closed us.
-    const name = "on" + type.replace(/(?:^|_)(.)/g, (_, letter) => letter.toUpperCase());
+    const name = "on" + type.replace(/(^|_)./g, (start) => start.at(-1)!.toUpperCase());
     if (isKnown && state !== "closed") call((options as Record<string, any>)[name], event);
   }
 
   function resync({ data }: Live) {
     // Ids are given out again.
-    if (data.reason === "future") for (const { seen } of tracks.values()) seen.clear();
+    if (data.reason === "future") tracks.forEach(({ seen }) => seen.clear());
     call(options.onResync, data.reason as ResyncReason);
   }
 

@@ -538,6 +538,37 @@ describe("a resync", () => {
   });
 });
 
+describe("in a cluster", () => {
+  const from = (origin: string, seq: number) => ({ ...data("a", "processing"), origin, seq });
+
+  test("an event that comes again with another id is delivered once", async () => {
+    const { ids } = world.follow("a");
+    await pass();
+    FakeSource.last.send("progress", "0123abcd-1099511627904", from("n1", 128));
+    FakeSource.last.send("progress", "0123abcd-1099511628032", from("n2", 128));
+    FakeSource.last.send("progress", "0123abcd-2199023255680", from("n1", 128));
+    FakeSource.last.send("progress", "0123abcd-2199023255808", from("n1", 2128));
+    expect(ids()).toEqual(["0123abcd-1099511627904", "0123abcd-1099511628032", "0123abcd-2199023255808"]);
+  });
+
+  test("a node that lags tells again what is known", async () => {
+    const { ids } = world.follow("a");
+    await pass();
+    FakeSource.last.send("progress", "0123abcd-1099511627904", from("n1", 128));
+    FakeSource.last.send("resync", "0123abcd-0", { reason: "behind" });
+    FakeSource.last.send("progress", "0123abcd-1099511627904", from("n1", 128));
+    expect(ids()).toEqual(["0123abcd-1099511627904"]);
+  });
+
+  test("only: on a single node these members are the page's own", async () => {
+    const { ids } = world.follow("a");
+    await pass();
+    FakeSource.last.send("progress", "0123abcd-1.4294967295", from("n1", 128));
+    FakeSource.last.send("progress", "0123abcd-2.4294967295", from("n1", 128));
+    expect(ids()).toEqual(["0123abcd-1.4294967295", "0123abcd-2.4294967295"]);
+  });
+});
+
 test("a leader forgets a tab that wants nothing any more", () => {
   const onTab = vi.fn();
   const onIdle = vi.fn();
