@@ -101,7 +101,7 @@ output_add_event(struct buf *out, const struct command_line *c,
 	char id[SSE_ID_SIZE];
 	struct buf data = BUF_INIT;
 	struct sse_event e = {db_epoch(db), row->id, 0, row->type, row->job_id,
-	    row->restore_id, row->status, row->data,
+	    row->restore_id, row->status, row->origin, row->seq, row->data,
 	    (size_t)c->settings->inline_output};
 
 	sse_id_format(e.epoch, row->id, 0, id);

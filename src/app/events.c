@@ -187,6 +187,7 @@ start_hub(struct events *ev, const struct start *p, struct metrics *slot)
 	    .watch = watch_scope(p),
 	    .db_mode = is_cgi ? DB_CREATE : DB_READ,
 	    .busy_ms = is_cgi ? CGI_BUSY_MS : BUSY_MS,
+	    .cluster_wait_ms = s->cluster_wait,
 	    .metrics = slot,
 	};
 	enum err e = OK;

@@ -274,6 +274,19 @@ read_credential(struct authenticator *a, const struct request *r, int64_t now_s,
 	return e;
 }
 
+bool
+authenticator_lacks_ticket(
+    struct authenticator *a, const struct request *r, int64_t now_s)
+{
+	struct buf ticket = BUF_INIT;
+	bool lacks = a->mode == AUTH_TICKET &&
+		     query_get(span_of(r->query), "ticket", &ticket) &&
+		     ticket_is_unknown(&a->tickets, buf_span(&ticket), now_s);
+
+	buf_done(&ticket);
+	return lacks;
+}
+
 enum err
 authenticator_identify(struct authenticator *a, struct db *db,
     const struct request *r, int64_t now_s, struct reader *ret,

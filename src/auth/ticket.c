@@ -142,6 +142,23 @@ ticket_use(struct ticket_store *store, struct span ticket, bool is_look,
 	return e;
 }
 
+bool
+ticket_is_unknown(struct ticket_store *store, struct span ticket, int64_t now_s)
+{
+	char digest[CRYPTO_SHA256_SIZE];
+	struct buf claims = BUF_INIT;
+	enum err e = OK;
+
+	if (!is_ticket(ticket) || clock_mono_us() < store->closed_until_us ||
+	    store_open(store) != OK)
+		return false;
+	e = crypto_sha256(ticket, digest);
+	if (e == OK)
+		e = tokens_peek_ticket(store->db, digest, now_s, &claims);
+	buf_done(&claims);
+	return e == ERR_NOENT;
+}
+
 void
 ticket_store_done(struct ticket_store *store)
 {

@@ -48,6 +48,11 @@ enum { TICKET_BUSY_MS = 20 };
 CHECK_RESULT enum err ticket_use(struct ticket_store *store, struct span ticket,
     bool is_look, int64_t now_s, struct claims *ret, char **ret_job_ids);
 
+/* Has it the form of a ticket, and is there none such now? False where that
+ * cannot be said. */
+bool ticket_is_unknown(
+    struct ticket_store *store, struct span ticket, int64_t now_s);
+
 void ticket_store_done(struct ticket_store *store);
 
 #endif

@@ -182,6 +182,10 @@ const struct opt_def settings_table[] = {
     {MEMBER(cors_origins), .type = OPT_STRING, .programs = SERVERS,
 	.metavar = "LIST",
 	.help = "origins whose pages may read, separated by commas"},
+    {MEMBER(cluster_wait), .type = OPT_DURATION, .fallback = "2s",
+	.max = 30 * SECOND, .programs = SERVERS,
+	.help = "in a cluster: how long a write waits for its place in the "
+		"log, and a reader for what another node has told him"},
     {MEMBER(heartbeat), .type = OPT_DURATION, .fallback = "15s", .min = 10,
 	.max = HOUR, .programs = EVENTS,
 	.help = "pause between signs of life on a silent stream"},

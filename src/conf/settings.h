@@ -87,6 +87,8 @@ struct settings {
 	int64_t runner_timeout;		       /* ms of one call */
 	int start_auth;			       /* enum start_auth */
 	int64_t max_input; /* bytes of a request that starts a job */
+	/* A cluster. */
+	int64_t cluster_wait; /* ms */
 	/* Streams. */
 	int64_t heartbeat, lifetime;  /* ms */
 	int64_t retry_min, retry_max; /* ms; of a client's reconnecting */

@@ -28,9 +28,30 @@ read_last_event_id(
 	if (strcmp(id.epoch, hub_epoch(h)) != 0)
 		return "epoch";
 	if (id.n > newest)
-		return "future";
+		return db_is_clustered(hub_db(h)) ? "behind" : "future";
 	*ret = id;
 	return NULL;
+}
+
+enum err
+cursor_is_ahead(struct hub *h, struct span last_event_id, bool *ret_is_ahead,
+    int64_t *ret_id)
+{
+	struct sse_id id;
+	int64_t newest;
+	enum err e;
+
+	*ret_is_ahead = false;
+	if (hub_db(h) == NULL || !db_is_clustered(hub_db(h)) ||
+	    !sse_id_parse(last_event_id, &id) ||
+	    strcmp(id.epoch, hub_epoch(h)) != 0)
+		return OK;
+	e = events_last_id(hub_db(h), &newest);
+	if (e != OK)
+		return e;
+	*ret_is_ahead = id.n > newest;
+	*ret_id = id.n;
+	return OK;
 }
 
 /* Whoever stands at this row or before it has lost something. */

@@ -44,6 +44,11 @@ struct cursor {
 	int64_t floor[JOB_IDS_MAX]; /* event id: retention's */
 };
 
+/* In a cluster: does that Last-Event-ID come from a node that is ahead of this
+ * one? *ret is its event id then. Errors as hub_read_rows(). */
+CHECK_RESULT enum err cursor_is_ahead(struct hub *h, struct span last_event_id,
+    bool *ret_is_ahead, int64_t *ret_id);
+
 /* Where the client of that Last-Event-ID (as sent; empty: none) begins. Counts
  * a resync. ERR_GONE: the database is missing; else as hub_read_rows(). */
 CHECK_RESULT enum err cursor_locate(struct hub *h, const struct selection *sel,

@@ -12,6 +12,8 @@
 #include "auth/authenticator.h"
 #include "base/clock.h"
 #include "job/name.h"
+#include "live/cursor.h"
+#include "live/early.h"
 #include "live/job_json.h"
 #include "live/monitoring.h"
 #include "live/poll.h"
@@ -35,6 +37,8 @@ struct call {
 	struct exchange *x;
 	const struct request *r;
 	struct reader reader;
+	int64_t until_us;  /* so long it may wait for a node that is ahead; 0:
+			      this is its first time */
 	bool wants_stream; /* an EventSource, as far as one can tell */
 };
 
@@ -417,10 +421,60 @@ authenticate(struct call *c)
 	return e == OK;
 }
 
+/* --- Requests that come too early ----------------------------------------- */
+
+static void handle(void *arg, struct exchange *x, int64_t until_us);
+
+/* Does it need what the log has still to bring: events up to *ret_id, or 0 and
+ * its ticket? Before it is authenticated, which uses the ticket up. */
+static bool
+is_early(struct call *c, bool is_about_events, int64_t *ret_id)
+{
+	struct buf id = BUF_INIT;
+	bool is_ahead = false;
+
+	*ret_id = 0;
+	/* What fails here is told when it is answered. */
+	if (is_about_events &&
+	    cursor_is_ahead(
+		c->api->hub, last_event_id(c->r, &id), &is_ahead, ret_id) != OK)
+		is_ahead = false;
+	buf_done(&id);
+	return is_ahead || authenticator_lacks_ticket(c->api->authenticator,
+			       c->r, clock_real_ms() / 1000);
+}
+
+/* Does it wait? Then the exchange is taken, and comes again. */
+static bool
+wait_for_log(struct call *c, bool is_about_events)
+{
+	struct hub *h = c->api->hub;
+	int64_t id, now_us;
+
+	if (hub_db(h) == NULL || !db_is_clustered(hub_db(h)))
+		return false;
+	now_us = clock_mono_us();
+	if (c->until_us == 0)
+		c->until_us = now_us + hub_config(h)->cluster_wait_ms * 1000;
+	return now_us < c->until_us && !hub_is_draining(h) &&
+	       is_early(c, is_about_events, &id) &&
+	       early_park(
+		   hub_early(h), c->x, id, c->until_us, handle, c->api) == OK;
+}
+
+/* --- Requests ------------------------------------------------------------- */
+
 void
 events_api_request(struct events_api *api, struct exchange *x)
 {
-	struct call c = {.api = api, .x = x, .r = x->request};
+	handle(api, x, 0);
+}
+
+static void
+handle(void *arg, struct exchange *x, int64_t until_us)
+{
+	struct call c = {
+	    .api = arg, .x = x, .r = x->request, .until_us = until_us};
 	const char *path_id = NULL;
 	const struct route *route = find_route(c.r->route, &path_id);
 	bool wants_json;
@@ -441,6 +495,9 @@ events_api_request(struct events_api *api, struct exchange *x)
 		 strcmp(c.r->method, "HEAD") != 0)
 		refuse(&c, 405, "method_not_allowed",
 		    "This path is read with GET.");
+	else if (!route->is_open &&
+		 wait_for_log(&c, route->get == handle_events))
+		return;
 	else if (route->is_open || authenticate(&c))
 		route->get(&c, path_id);
 	reader_done(&c.reader);

@@ -29,6 +29,7 @@ struct hub {
 	struct watch *watch;
 	struct watch_stats watch_before; /* of who had our slot before us */
 	struct waiters waiters;
+	struct early_queue early;
 	int64_t last_id;	      /* event id: newest row handed out */
 	int64_t skipped[SKIPPED_MAX]; /* rows that were logged, a ring */
 	bool has_unread;  /* a read failed or stopped at its limit */
@@ -95,7 +96,7 @@ hub_add_event(struct hub *h, const struct event_row *row, int64_t loss,
     struct buf *out, bool *ret_is_skipped)
 {
 	struct sse_event e = {h->epoch, row->id, loss, row->type, row->job_id,
-	    row->restore_id, row->status, row->data,
+	    row->restore_id, row->status, row->origin, row->seq, row->data,
 	    (size_t)h->cfg.inline_output};
 	enum err err = sse_add_event(out, &e);
 
@@ -382,6 +383,20 @@ hub_reopen(struct hub *h)
 	hub_resync_waiters(h, old_epoch);
 }
 
+/* A database that joins a cluster, or leaves one, gets another epoch. */
+static void
+hub_refresh(struct hub *h)
+{
+	char old_epoch[DB_EPOCH_SIZE];
+
+	memcpy(old_epoch, h->epoch, sizeof(old_epoch));
+	if (db_refresh(h->db) != OK || strcmp(old_epoch, db_epoch(h->db)) == 0)
+		return;
+	memcpy(h->epoch, db_epoch(h->db), sizeof(h->epoch));
+	log_info("epoch_changed", "path", h->cfg.db_path, "epoch", h->epoch);
+	hub_resync_waiters(h, old_epoch);
+}
+
 /* Waiters that a failed read left behind get another chance. Those that are
  * behind because their client is slow lose nothing by it. */
 static void
@@ -421,24 +436,37 @@ hub_pass_over(struct hub *h)
 	hub_note(h, e);
 }
 
+/* Reads what is new; was there something? */
+static bool
+hub_look(struct hub *h)
+{
+	if (!TAILQ_EMPTY(&h->waiters.list))
+		return (db_changed(h->db) || h->has_unread) && hub_read(h);
+	hub_pass_over(h); /* as cheap as to ask whether there is a change */
+	return false;
+}
+
 static bool
 on_look(void *arg, bool is_base)
 {
 	struct hub *h = arg;
+	bool found;
 
 	if (is_base)
 		hub_note_watch(h);
-	if (TAILQ_EMPTY(&h->waiters.list))
+	if (TAILQ_EMPTY(&h->waiters.list) && h->early.n == 0)
 		watch_sleep(h->watch);
 	if (h->db == NULL || (is_base && db_has_moved(h->db)))
 		hub_reopen(h);
 	if (h->db == NULL)
 		return false;
+	if (is_base)
+		hub_refresh(h);
 	hub_retry_stalled(h);
-	if (!TAILQ_EMPTY(&h->waiters.list))
-		return (db_changed(h->db) || h->has_unread) && hub_read(h);
-	hub_pass_over(h); /* as cheap as to ask whether there is a change */
-	return false;
+	found = hub_look(h);
+	if (h->early.n > 0)
+		early_look(&h->early, h->last_id);
+	return found;
 }
 
 static void
@@ -450,6 +478,13 @@ on_blind(void *arg, const char *why, int64_t poll_ms)
 }
 
 /* --- Waiters -------------------------------------------------------------- */
+
+struct early_queue *
+hub_early(struct hub *h)
+{
+	watch_wake(h->watch);
+	return &h->early;
+}
 
 void
 hub_catch_up(struct hub *h)
@@ -526,6 +561,7 @@ hub_new(struct loop *loop, const struct hub_config *cfg, struct hub **ret)
 	h->stats = &cfg->metrics->hub;
 	h->watch_before = cfg->metrics->watch;
 	waiters_init(&h->waiters, loop);
+	early_init(&h->early, loop, (size_t)cfg->max_streams);
 	watch.arg = h;
 	if ((e = hub_open(h, &fault)) != OK)
 		hub_note_missing(h, e, &fault);
@@ -592,6 +628,7 @@ hub_drain(struct hub *h)
 	struct waiter *w;
 
 	h->is_draining = true;
+	early_look(&h->early, INT64_MAX);
 	TAILQ_FOREACH(w, &h->waiters.list, link)
 		w->ops->on_drain(w, h->cfg.drain_ms);
 }
@@ -603,6 +640,7 @@ hub_free(struct hub **hub)
 
 	if (h == NULL)
 		return;
+	early_done(&h->early);
 	waiters_done(&h->waiters);
 	watch_stop(&h->watch);
 	db_close(&h->db);

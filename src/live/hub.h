@@ -20,6 +20,7 @@
 #include "io/loop.h"
 #include "io/places.h"
 #include "io/watch.h"
+#include "live/early.h"
 #include "live/frame.h"
 #include "live/metrics.h"
 #include "live/waiter.h"
@@ -42,6 +43,7 @@ struct hub_config {
 	/* DB_READ, or DB_CREATE where nobody else makes the database. */
 	enum db_mode db_mode;
 	int busy_ms; /* how long a reading may wait for a locked database */
+	int64_t cluster_wait_ms; /* for a node that is ahead of ours */
 	/* Borrowed for the hub's life; NULL, or what every waiter needs one of
 	 * besides room in max_streams. */
 	struct places *places;
@@ -85,6 +87,9 @@ int64_t hub_draw_retry_ms(const struct hub *h);
 enum { HUB_LATER_MIN_S = 10, HUB_LATER_MAX_S = 30 };
 
 /* --- Waiters -------------------------------------------------------------- */
+
+/* Requests that come too early, in a cluster. */
+struct early_queue *hub_early(struct hub *h);
 
 /* Before a client's cursor is looked for: while nobody waits new rows are not
  * read, so the hub asks how far the ids have come. */

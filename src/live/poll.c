@@ -51,7 +51,7 @@ on_row(void *arg, const struct event_row *row)
 	struct rows *r = arg;
 	struct sse_event event = {hub_epoch(r->hub), row->id,
 	    losses_at(r->known, row->id), row->type, row->job_id,
-	    row->restore_id, row->status, row->data,
+	    row->restore_id, row->status, row->origin, row->seq, row->data,
 	    (size_t)hub_config(r->hub)->inline_output};
 	struct buf data = BUF_INIT;
 	char id[SSE_ID_SIZE];

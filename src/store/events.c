@@ -47,6 +47,17 @@ whole_name(sqlite3_stmt *st, int i, const char *name)
 	return strlen(name) == (size_t)sqlite3_column_bytes(st, i) ? name : "";
 }
 
+/* An entry of the log has room for so many events, and the first has an id that
+ * they divide (docs/cluster.md). */
+enum { EVENTS_PER_ENTRY = 128 };
+
+/* The entry's number at its origin, and which of its events it is. */
+static int64_t
+event_seq(int64_t id, int64_t origin_seq)
+{
+	return origin_seq * EVENTS_PER_ENTRY + id % EVENTS_PER_ENTRY;
+}
+
 static enum err
 emit(struct db *db, const struct cursor *c, event_row_fn *on_row, void *arg,
     bool *ret_go_on)
@@ -54,6 +65,7 @@ emit(struct db *db, const struct cursor *c, event_row_fn *on_row, void *arg,
 	struct event_row row = {
 	    .id = c->id,
 	    .floor = sqlite3_column_int64(c->st, 8),
+	    .seq = event_seq(c->id, sqlite3_column_int64(c->st, 10)),
 	};
 	const char **const texts[] = {&row.job_id, &row.type, &row.data.p,
 	    &row.status, &row.restore_id, &row.owner, &row.created_at};
@@ -70,6 +82,9 @@ emit(struct db *db, const struct cursor *c, event_row_fn *on_row, void *arg,
 	row.job_id = whole_name(c->st, 1, row.job_id);
 	row.type = whole_name(c->st, 2, row.type);
 	row.data.n = (size_t)sqlite3_column_bytes(c->st, 3);
+	e = stmt_column_text(db, c->st, 9, &row.origin);
+	if (e != OK)
+		return e;
 	if (row.restore_id != NULL && *row.restore_id == '\0')
 		row.restore_id = NULL;
 	*ret_go_on = on_row(arg, &row);

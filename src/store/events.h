@@ -24,7 +24,9 @@ struct event_row {
 	const char *restore_id; /* NULL when not known */
 	const char *owner;	/* NULL when not known */
 	const char *created_at; /* RFC 3339 */
-	int64_t floor; /* retention took events of the job up to here */
+	const char *origin; /* the cluster's node that took it; NULL: none */
+	int64_t seq;	    /* which of its events this is; with origin */
+	int64_t floor;	    /* retention took events of the job up to here */
 };
 
 /*

@@ -48,7 +48,7 @@
 #define EVENT_COLUMNS                                                          \
 	"e.id, e.job_id, e.type, e.data, e.status, "                           \
 	"coalesce(e.restore_id, j.restore_id), j.owner, "                      \
-	"e.created_at, j.floor "
+	"e.created_at, j.floor, e.origin, e.origin_seq "
 #define READ_EVENTS(where)                                                     \
 	"SELECT " EVENT_COLUMNS "FROM job_events AS e "                        \
 	"LEFT JOIN jobs AS j ON j.job_id = e.job_id "                          \

@@ -114,6 +114,11 @@ add_leading_members(struct buf *out, const struct sse_event *e)
 	}
 	buf_add_str(out, ",\"status\":");
 	json_text_add_quoted(out, span_of(e->status));
+	if (e->origin != NULL) {
+		buf_add_str(out, ",\"origin\":");
+		json_text_add_quoted(out, span_of(e->origin));
+		buf_addf(out, ",\"seq\":%" PRId64, e->seq);
+	}
 }
 
 /* A member as it stands in the buffer, with the comma before it; n is 0: there
@@ -162,11 +167,13 @@ add_member(struct buf *out, struct span key, struct span value)
 
 /* Those that we write ourselves. */
 static bool
-is_ours(struct span key)
+is_ours(const struct sse_event *e, struct span key)
 {
 	return json_text_key_is(key, "job_id") ||
 	       json_text_key_is(key, "restore_id") ||
-	       json_text_key_is(key, "status");
+	       json_text_key_is(key, "status") ||
+	       (e->origin != NULL && (json_text_key_is(key, "origin") ||
+					 json_text_key_is(key, "seq")));
 }
 
 /* Of several outputs the last one counts, as for every JSON.parse; the others
@@ -182,7 +189,7 @@ add_members(struct buf *out, const struct sse_event *e, struct span object)
 	struct span key, value;
 
 	while (json_text_next(&it, &key, &value)) {
-		if (is_ours(key))
+		if (is_ours(e, key))
 			continue;
 		if (json_text_key_is(key, "output")) {
 			replace(out, &output, nothing, &omitted);

@@ -50,14 +50,16 @@ struct sse_event {
 	const char *job_id;
 	const char *restore_id; /* NULL: not known */
 	const char *status;
-	struct span data; /* the row's JSON object; empty: none */
+	const char *origin; /* the cluster's node that took it; NULL: none */
+	int64_t seq;	    /* which of its events this is; with origin */
+	struct span data;   /* the row's JSON object; empty: none */
 	size_t inline_output;
 };
 
 /*
  * Appends the event's data: one line of JSON that begins with job_id,
- * restore_id (where known) and status, then the row's own members except these
- * three; an `output` longer than inline_output bytes (as the line it would be)
+ * restore_id (where known), status, and origin and seq (where given), then the
+ * row's own members except these; an `output` longer than inline_output bytes (as the line it would be)
  * is left out and `"output_omitted":true` stands for it. Of several outputs
  * only the last counts. ERR_PROTO when data is not a JSON object; ERR_LIMIT
  * when it is longer than SSE_DATA_MAX or nested deeper than

@@ -84,7 +84,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	restore_id = cut_field(&in);
 	epoch = cut_field(&in);
 	e = (struct sse_event){
-	    epoch, 42, 7, type, job_id, restore_id, job_id, in, 16};
+	    epoch, 42, 7, type, job_id, restore_id, job_id, NULL, 0, in, 16};
 	if (sse_add_event(&out, &e) == OK)
 		assert_event(&out, &e);
 	else

@@ -108,6 +108,23 @@ assert_data_of(const struct sse_event *e, const char *expected)
 	buf_done(&out);
 }
 
+/* In a cluster the row's own are not taken for these two; elsewhere they are
+ * the row's own. */
+static void
+test_origin(void **state)
+{
+	struct sse_event e = event("{\"origin\":\"x\",\"seq\":1,\"a\":2}");
+
+	(void)state;
+	assert_data_of(&e, "{\"job_id\":\"123\",\"status\":\"completed\","
+			   "\"origin\":\"x\",\"seq\":1,\"a\":2}");
+	e.origin = "node-1";
+	e.seq = INT64_C(9007199254740992);
+	assert_data_of(&e,
+	    "{\"job_id\":\"123\",\"status\":\"completed\","
+	    "\"origin\":\"node-1\",\"seq\":9007199254740992,\"a\":2}");
+}
+
 /* `members` follow the leading ones. */
 static void
 assert_data(const char *data, const char *members)
@@ -544,6 +561,7 @@ main(void)
 	    cmocka_unit_test(test_event_golden),
 	    cmocka_unit_test(test_data_passes_as_text),
 	    cmocka_unit_test(test_data_cannot_override),
+	    cmocka_unit_test(test_origin),
 	    cmocka_unit_test(test_output_limit),
 	    cmocka_unit_test(test_output_repeated),
 	    cmocka_unit_test(test_long_data),
