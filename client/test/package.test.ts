@@ -71,6 +71,17 @@ describe.each(["18", "19"])("with React %s", (version) => {
   });
 });
 
+test("it brings what a registry shows, and the plain script", async () => {
+  const inside = join(folder, "19/node_modules/jobwire");
+  const manifest = JSON.parse(await readFile(join(inside, "package.json"), "utf8"));
+  expect(manifest).not.toHaveProperty("private");
+  expect(manifest.description.length).toBeGreaterThan(20);
+  expect(await readFile(join(inside, "README.md"), "utf8")).toMatch(/^# jobwire\n/);
+  const code = 'await import("jobwire/global"); console.log(typeof jobwire.subscribe)';
+  const { stdout } = await run(process.execPath, ["--input-type=module", "-e", code], { cwd: join(folder, "19") });
+  expect(stdout.trim()).toBe("function");
+});
+
 describe("the hook's module", () => {
   const inside = () => join(folder, "19/node_modules/jobwire/useJobEvents.js");
 
