@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "app/auth_settings.h"
+#include "app/harden.h"
 #include "app/service.h"
 #include "app/workers.h"
 #include "base/log.h"
@@ -39,6 +40,7 @@ struct start {
 	char **argv;
 	struct settings settings;
 	struct metrics *slots; /* one per worker */
+	struct buf hardening;  /* as metrics */
 	int listen_fd;
 };
 
@@ -223,7 +225,8 @@ work(void *arg, size_t index)
 	    .api = {.authenticator = &ev.authenticator,
 		.cors_origins = s->cors_origins,
 		.slots = p->slots,
-		.n_slots = (size_t)s->workers},
+		.n_slots = (size_t)s->workers,
+		.metrics = p->hardening.data},
 	};
 	int status = EXIT_FAILURE;
 
@@ -278,10 +281,13 @@ run(struct start *p)
 	if ((p->program != PROGRAM_EVENTS ||
 		check_database(&p->settings) == OK) &&
 	    service_listen(&p->settings, p->program, &p->listen_fd) == OK &&
-	    metrics_new(n, &p->slots) == OK)
+	    metrics_new(n, &p->slots) == OK) {
+		harden_add_metrics(&p->hardening, "events");
 		status = workers_run(
 		    n, p->slots, work, signal_parent, close_socket, p);
+	}
 	metrics_free(&p->slots, n);
+	buf_done(&p->hardening);
 	return status;
 }
 

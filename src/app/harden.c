@@ -30,6 +30,13 @@
 #include "auth/key_file.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/metric.h"
+
+/* What is on, for the metrics; a process is hardened once. */
+static struct {
+	long landlock; /* the kernel's version of it; 0: off */
+	bool has_filter;
+} state;
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -310,6 +317,8 @@ fence_files(const struct settings *s, enum harden_network network)
 		allow_what_connects(&f);
 	if (f.why == NULL && syscall(__NR_landlock_restrict_self, f.fd, 0) != 0)
 		f.why = strerror(errno);
+	if (f.why == NULL)
+		state.landlock = version;
 	(void)close(f.fd);
 	return f.why;
 }
@@ -345,6 +354,26 @@ harden_apply(const struct settings *s, enum harden_network network)
 	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	no_fence = fence_files(s, network);
 	no_filter = filter_calls(network);
+	state.has_filter = no_filter == NULL;
 	log_info("hardened", "landlock", no_fence == NULL ? "on" : no_fence,
 	    "seccomp", no_filter == NULL ? "on" : no_filter);
+}
+
+void
+harden_add_metrics(struct buf *out, const char *program)
+{
+	struct buf name = BUF_INIT;
+
+	buf_addf(&name, "%s_hardening_version", program);
+	if (buf_ok(&name)) {
+		metric_head(out, name.data, "gauge",
+		    "What the program has given up: Landlock's version, and 1 "
+		    "for a seccomp filter; 0: not on.");
+		buf_addf(out,
+		    "jobwire_%s{part=\"landlock\"} %ld\n"
+		    "jobwire_%s{part=\"seccomp\"} %d\n",
+		    name.data, state.landlock, name.data, state.has_filter);
+	}
+	out->failed = out->failed || !buf_ok(&name);
+	buf_done(&name);
 }

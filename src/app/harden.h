@@ -6,6 +6,7 @@
 #ifndef JOBWIRE_HARDEN_H
 #define JOBWIRE_HARDEN_H
 
+#include "base/buf.h"
 #include "conf/settings.h"
 
 enum harden_network {
@@ -31,5 +32,8 @@ enum harden_network {
  * Sources: landlock(7), seccomp(2), seccomp_rule_add(3), core(5).
  */
 void harden_apply(const struct settings *s, enum harden_network network);
+
+/* Appends what is on, as the metric jobwire_PROGRAM_hardening_version. */
+void harden_add_metrics(struct buf *out, const char *program);
 
 #endif

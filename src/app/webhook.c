@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "app/auth_settings.h"
+#include "app/harden.h"
 #include "app/service.h"
 #include "base/log.h"
 #include "hook/webhook_api.h"
@@ -21,6 +22,7 @@ struct webhook {
 	struct webhook_config cfg;
 	struct webhook_api *api;
 	struct hook_keys keys; /* until the api has them */
+	struct buf hardening;  /* as metrics */
 	struct authenticator_stats authenticator_stats;
 };
 
@@ -104,9 +106,12 @@ static enum err
 start_api(struct webhook *w)
 {
 	struct db_fault fault = {0};
-	enum err e = webhook_api_start(
-	    w->service.loop, &w->cfg, &w->keys, &w->api, &fault);
+	enum err e;
 
+	harden_add_metrics(&w->hardening, "webhook");
+	w->cfg.metrics = w->hardening.data;
+	e = webhook_api_start(
+	    w->service.loop, &w->cfg, &w->keys, &w->api, &fault);
 	if (e != OK)
 		service_log_fault(e, &fault);
 	return e;
@@ -122,6 +127,7 @@ run(struct webhook *w, const struct settings *s)
 		status = service_run(&w->service, "jobwire-webhook");
 	webhook_api_stop(&w->api);
 	service_done(&w->service);
+	buf_done(&w->hardening);
 	return status;
 }
 

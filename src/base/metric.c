@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 
 /* Upper bounds, microseconds, and how Prometheus writes them in seconds. */
 static const struct {
@@ -65,21 +66,45 @@ metric_add(struct buf *out, const char *name, const char *type,
 	buf_addf(out, "jobwire_%s %" PRIu64 "\n", name, value);
 }
 
+/* label: `name="value"`, or nothing. */
+static void
+add_samples(struct buf *out, const char *name, const char *label,
+    const struct histogram *h)
+{
+	bool has_label = label[0] != '\0';
+	const char *open = has_label ? "{" : "", *close = has_label ? "}" : "";
+	uint64_t count = 0, sum = h->sum_us;
+
+	for (size_t i = 0; i <= HISTOGRAM_BUCKETS; i++) {
+		count += h->counts[i];
+		buf_addf(out, "jobwire_%s_bucket{%s%sle=\"%s\"} %" PRIu64 "\n",
+		    name, label, has_label ? "," : "",
+		    i < HISTOGRAM_BUCKETS ? bounds[i].seconds : "+Inf", count);
+	}
+	buf_addf(out,
+	    "jobwire_%s_sum%s%s%s %" PRIu64 ".%06" PRIu64
+	    "\njobwire_%s_count%s%s%s %" PRIu64 "\n",
+	    name, open, label, close, sum / 1000000, sum % 1000000, name, open,
+	    label, close, count);
+}
+
 void
 metric_add_histogram(struct buf *out, const char *name, const char *help,
     const struct histogram *h)
 {
-	uint64_t count = 0, sum = h->sum_us;
-
 	metric_head(out, name, "histogram", help);
-	for (size_t i = 0; i <= HISTOGRAM_BUCKETS; i++) {
-		count += h->counts[i];
-		buf_addf(out, "jobwire_%s_bucket{le=\"%s\"} %" PRIu64 "\n",
-		    name, i < HISTOGRAM_BUCKETS ? bounds[i].seconds : "+Inf",
-		    count);
-	}
-	buf_addf(out,
-	    "jobwire_%s_sum %" PRIu64 ".%06" PRIu64
-	    "\njobwire_%s_count %" PRIu64 "\n",
-	    name, sum / 1000000, sum % 1000000, name, count);
+	add_samples(out, name, "", h);
+}
+
+void
+metric_add_histogram_of(struct buf *out, const char *name, const char *label,
+    const char *value, const struct histogram *h)
+{
+	struct buf pair = BUF_INIT;
+
+	buf_addf(&pair, "%s=\"%s\"", label, value);
+	if (buf_ok(&pair))
+		add_samples(out, name, pair.data, h);
+	out->failed = out->failed || !buf_ok(&pair);
+	buf_done(&pair);
 }

@@ -36,4 +36,9 @@ void histogram_add(struct histogram *h, int64_t us);
 void metric_add_histogram(struct buf *out, const char *name, const char *help,
     const struct histogram *h);
 
+/* The samples of one, after metric_head(), with a label; its value is written
+ * as it is. */
+void metric_add_histogram_of(struct buf *out, const char *name,
+    const char *label, const char *value, const struct histogram *h);
+
 #endif

@@ -27,6 +27,7 @@
 #include "web/request.h"
 
 struct call;
+struct provider;
 struct json_object; /* text/json_value.h */
 
 /* What the calls are served with. Borrowed for the life of what serves them. */
@@ -100,6 +101,7 @@ struct call {
 	const char *type; /* the event's, for the log; NULL: none */
 	struct intent_result written;
 	enum call_outcome outcome;
+	const struct provider *provider; /* of a webhook; NULL: none */
 	bool is_signed; /* a webhook whose sender is known, or need not be */
 	void *state;	/* the handler's own */
 	struct answer answer;

@@ -26,10 +26,20 @@ static const struct provider providers[] = {
     {"standard", "standard", verify_standard, standard_normalise},
 };
 
+enum { PROVIDERS = sizeof(providers) / sizeof(providers[0]) };
+
+_Static_assert((int)PROVIDERS <= (int)PROVIDERS_MAX, "raise PROVIDERS_MAX");
+
+const struct provider *
+provider_at(size_t i)
+{
+	return i < PROVIDERS ? &providers[i] : NULL;
+}
+
 const struct provider *
 provider_find(struct span name)
 {
-	for (size_t i = 0; i < sizeof(providers) / sizeof(providers[0]); i++)
+	for (size_t i = 0; i < PROVIDERS; i++)
 		if (span_eq_str(name, providers[i].name))
 			return &providers[i];
 	return NULL;
@@ -38,7 +48,7 @@ provider_find(struct span name)
 void
 provider_offer(struct near *near)
 {
-	for (size_t i = 0; i < sizeof(providers) / sizeof(providers[0]); i++)
+	for (size_t i = 0; i < PROVIDERS; i++)
 		near_offer(near, providers[i].name);
 }
 

@@ -19,7 +19,10 @@
 #include "store/events.h"
 #include "web/request.h"
 
-enum { PROVIDER_IDENTITY_MAX = 10 };
+enum {
+	PROVIDER_IDENTITY_MAX = 10,
+	PROVIDERS_MAX = 16,
+};
 
 /* What a body says. */
 struct provider_event {
@@ -79,6 +82,10 @@ struct provider {
 
 /* NULL when there is none of that name. */
 const struct provider *provider_find(struct span name);
+
+/* The one at that place of the table, from 0; NULL behind the last, of at most
+ * PROVIDERS_MAX. */
+const struct provider *provider_at(size_t i);
 
 /* Offers the names of all. */
 void provider_offer(struct near *near);

@@ -17,10 +17,13 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "base/queue.h"
+#include "hook/provider.h"
 #include "hook/routes.h"
 #include "hook/run_metrics.h"
+#include "io/sheet.h"
 #include "io/status.h"
 #include "web/body.h"
+#include "web/refusal_count.h"
 
 enum {
 	/* Bytes. A longer body is parsed on a thread, or all others would wait
@@ -32,17 +35,6 @@ enum {
 	 * DB_WAL_BYTES takes a usual batch. */
 	WAL_LIMIT_BYTES = 6 << 20,
 };
-
-/* What a webhook is refused with whose sender is known: the labels of a
- * counter. The last stands for any other. */
-static const char *const refusal_codes[] = {"bad_job_id", "bad_restore_id",
-    "bad_json", "json_too_deep", "bad_payload", "signature_invalid",
-    "signature_expired", "webhook_secret_missing", "body_too_large",
-    "data_too_large", "unsupported_media_type", "database_readonly",
-    "database_corrupt", "database_error", "database_busy", "database_missing",
-    "database_full", "overloaded", "out_of_memory", "spool_full", "other"};
-
-enum { REFUSAL_CODES = sizeof(refusal_codes) / sizeof(refusal_codes[0]) };
 
 /* Keys, with all that hold them: whoever has them in force, and each call that
  * came meanwhile. Taken and dropped on the loop's thread only. */
@@ -67,7 +59,10 @@ struct webhook_api {
 	uint64_t n_calls;
 	size_t n_held;
 	uint64_t outcomes[CALL_OUTCOMES];
-	uint64_t refusals[REFUSAL_CODES];
+	/* Of all calls, and of webhooks whose sender is known. */
+	struct refusal_counts refused, refused_signed;
+	struct histogram latency[PROVIDERS_MAX];
+	int64_t shown_us; /* when the sheet was written */
 	bool said_secret; /* the missing secret was logged */
 };
 
@@ -103,14 +98,24 @@ static void
 note_refusal(struct webhook_api *api, const struct call *c)
 {
 	const char *code = c->answer.code;
-	size_t i = 0;
 
 	if (code == NULL)
 		return;
 	explain_refusal(api, code);
-	while (i < REFUSAL_CODES - 1 && strcmp(refusal_codes[i], code) != 0)
-		i++;
-	api->refusals[i] += c->is_signed;
+	refusal_count(&api->refused, code);
+	if (c->is_signed)
+		refusal_count(&api->refused_signed, code);
+}
+
+static void
+note_latency(struct webhook_api *api, const struct call *c)
+{
+	const struct provider *p;
+
+	for (size_t i = 0; (p = provider_at(i)) != NULL; i++)
+		if (p == c->provider)
+			histogram_add(
+			    &api->latency[i], clock_mono_us() - c->began_us);
 }
 
 /* Counts the call and answers it. */
@@ -122,6 +127,7 @@ finish(struct webhook_api *api, struct call *c)
 	api->n_held--;
 	api->outcomes[c->outcome]++;
 	note_refusal(api, c);
+	note_latency(api, c);
 	call_answer(&c);
 	drop_keys(keys);
 }
@@ -267,28 +273,33 @@ webhook_api_set_keys(struct webhook_api *api, struct hook_keys *keys)
 }
 
 static void
-format_metrics(void *arg, struct buf *out)
+add_calls(const struct webhook_api *api, struct buf *out)
 {
-	const struct webhook_api *api = arg;
-	const struct commit_stats *s = committer_stats(api->committer);
-	const struct transport_stats *t = api->cfg.transport;
+	const struct provider *p;
 
-	if (api->cfg.is_brief) {
-		buf_add_str(out, "# A process per request counts nothing.\n");
-		return;
-	}
 	metric_head(
 	    out, "calls_total", "counter", "Inbound calls, by outcome.");
 	for (size_t i = 0; i < CALL_OUTCOMES; i++)
 		buf_addf(out,
 		    "jobwire_calls_total{outcome=\"%s\"} %" PRIu64 "\n",
 		    call_outcome_names[i], api->outcomes[i]);
-	metric_head(out, "webhooks_refused_total", "counter",
-	    "Webhooks refused whose signature was good, by code.");
-	for (size_t i = 0; i < REFUSAL_CODES; i++)
-		buf_addf(out,
-		    "jobwire_webhooks_refused_total{code=\"%s\"} %" PRIu64 "\n",
-		    refusal_codes[i], api->refusals[i]);
+	refusal_counts_add(out, "calls_refused_total",
+	    "Calls refused or failed, by code.", &api->refused);
+	refusal_counts_add(out, "webhooks_refused_total",
+	    "Webhooks refused whose signature was good, by code.",
+	    &api->refused_signed);
+	metric_head(out, "webhook_seconds", "histogram",
+	    "From a whole webhook to its answer, by service.");
+	for (size_t i = 0; (p = provider_at(i)) != NULL; i++)
+		metric_add_histogram_of(out, "webhook_seconds", "provider",
+		    p->name, &api->latency[i]);
+}
+
+static void
+add_commits(const struct webhook_api *api, struct buf *out)
+{
+	const struct commit_stats *s = committer_stats(api->committer);
+
 	metric_add(
 	    out, "commits_total", "counter", "Transactions.", s->commits);
 	metric_add(out, "commit_items_total", "counter",
@@ -300,6 +311,13 @@ format_metrics(void *arg, struct buf *out)
 	    &s->commit);
 	metric_add(out, "commit_failing", "gauge",
 	    "1 while the database cannot be written.", s->state != OK);
+}
+
+static void
+add_transport(const struct webhook_api *api, struct buf *out)
+{
+	const struct transport_stats *t = api->cfg.transport;
+
 	metric_add(out, "webhook_connections_open", "gauge",
 	    "FastCGI connections that are open.", t->open);
 	metric_add(out, "webhook_body_bytes", "gauge",
@@ -308,10 +326,11 @@ format_metrics(void *arg, struct buf *out)
 	    "Heads that were not let in.", t->refused);
 	metric_add(out, "webhook_requests_timed_out_total", "counter",
 	    "Connections that took too long to send or to read.", t->timed_out);
-	/* All but the one that asks. */
-	metric_add(out, "webhook_calls_waiting", "gauge",
-	    "Calls that wait for a thread or for their commit.",
-	    api->n_held - 1);
+}
+
+static void
+add_authentication(const struct webhook_api *api, struct buf *out)
+{
 	metric_head(out, "webhook_auth_failures_total", "counter",
 	    "Calls whose token was not accepted, by the rule.");
 	for (size_t i = 0; i < TOKEN_RULES; i++)
@@ -323,7 +342,49 @@ format_metrics(void *arg, struct buf *out)
 	metric_add(out, "webhook_tickets_refused_total", "counter",
 	    "Tickets not given because max_tickets were unused.",
 	    api->cfg.authenticator->tickets_refused);
+}
+
+/* n_waiting: calls that wait for a thread or for their commit. */
+static void
+add_metrics(const struct webhook_api *api, size_t n_waiting, struct buf *out)
+{
+	add_calls(api, out);
+	add_commits(api, out);
+	add_transport(api, out);
+	metric_add(out, "webhook_calls_waiting", "gauge",
+	    "Calls that wait for a thread or for their commit.", n_waiting);
+	add_authentication(api, out);
+	buf_add_span(out, span_of(api->cfg.metrics));
 	run_metrics_add(out, committer_db(api->committer));
+}
+
+static void
+format_metrics(void *arg, struct buf *out)
+{
+	const struct webhook_api *api = arg;
+
+	if (api->cfg.is_brief)
+		buf_add_str(out, "# A process per request counts nothing.\n");
+	else /* All but the one that asks. */
+		add_metrics(api, api->n_held - 1, out);
+}
+
+/* For the reading half, which hands out all metrics in one place. Where it
+ * cannot be told, it says that we are not there. */
+static void
+show_metrics(struct webhook_api *api)
+{
+	int64_t now_us = loop_now_us(api->loop);
+	struct buf out = BUF_INIT;
+
+	if (api->shown_us != 0 &&
+	    now_us - api->shown_us < SHEET_EVERY_MS * 1000LL)
+		return;
+	add_metrics(api, api->n_held, &out);
+	if (buf_ok(&out) &&
+	    sheet_write(api->cfg.db_path, SHEET_WEBHOOK, buf_span(&out)) == OK)
+		api->shown_us = now_us;
+	buf_done(&out);
 }
 
 static enum err
@@ -341,6 +402,7 @@ on_tick(struct timer *t)
 
 	(void)committer_look(api->committer);
 	tell_state(api);
+	show_metrics(api);
 	/* A timer that is due has a place in the heap. */
 	(void)!timer_set(api->loop, t, loop_now_us(api->loop) + TICK_US);
 }

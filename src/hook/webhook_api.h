@@ -32,6 +32,7 @@ struct webhook_config {
 	const struct authenticator_stats
 	    *authenticator; /* for the metrics, as is */
 	const struct transport_stats *transport;
+	const char *metrics; /* lines that go with ours; NULL: none */
 	size_t workers; /* threads for long bodies, 1..WEBHOOK_WORKERS_MAX */
 	int busy_ms;	/* how long a commit may wait for others */
 	/* That wait for a thread or for their commit; further ones are answered

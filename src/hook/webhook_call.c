@@ -190,7 +190,7 @@ prepare(struct call *c)
 	if (d == NULL)
 		return call_refuse_memory(c);
 	c->state = d;
-	d->provider = provider_find(c->segments[0]);
+	c->provider = d->provider = provider_find(c->segments[0]);
 	if (d->provider == NULL)
 		return call_refuse_as(c, &refusal_not_found);
 	if (!take_claim(c, d) || !take_body(c, d))

@@ -47,6 +47,7 @@ struct call {
 static void
 reply(struct call *c, struct answer *a)
 {
+	refusal_count(&hub_config(c->api->hub)->metrics->refused, a->code);
 	cors_add(&a->headers, c->api->cors_origins, c->r->origin);
 	c->x->ops->answer(c->x, a);
 	answer_done(a);
@@ -360,7 +361,8 @@ handle_metrics(struct call *c, const char *path_id)
 	struct answer a = ANSWER_INIT;
 
 	(void)path_id;
-	monitoring_metrics(c->api->slots, c->api->n_slots, &a);
+	monitoring_metrics(c->api->slots, c->api->n_slots, c->api->metrics,
+	    hub_config(c->api->hub)->db_path, &a);
 	reply(c, &a);
 }
 

@@ -20,6 +20,7 @@ struct events_api {
 	const char *cors_origins;    /* NULL: none */
 	const struct metrics *slots; /* of all workers */
 	size_t n_slots;
+	const char *metrics; /* lines that go with theirs; NULL: none */
 };
 
 /* Takes the exchange. */

@@ -121,6 +121,18 @@ sum_at(const struct metrics *slots, size_t n, size_t offset)
 }
 
 static void
+add_refusals(const struct metrics *slots, size_t n, struct buf *out)
+{
+	struct refusal_counts sum;
+
+	for (size_t i = 0; i < REFUSAL_CODES; i++)
+		sum.n[i] =
+		    sum_at(slots, n, AT(refused.n) + i * sizeof(uint64_t));
+	refusal_counts_add(out, "refusals_total",
+	    "Requests to read that were refused, by code.", &sum);
+}
+
+static void
 add_histogram(const struct metrics *slots, size_t n, size_t offset,
     const char *name, const char *help, struct buf *out)
 {
@@ -167,6 +179,7 @@ metrics_format(const struct metrics *slots, size_t n, struct buf *out)
 		    token_rule_texts[i].name,
 		    sum_at(slots, n,
 			AT(authenticator.failures) + i * sizeof(uint64_t)));
+	add_refusals(slots, n, out);
 	add_histogram(slots, n, AT(hub.commit_to_read),
 	    "commit_to_read_seconds",
 	    "From a row's created_at, which has milliseconds, to its reading.",

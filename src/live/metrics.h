@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "base/metric.h"
 #include "io/watch.h"
+#include "web/refusal_count.h"
 #include "web/transport.h"
 
 /* Why a stream ended. */
@@ -56,6 +57,7 @@ struct metrics {
 	struct transport_stats fcgi;
 	struct watch_stats watch;
 	struct authenticator_stats authenticator;
+	struct refusal_counts refused;
 };
 
 /* Returns owned (metrics_free): n zeroed slots that survive fork() as shared

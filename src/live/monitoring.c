@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Health and metrics as answers. What is counted, and its text, is in
- * metrics.c. Blocks on the file of the writing half's status.
+ * metrics.c. Blocks on the small files beside the database in which the writing
+ * half and the janitor tell of themselves.
  */
 #include "live/monitoring.h"
 
@@ -9,6 +10,8 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/metric.h"
+#include "io/sheet.h"
 #include "io/status.h"
 #include "text/json_text.h"
 #include "web/query.h"
@@ -66,11 +69,39 @@ monitoring_health(const struct hub *h, const char *query, struct answer *ret)
 	buf_done(&writer);
 }
 
+/* Who tells of himself beside the database. */
+static const struct {
+	const char *name, *suffix;
+} parts[] = {
+    {"webhook", SHEET_WEBHOOK},
+    {"janitor", SHEET_JANITOR},
+};
+
+static void
+add_parts(struct buf *out, const char *db_path)
+{
+	int64_t now_ms = clock_real_ms();
+	struct buf text = BUF_INIT;
+
+	metric_head(out, "up", "gauge",
+	    "1: that part of jobwire has told its numbers in the last 10 s.");
+	buf_add_str(out, "jobwire_up{part=\"events\"} 1\n");
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		buf_addf(out, "jobwire_up{part=\"%s\"} %d\n", parts[i].name,
+		    sheet_read(db_path, parts[i].suffix, now_ms, &text) == OK);
+	buf_add_span(out, buf_span(&text));
+	out->failed = out->failed || !buf_ok(&text);
+	buf_done(&text);
+}
+
 void
-monitoring_metrics(const struct metrics *slots, size_t n, struct answer *ret)
+monitoring_metrics(const struct metrics *slots, size_t n, const char *more,
+    const char *db_path, struct answer *ret)
 {
 	answer_header(
 	    ret, "Content-Type", "text/plain; version=0.0.4; charset=utf-8");
 	answer_header(ret, "Cache-Control", "no-store");
 	metrics_format(slots, n, &ret->body);
+	buf_add_span(&ret->body, span_of(more));
+	add_parts(&ret->body, db_path);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * What load balancers and monitors ask of the reading half: GET /healthz and
- * GET /metrics. Layer: live. The writing half answers its own.
+ * GET /metrics. Layer: live. The writing half answers its own, too.
  */
 #ifndef JOBWIRE_MONITORING_H
 #define JOBWIRE_MONITORING_H
@@ -18,8 +18,10 @@
 void monitoring_health(
     const struct hub *h, const char *query, struct answer *ret);
 
-/* Fills the answer, which must be empty, with the sum of the n slots. */
-void monitoring_metrics(
-    const struct metrics *slots, size_t n, struct answer *ret);
+/* Fills the answer, which must be empty, with the metrics of all programs: the
+ * sum of the n slots, the text `more` (NULL: none), and what the writing half
+ * and the janitor have left beside the database. Blocks as sheet_read(). */
+void monitoring_metrics(const struct metrics *slots, size_t n, const char *more,
+    const char *db_path, struct answer *ret);
 
 #endif

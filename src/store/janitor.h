@@ -5,7 +5,8 @@
  * Every long-lived program starts one; the one that holds the lock file
  * `<db>-janitor` (flock) works, the others wait for it. It has a thread and a
  * connection of its own, so a checkpoint's fsync never stands in the way of a
- * stream or of an answer (except that writers wait for its write lock).
+ * stream or of an answer (except that writers wait for its write lock). So it
+ * also counts for the metrics, and leaves the numbers in a sheet (io/sheet.h).
  */
 #ifndef JOBWIRE_JANITOR_H
 #define JOBWIRE_JANITOR_H

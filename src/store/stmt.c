@@ -60,21 +60,26 @@
 	"error, state, attempts, cancel_wanted, next_at, deadline, "           \
 	"created_at, submitted_at, ended_at FROM runs " rest
 
-/* What inspect_count() reads; each state is a range of an index. */
+/* What inspect_count() and gauges_add() read; each state is a range of an
+ * index. */
 #define IN_STATE(state)                                                        \
 	"(SELECT count(*) FROM jobs WHERE state = '" state "'), "
-#define TIME_OF_EVENT(end)                                                     \
-	"(SELECT created_at FROM job_events ORDER BY id " end " LIMIT 1)"
-#define COUNTS                                                                 \
+#define IN_STATES                                                              \
 	IN_STATE("queued")                                                     \
 	IN_STATE("processing")                                                 \
 	IN_STATE("completed")                                                  \
 	IN_STATE("failed")                                                     \
 	IN_STATE("cancelled")                                                  \
-	IN_STATE("timed_out")                                                  \
+	IN_STATE("timed_out")
+#define TIME_OF_EVENT(end)                                                     \
+	"(SELECT created_at FROM job_events ORDER BY id " end " LIMIT 1)"
+#define COUNTS                                                                 \
+	IN_STATES                                                              \
 	"(SELECT count(*) FROM job_events), "                                  \
 	"(SELECT count(*) FROM unclaimed_events), " TIME_OF_EVENT(             \
 	    "ASC") ", " TIME_OF_EVENT("DESC")
+#define SILENT_SINCE(state)                                                    \
+	"(SELECT min(updated_at) FROM jobs WHERE state = '" state "'), "
 
 static const char *const sql[] = {
     [STMT_BEGIN_READ] = "BEGIN",
@@ -93,6 +98,9 @@ static const char *const sql[] = {
     [STMT_JOURNAL] = "PRAGMA journal_mode",
     [STMT_QUICK_CHECK] = "PRAGMA quick_check(1)",
     [STMT_COUNT] = "SELECT " COUNTS,
+    [STMT_GAUGES] = "SELECT " IN_STATES SILENT_SINCE("queued") SILENT_SINCE(
+	"processing") "(SELECT count(*) FROM unclaimed_events), "
+		      "(SELECT user_version FROM pragma_user_version)",
     /* As retention.c does it: finished jobs by their age, then what is left of
      * events beyond the newest of each kind. */
     [STMT_PRUNABLE] =

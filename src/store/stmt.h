@@ -41,6 +41,7 @@ enum stmt_id {
 	STMT_JOURNAL,	   /* -> the same, and leaves it */
 	STMT_QUICK_CHECK,  /* -> "ok", or what is damaged */
 	STMT_COUNT,	   /* -> row of inspect_count() */
+	STMT_GAUGES,	   /* -> row of gauges_add() */
 	STMT_PRUNABLE,	   /* time, keep progress, keep others -> jobs,
 				  events */
 	STMT_DATA_VERSION, /* -> counter */

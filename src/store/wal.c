@@ -30,29 +30,73 @@ wal_file(struct db *db)
 	return f != NULL && f->pMethods != NULL ? f : NULL;
 }
 
+struct wal {
+	sqlite3_file *f; /* borrowed */
+	unsigned char header[HEADER_SIZE];
+	int64_t frame_size;
+};
+
+/* False: there is none. */
+static bool
+read_header(struct db *db, struct wal *w)
+{
+	const unsigned char *h = w->header;
+
+	w->f = wal_file(db);
+	if (w->f == NULL ||
+	    w->f->pMethods->xRead(w->f, w->header, HEADER_SIZE, 0) != SQLITE_OK)
+		return false;
+	w->frame_size = FRAME_HEADER_SIZE + ((int64_t)h[8] << 24) +
+			((int64_t)h[9] << 16) + ((int64_t)h[10] << 8) + h[11];
+	return true;
+}
+
 /*
- * Is a frame of the present generation behind limit? After a RESTART writers
- * begin at the front again and the file keeps its size. A frame counts while it
- * has the salt of the header (https://sqlite.org/fileformat2.html, section
- * 4.1).
+ * Is the frame with that number, from 0, one of the present generation? After
+ * a RESTART writers begin at the front again and the file keeps its size. A
+ * frame counts while it has the salt of the header
+ * (https://sqlite.org/fileformat2.html, section 4.1).
  */
+static bool
+does_count(const struct wal *w, int64_t frame)
+{
+	int64_t at = HEADER_SIZE + frame * w->frame_size;
+	unsigned char salt[SALT_SIZE];
+
+	return w->f->pMethods->xRead(w->f, salt, sizeof(salt), at + 8) ==
+		   SQLITE_OK &&
+	       memcmp(salt, w->header + 16, sizeof(salt)) == 0;
+}
+
 bool
 wal_is_filled(struct db *db, int64_t limit_bytes)
 {
-	unsigned char header[HEADER_SIZE], salt[SALT_SIZE];
-	sqlite3_file *f = wal_file(db);
-	int64_t frame_size, frame;
+	struct wal w;
 
-	if (f == NULL ||
-	    f->pMethods->xRead(f, header, sizeof(header), 0) != SQLITE_OK)
-		return false;
-	frame_size = FRAME_HEADER_SIZE + ((int64_t)header[8] << 24) +
-		     ((int64_t)header[9] << 16) + ((int64_t)header[10] << 8) +
-		     header[11];
-	frame = HEADER_SIZE + limit_bytes / frame_size * frame_size;
-	return f->pMethods->xRead(f, salt, sizeof(salt), frame + 8) ==
-		   SQLITE_OK &&
-	       memcmp(salt, header + 16, sizeof(salt)) == 0;
+	return read_header(db, &w) &&
+	       does_count(&w, limit_bytes / w.frame_size);
+}
+
+int64_t
+wal_filled(struct db *db)
+{
+	sqlite3_int64 size = 0;
+	int64_t some = 0, all, middle;
+	struct wal w;
+
+	if (!read_header(db, &w) ||
+	    w.f->pMethods->xFileSize(w.f, &size) != SQLITE_OK)
+		return 0;
+	/* Those that count stand at the front. */
+	all = size / w.frame_size;
+	while (some < all) {
+		middle = some + (all - some) / 2;
+		if (does_count(&w, middle))
+			some = middle + 1;
+		else
+			all = middle;
+	}
+	return some * w.frame_size;
 }
 
 static bool

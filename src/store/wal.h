@@ -21,6 +21,9 @@
  * file's size cannot tell. */
 bool wal_is_filled(struct db *db, int64_t limit_bytes);
 
+/* How many bytes those are; 0 without a WAL. Some twenty short readings. */
+int64_t wal_filled(struct db *db);
+
 /* Makes the file at least so large, unless that would take more than a quarter
  * of what is free on its disk. For a moment it holds the write lock. ERR_FULL
  * and other failures leave the size as it was; else as db_begin(). */

@@ -41,6 +41,29 @@ test_extended_once(void **state)
 	assert_string_equal(raw_text(s, "PRAGMA integrity_check"), "ok");
 }
 
+/* Found among zeros and among what an earlier generation left. */
+static void
+test_how_far_it_is_filled(void **state)
+{
+	struct site *s = *state;
+	int64_t before, after;
+
+	assert_int_equal(wal_extend(s->db, 1 << 20), OK);
+	before = wal_filled(s->db);
+	assert_true(before > 0 && wal_is_filled(s->db, before - 1));
+	assert_false(wal_is_filled(s->db, before));
+	raw_events(s, "a", "note", EVENTS);
+	after = wal_filled(s->db);
+	assert_true(after > before);
+	assert_true(wal_is_filled(s->db, after - 1));
+	assert_false(wal_is_filled(s->db, after));
+	assert_int_equal(sqlite3_wal_checkpoint_v2(s->raw, NULL,
+			     SQLITE_CHECKPOINT_RESTART, NULL, NULL),
+	    SQLITE_OK);
+	append(s->db, &event);
+	assert_true(wal_filled(s->db) < before);
+}
+
 /* Other programs write on, and the last of them takes the file away. */
 static void
 test_beside_other_programs(void **state)
@@ -182,6 +205,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    SITE_TEST(test_extended_once),
+	    SITE_TEST(test_how_far_it_is_filled),
 	    SITE_TEST(test_beside_other_programs),
 	    cmocka_unit_test_setup_teardown(
 		test_recovery, site_empty, site_teardown),

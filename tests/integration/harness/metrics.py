@@ -94,16 +94,19 @@ class Metrics:
         assert kind != "histogram" or name.endswith("_seconds"), name
 
     def _check_histogram(self, name):
-        buckets = [
-            (float(dict(labels)["le"]), number)
-            for (sample, labels), number in self.samples.items()
-            if sample == name + "_bucket"
-        ]
-        for column in zip(*buckets):
-            assert list(column) == sorted(column), f"{name} is not cumulative"
-        assert buckets[-1][0] == float("inf"), name
-        assert buckets[-1][1] == self.samples[name + "_count", ()], name
-        assert (name + "_sum", ()) in self.samples, name
+        series = {}  # other labels -> its buckets
+        for (sample, labels), number in self.samples.items():
+            if sample == name + "_bucket":
+                limit = float(dict(labels)["le"])
+                others = tuple(pair for pair in labels if pair[0] != "le")
+                series.setdefault(others, []).append((limit, number))
+        assert series, name
+        for labels, buckets in series.items():
+            for column in zip(*buckets):
+                assert list(column) == sorted(column), f"{name} is not cumulative"
+            assert buckets[-1][0] == float("inf"), name
+            assert buckets[-1][1] == self.samples[name + "_count", labels], name
+            assert (name + "_sum", labels) in self.samples, name
 
 
 def assert_promtool_content(metrics):
