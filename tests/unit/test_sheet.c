@@ -2,6 +2,7 @@
 /* io/sheet.c: what one process says is read whole by another, or not at all. */
 #include "io/sheet.h"
 
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <fcntl.h>
@@ -163,6 +164,8 @@ write_for_ever(void)
 {
 	static char text[40000];
 
+	/* Not longer than the test, which may fail. */
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (unsigned i = 0;; i++) {
 		memset(text, 'a' + (int)(i % 26), sizeof(text));
 		if (sheet_write(db, SUFFIX,
