@@ -13,6 +13,7 @@
 static struct values {
 	char *state;
 	int64_t limit;
+	bool silent;
 } values;
 
 static const struct opt_def flags[] = {
@@ -20,6 +21,8 @@ static const struct opt_def flags[] = {
 	.help = "only jobs in this state"},
     {COMMAND_FLAG(struct values, limit), .type = OPT_INT, .fallback = "1000",
 	.min = 1, .max = 1000000, .help = "how many jobs"},
+    {COMMAND_FLAG(struct values, silent), .type = OPT_FLAG,
+	.help = "those that have not ended, the longest silence first"},
     {.name = NULL},
 };
 
@@ -70,6 +73,8 @@ read_rows(struct db *db, struct list *l)
 	enum job_state state =
 	    values.state != NULL ? job_state_of(values.state) : JOB_NO_STATE;
 
+	if (values.silent)
+		return jobs_list_silent(db, (int)values.limit, list_job, l);
 	return jobs_list(db, state, (int)values.limit, list_job, l);
 }
 
@@ -81,6 +86,8 @@ run(const struct command_line *c)
 
 	if (values.state != NULL && job_state_of(values.state) == JOB_NO_STATE)
 		return refuse_state(values.state);
+	if (values.state != NULL && values.silent)
+		return command_misuse("jobs", "--state or --silent, not both");
 	return list_rows(c, "jobs", headings,
 	    sizeof(headings) / sizeof(*headings), read_rows);
 }

@@ -99,3 +99,19 @@ command_write(struct db *db, enum intent_kind kind, const void *intent,
 		e = intent_write(db, kind, intent, ret);
 	return command_end(db, e);
 }
+
+enum err
+command_settings_of(const struct command_line *c, enum program program,
+    const char *name, struct settings *ret, struct buf *message)
+{
+	const struct settings *ours = c->settings;
+	char *argv[8] = {(char *)(uintptr_t)name, (char *)(uintptr_t) "--db",
+	    ours->db, (char *)(uintptr_t) "--api-prefix", ours->api_prefix};
+	int argc = 5, rest;
+
+	if (ours->config != NULL) {
+		argv[argc++] = (char *)(uintptr_t) "--config";
+		argv[argc++] = ours->config;
+	}
+	return settings_load(ret, program, NULL, argc, argv, &rest, message);
+}

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/near.h"
 #include "conf/opt.h"
@@ -49,7 +50,7 @@ extern const struct command command_backup, command_completion, command_delete,
     command_doctor, command_init, command_jobs, command_prune, command_publish,
     command_reload, command_restore, command_run, command_runs, command_show,
     command_simulate, command_stats, command_tail, command_ticket,
-    command_token, command_url;
+    command_token, command_top, command_url;
 
 /* NULL: there is none. */
 const struct command *command_find(const char *name);
@@ -70,6 +71,13 @@ int command_usage(const struct command *cmd);
 int command_unknown(const char *name);
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+/* The settings of that program, called `name`, with the same file, database and
+ * prefix. *ret is settings_done() by the caller in any case; *message says why
+ * they cannot be read. Errors as settings_load(). */
+CHECK_RESULT enum err command_settings_of(const struct command_line *c,
+    enum program program, const char *name, struct settings *ret,
+    struct buf *message);
 
 /* Opens the settings' database, or says why not and returns NULL. Returns
  * owned (db_close). */

@@ -21,18 +21,9 @@ static bool
 load(struct doctor *d, enum program program, const char *name,
     struct settings *ret)
 {
-	const struct settings *ours = d->c->settings;
-	char *argv[8] = {(char *)(uintptr_t)name, (char *)(uintptr_t) "--db",
-	    ours->db, (char *)(uintptr_t) "--api-prefix", ours->api_prefix};
 	struct buf message = BUF_INIT;
-	int argc = 5, rest;
-	enum err e;
+	enum err e = command_settings_of(d->c, program, name, ret, &message);
 
-	if (ours->config != NULL) {
-		argv[argc++] = (char *)(uintptr_t) "--config";
-		argv[argc++] = ours->config;
-	}
-	e = settings_load(ret, program, NULL, argc, argv, &rest, &message);
 	if (e != OK) {
 		doctor_say(d, FINDING_FAIL, "settings", "correct it",
 		    "%s does not start: %s", name, buf_span(&message).p);

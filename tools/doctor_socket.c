@@ -2,9 +2,8 @@
 /*
  * The doctor's look at the sockets on which the two programs answer the web
  * server: is there one, may it be connected to, does somebody live behind it,
- * and what does he say of his health. Blocks, 10 s at most for each wait.
+ * and what does he say of his health. Blocks, 10 s at most for each.
  */
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <errno.h>
 #include <stdio.h>
@@ -12,13 +11,13 @@
 #include <unistd.h>
 
 #include "base/buf.h"
-#include "base/clock.h"
 #include "doctor.h"
+#include "fcgi_get.h"
 #include "io/beside.h"
 #include "io/sock.h"
-#include "web/fcgi_record.h"
+#include "text/span.h"
 
-enum { WAIT_MS = 10000, ANSWER_MAX = 16384, REQUEST_ID = 1 };
+enum { ANSWER_MAX = 16384 };
 
 /* One of the two. */
 struct door {
@@ -31,106 +30,10 @@ struct door {
 };
 
 static void
-add_record(struct buf *out, enum fcgi_record_type type, struct span content)
+judge_answer(const struct door *s, int status, struct span body)
 {
-	unsigned char header[FCGI_RECORD_HEADER_LEN];
+	struct span shown = span_trim(body, "\n");
 
-	fcgi_format_header(header, type, REQUEST_ID, content.n);
-	buf_add(out, header, sizeof(header));
-	buf_add_span(out, content);
-}
-
-/* Both are short. */
-static void
-add_param(struct buf *out, const char *name, const char *value)
-{
-	buf_add_char(out, (char)strlen(name));
-	buf_add_char(out, (char)strlen(value));
-	buf_add_str(out, name);
-	buf_add_str(out, value);
-}
-
-/* The role RESPONDER, and the connection is closed after the answer. */
-static void
-make_request(const char *path, struct buf *ret)
-{
-	static const char begin[8] = {0, 1};
-	struct buf params = BUF_INIT;
-
-	add_param(&params, "REQUEST_METHOD", "GET");
-	add_param(&params, "REQUEST_URI", path);
-	add_record(ret, FCGI_RECORD_BEGIN_REQUEST,
-	    (struct span){begin, sizeof(begin)});
-	add_record(ret, FCGI_RECORD_PARAMS, buf_span(&params));
-	add_record(ret, FCGI_RECORD_PARAMS, SPAN_LIT(""));
-	add_record(ret, FCGI_RECORD_STDIN, SPAN_LIT(""));
-	ret->failed = ret->failed || !buf_ok(&params);
-	buf_done(&params);
-}
-
-/* What is sent back until the connection is closed. errno: why not. */
-static bool
-exchange(int fd, struct span request, struct buf *ret)
-{
-	int64_t end_us = clock_mono_us() + WAIT_MS * INT64_C(1000);
-	char bytes[4096];
-	ssize_t n = send(fd, request.p, request.n, MSG_NOSIGNAL);
-
-	if (n != (ssize_t)request.n)
-		return false;
-	while ((n = recv(fd, bytes, sizeof(bytes), 0)) > 0) {
-		buf_add(ret, bytes, (size_t)n);
-		if (ret->len > ANSWER_MAX || clock_mono_us() > end_us) {
-			errno = EAGAIN;
-			break;
-		}
-	}
-	return n == 0;
-}
-
-/* What is in the records of STDOUT. False: it is no whole answer. */
-static bool
-unpack(struct span records, struct buf *ret)
-{
-	struct fcgi_record r;
-	size_t len;
-
-	while (records.n >= FCGI_RECORD_HEADER_LEN &&
-	       fcgi_parse_header((const unsigned char *)records.p, &r)) {
-		len = FCGI_RECORD_HEADER_LEN + (size_t)r.content_len +
-		      r.padding_len;
-		if (len > records.n)
-			return false;
-		if (r.type == FCGI_RECORD_STDOUT)
-			buf_add(ret, records.p + FCGI_RECORD_HEADER_LEN,
-			    r.content_len);
-		if (r.type == FCGI_RECORD_END_REQUEST)
-			return buf_ok(ret);
-		records.p += len;
-		records.n -= len;
-	}
-	return false;
-}
-
-static void
-judge_answer(const struct door *s, struct span records)
-{
-	struct buf answer = BUF_INIT;
-	const char *body = NULL;
-	struct span shown;
-	int status = 0;
-
-	if (unpack(records, &answer) && answer.len > 0)
-		body = strstr(answer.data, "\r\n\r\n");
-	if (body == NULL || sscanf(answer.data, "Status: %d", &status) != 1) {
-		doctor_say(s->d, FINDING_FAIL, s->check,
-		    "is it another program's?", "what answers on %s is not %s",
-		    s->name.data, s->program);
-		goto out;
-	}
-	shown = span_of(body + 4);
-	while (shown.n > 0 && shown.p[shown.n - 1] == '\n')
-		shown.n--;
 	if (shown.n > 200 || !span_is_plain(shown))
 		shown.n = 0;
 	doctor_say(s->d, status == 200 ? FINDING_OK : FINDING_FAIL, s->check,
@@ -138,8 +41,6 @@ judge_answer(const struct door *s, struct span records)
 	    : status < 500 ? "each program on the socket of its own setting"
 			   : "what is above, and what its log says",
 	    "%s answers %d %.*s", s->name.data, status, (int)shown.n, shown.p);
-out:
-	buf_done(&answer);
 }
 
 /* The socket, or the folder that hides it. */
@@ -198,7 +99,8 @@ explain_failure(const struct door *s, int error)
 	case EINPROGRESS:
 		buf_addf(&remedy, "see its log, or start %s again", s->program);
 		doctor_say(s->d, FINDING_FAIL, s->check, buf_span(&remedy).p,
-		    "no answer in %d s on %s", WAIT_MS / 1000, s->name.data);
+		    "no answer in %d s on %s", FCGI_GET_WAIT_MS / 1000,
+		    s->name.data);
 		break;
 	default:
 		doctor_say(s->d, FINDING_FAIL, s->check, NULL, "%s: %s",
@@ -224,8 +126,9 @@ add_name(struct buf *out, const char *spec)
 static void
 check_door(struct door *s)
 {
-	struct buf request = BUF_INIT, records = BUF_INIT;
-	int fd = -1;
+	struct buf body = BUF_INIT;
+	int status = 0;
+	enum err e;
 
 	if (s->spec == NULL) {
 		doctor_say(s->d, FINDING_OK, s->check, NULL,
@@ -233,20 +136,19 @@ check_door(struct door *s)
 		return;
 	}
 	add_name(&s->name, s->spec);
-	make_request(s->path, &request);
-	if (!buf_ok(&request) || !buf_ok(&s->name))
-		goto out;
-	if (sock_connect(s->spec, WAIT_MS, &fd) == OK &&
-	    exchange(fd, buf_span(&request), &records))
-		judge_answer(s, buf_span(&records));
-	else
+	e = buf_ok(&s->name)
+		? fcgi_get(s->spec, s->path, ANSWER_MAX, &status, &body)
+		: ERR_NOMEM;
+	if (e == OK)
+		judge_answer(s, status, buf_span(&body));
+	else if (e == ERR_PROTO)
+		doctor_say(s->d, FINDING_FAIL, s->check,
+		    "is it another program's?", "what answers on %s is not %s",
+		    s->name.data, s->program);
+	else if (e == ERR_SYS)
 		explain_failure(s, errno);
-out:
-	if (fd != -1)
-		close(fd);
 	buf_done(&s->name);
-	buf_done(&request);
-	buf_done(&records);
+	buf_done(&body);
 }
 
 void

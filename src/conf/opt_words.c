@@ -23,22 +23,37 @@ opt_find_def(const struct opt_def *d, struct span name, char separator)
 	return NULL;
 }
 
-/* Finds whose flag a name is, and sets the kind and the definition. */
+/* Of commands, the one at hand first. NULL: none of them has such a flag. */
+static const struct opt_def *
+find_command_flag(
+    const struct opt_flags *flags, struct span name, enum opt_word_kind *ret)
+{
+	const struct opt_def *d = opt_find_def(flags->defs, name, '-');
+
+	*ret = OPT_WORD_FLAG;
+	for (size_t i = 0; d == NULL && flags->others[i] != NULL; i++) {
+		*ret = OPT_WORD_OTHER;
+		d = opt_find_def(flags->others[i], name, '-');
+	}
+	return d;
+}
+
+/* Finds whose flag a name is, and sets the kind and the definition. What is a
+ * setting of other programs only may be a command's flag, too. */
 static void
 find_flag(const struct opt_source *src, struct span name, struct opt_word *w)
 {
-	const struct opt_flags *more = src->flags;
+	const struct opt_def *setting = opt_find_def(src->defs, name, '-');
+	bool is_others = setting != NULL && src->program != 0 &&
+			 (setting->programs & src->program) == 0;
 
-	w->kind = OPT_WORD_SETTING;
-	w->def = opt_find_def(src->defs, name, '-');
-	if (w->def == NULL && more != NULL) {
-		w->kind = OPT_WORD_FLAG;
-		w->def = opt_find_def(more->defs, name, '-');
-		for (size_t i = 0; w->def == NULL && more->others[i] != NULL;
-		     i++) {
-			w->kind = OPT_WORD_OTHER;
-			w->def = opt_find_def(more->others[i], name, '-');
-		}
+	w->kind = OPT_WORD_UNKNOWN;
+	w->def = NULL;
+	if (src->flags != NULL && (setting == NULL || is_others))
+		w->def = find_command_flag(src->flags, name, &w->kind);
+	if (w->def == NULL && setting != NULL) {
+		w->kind = OPT_WORD_SETTING;
+		w->def = setting;
 	}
 	if (w->def == NULL)
 		w->kind = OPT_WORD_UNKNOWN;

@@ -244,19 +244,19 @@ job_done(struct job *j)
 	*j = (struct job){0};
 }
 
-enum err
-jobs_list(struct db *db, enum job_state state, int limit,
+/* state: NULL, or for the second parameter. */
+static enum err
+list(struct db *db, unsigned id, int limit, const char *state,
     void (*on_job)(void *arg, const struct job *j), void *arg)
 {
-	sqlite3_stmt *st = stmt_open(
-	    db, state != JOB_NO_STATE ? STMT_JOBS_IN_STATE : STMT_JOBS);
+	sqlite3_stmt *st = stmt_open(db, id);
 	struct job j;
 	bool has_row = false;
 	enum err e;
 
 	stmt_bind_int(db, st, 1, limit);
-	if (state != JOB_NO_STATE)
-		stmt_bind_text(db, st, 2, job_state_name(state));
+	if (state != NULL)
+		stmt_bind_text(db, st, 2, state);
 	while ((e = stmt_step(db, st, &has_row)) == OK && has_row) {
 		if ((e = jobs_load(db, st, &j)) != OK)
 			break;
@@ -265,4 +265,21 @@ jobs_list(struct db *db, enum job_state state, int limit,
 	}
 	stmt_close(st);
 	return e;
+}
+
+enum err
+jobs_list(struct db *db, enum job_state state, int limit,
+    void (*on_job)(void *arg, const struct job *j), void *arg)
+{
+	if (state == JOB_NO_STATE)
+		return list(db, STMT_JOBS, limit, NULL, on_job, arg);
+	return list(
+	    db, STMT_JOBS_IN_STATE, limit, job_state_name(state), on_job, arg);
+}
+
+enum err
+jobs_list_silent(struct db *db, int limit,
+    void (*on_job)(void *arg, const struct job *j), void *arg)
+{
+	return list(db, STMT_JOBS_SILENT, limit, NULL, on_job, arg);
 }

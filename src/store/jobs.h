@@ -102,6 +102,11 @@ void job_done(struct job *j);
 CHECK_RESULT enum err jobs_list(struct db *db, enum job_state state, int limit,
     void (*on_job)(void *arg, const struct job *j), void *arg);
 
+/* The same for jobs that have not ended, the one that has been silent longest
+ * first. */
+CHECK_RESULT enum err jobs_list_silent(struct db *db, int limit,
+    void (*on_job)(void *arg, const struct job *j), void *arg);
+
 /* How many events of the job are stored. */
 CHECK_RESULT enum err jobs_count_events(
     struct db *db, const char *job_id, int64_t *ret);

@@ -37,12 +37,11 @@
 			       "WHERE job_id = j.job_id AND type = j.state "   \
 			       "ORDER BY id DESC LIMIT 1), j.error) END"
 
-/* The newest rows are found first, so that only theirs are looked at whole. */
-#define JOBS_NEWEST(where)                                                     \
+/* The first rows are found first, so that only theirs are looked at whole. */
+#define JOBS_BY_TIME(where, order)                                             \
 	"SELECT " JOB_COLUMNS ", NULL, " JOB_ERROR                             \
-	" FROM jobs AS j WHERE j.rowid IN "                                    \
-	"(SELECT rowid FROM jobs " where "ORDER BY updated_at DESC LIMIT ?1) " \
-	"ORDER BY j.updated_at DESC"
+	" FROM jobs AS j WHERE j.rowid IN (SELECT rowid FROM jobs " where      \
+	"ORDER BY updated_at" order " LIMIT ?1) ORDER BY j.updated_at" order
 
 /* What events.c reads. */
 #define EVENT_COLUMNS                                                          \
@@ -206,8 +205,10 @@ static const char *const sql[] = {
     [STMT_NTH_LAST] = "SELECT min(id) - 1 FROM (SELECT id FROM job_events "
 		      "WHERE job_id = ?1 ORDER BY id DESC LIMIT ?2)",
     [STMT_REMOVE_JOB] = "DELETE FROM jobs WHERE job_id = ?1",
-    [STMT_JOBS] = JOBS_NEWEST(""),
-    [STMT_JOBS_IN_STATE] = JOBS_NEWEST("WHERE state = ?2 "),
+    [STMT_JOBS] = JOBS_BY_TIME("", " DESC"),
+    [STMT_JOBS_IN_STATE] = JOBS_BY_TIME("WHERE state = ?2 ", " DESC"),
+    [STMT_JOBS_SILENT] =
+	JOBS_BY_TIME("WHERE state = 'queued' OR state = 'processing' ", ""),
 
     /* The condition of the index as it stands there, or it cannot be used. By
      * itself SQLite would walk through all ended jobs in jobs_state. */

@@ -81,6 +81,7 @@ enum stmt_id {
 	STMT_REMOVE_JOB,      /* job */
 	STMT_JOBS,	      /* limit -> rows of jobs_load() */
 	STMT_JOBS_IN_STATE,   /* limit, state -> rows of jobs_load() */
+	STMT_JOBS_SILENT,     /* limit -> rows of jobs_load() */
 	STMT_OLD_JOB,	      /* time -> rowid */
 	STMT_STRIP_JOB,	      /* rowid */
 	STMT_DELETE_EVENTS,   /* rowid of the job, limit */

@@ -102,6 +102,25 @@ def test_an_error_is_forgotten_by_a_job_that_runs_again(filled):
     assert {job["error"] for job in values(filled, "jobs")} == {None}
 
 
+def test_jobs_by_their_silence(filled):
+    """Those that have not ended, the longest silence first."""
+    filled.writer.publish("waits", "queued")
+    filled.writer.publish("works", "progress")
+    filled.writer.connection.execute(
+        "UPDATE jobs SET updated_at = '2020-01-01T00:00:00.000Z'"
+        " WHERE job_id = 'works'"
+    )
+    lines = filled.tool("jobs", "--silent").stdout.splitlines()
+    states = {line.split("\t")[1] for line in lines}
+    assert lines[0].split("\t")[:3] == [
+        "2020-01-01T00:00:00.000Z", "processing", "works"
+    ]
+    assert states <= {"queued", "processing"}
+    assert lines[-1].split("\t")[2] == "waits"
+    both = filled.tool("jobs", "--silent", "--state", "queued", check=False)
+    assert both.returncode == 2
+
+
 def test_jobs_limit(filled):
     assert len(lines(filled, "jobs", "--limit", "2")) == 2
     assert len(lines(filled, "jobs", "--limit=1", "--state", "queued")) == 1
