@@ -15,9 +15,9 @@
 #include "base/clock.h"
 #include "base/container_of.h"
 #include "base/log.h"
-#include "runner/leader.h"
 #include "runner/rate.h"
 #include "store/db.h"
+#include "store/leader.h"
 #include "store/mark.h"
 #include "store/run_queue.h"
 #include "store/runs.h"
@@ -536,7 +536,8 @@ runner_new(struct loop *loop, const struct runner_config *cfg,
 	r->rate.interval_us = 1000000 / cfg->rate;
 	r->loop = loop;
 	r->state = ERR_EXPIRED; /* none yet: the first is logged */
-	r->leader = (struct leader)LEADER_INIT(r->cfg.db_path);
+	r->leader =
+	    (struct leader)LEADER_INIT(r->cfg.db_path, "-runner", DB_WRITE);
 	r->timer.on_due = on_timer;
 	r->turn.run = on_turn;
 	STAILQ_INIT(&r->tasks);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * One runner for each database, by a lock that ends with its process. Blocks on
+ * One leader for each database, by a lock that ends with its process. Blocks on
  * the disk.
  */
-#include "runner/leader.h"
+#include "store/leader.h"
 
 #include <sys/file.h>
 
@@ -31,7 +31,7 @@ take_lock(struct leader *l)
 {
 	if (l->lock_fd == -1)
 		l->lock_fd =
-		    beside_open(l->db_path, "-runner", O_RDWR | O_CREAT);
+		    beside_open(l->db_path, l->suffix, O_RDWR | O_CREAT);
 	if (l->lock_fd == -1)
 		return ERR_SYS;
 	if (flock(l->lock_fd, LOCK_EX | LOCK_NB) == 0)
@@ -54,10 +54,10 @@ leader_take(struct leader *l, struct db_fault *fault)
 	if (lock == ERR_AGAIN)
 		return lock;
 	/* What is wrong with the database is the better thing to say. */
-	e = db_open(l->db_path, DB_WRITE, BUSY_MS, &l->db, fault);
+	e = db_open(l->db_path, l->mode, BUSY_MS, &l->db, fault);
 	if (e == OK && lock != OK) {
-		snprintf(fault->text, sizeof(fault->text), "%.100s-runner: %s",
-		    l->db_path, strerror(reason));
+		snprintf(fault->text, sizeof(fault->text), "%.100s%s: %s",
+		    l->db_path, l->suffix, strerror(reason));
 		db_close(&l->db);
 		return lock;
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The database, for the one process that is its runner. Layer: runner.
+ * The database, for the one process that does a certain work on it: the runner,
+ * the relay. Layer: store.
  */
 #ifndef JOBWIRE_LEADER_H
 #define JOBWIRE_LEADER_H
@@ -10,19 +11,22 @@
 
 struct leader {
 	const char *db_path; /* borrowed */
-	struct db *db;	     /* NULL: not open */
-	int lock_fd;	     /* -1: no lock */
+	const char *suffix;  /* of the lock's file: "-runner" */
+	enum db_mode mode;
+	struct db *db; /* NULL: not open */
+	int lock_fd;   /* -1: no lock */
 };
 
-#define LEADER_INIT(path)                                                      \
+#define LEADER_INIT(path, lock_suffix, db_mode)                                \
 	{                                                                      \
-		.db_path = (path), .lock_fd = -1                               \
+		.db_path = (path), .suffix = (lock_suffix), .mode = (db_mode), \
+		.lock_fd = -1                                                  \
 	}
 
 /*
  * Takes the lock beside the database and opens it, where that is not done
  * already; a file that was replaced is let go of before. ERR_AGAIN: another
- * process is the runner. Other errors as db_open(), or ERR_SYS for the lock's
+ * process is the leader. Other errors as db_open(), or ERR_SYS for the lock's
  * file, with *fault. Waits for nobody but a short while for other writers.
  */
 CHECK_RESULT enum err leader_take(struct leader *l, struct db_fault *fault);
