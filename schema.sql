@@ -452,4 +452,30 @@ ALTER TABLE runs ADD COLUMN taken_by TEXT;
 CREATE INDEX runs_origin ON runs (origin, origin_seq)
     WHERE origin IS NOT NULL;
 
+-- What this node has applied of the log: an entry is known by the id that its
+-- first event gets, and by the tag of the log's epoch. `origin_before` is what
+-- the number of its origin was before it, `undo_after` what log_undo held. The
+-- first row is the oldest that the node can go back to.
+CREATE TABLE log_entries (
+    position      INTEGER PRIMARY KEY,
+    tag           TEXT NOT NULL,
+    origin        TEXT,
+    origin_seq    INTEGER,
+    origin_before INTEGER,
+    applied_at    INTEGER NOT NULL, -- ms since 1970
+    undo_after    INTEGER NOT NULL
+) STRICT;
+
+-- Statements that take the entries back, the newest first.
+CREATE TABLE log_undo (
+    id     INTEGER PRIMARY KEY,
+    change TEXT NOT NULL
+) STRICT;
+
+-- The last number of each node's outbox that was applied.
+CREATE TABLE log_marks (
+    origin TEXT PRIMARY KEY NOT NULL,
+    seq    INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 PRAGMA user_version = 8;

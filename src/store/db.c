@@ -28,6 +28,7 @@
 #include "base/clock.h"
 #include "io/beside.h"
 #include "io/filesystem.h"
+#include "store/entry_clock.h"
 #include "store/mark.h"
 #include "store/schema.h"
 #include "store/stmt.h"
@@ -196,10 +197,14 @@ static enum err
 open_file(struct db *db, enum db_mode mode)
 {
 	char *full;
-	bool must_write = mode == DB_WRITE || mode == DB_CREATE;
+	const char *vfs = mode == DB_APPLY ? entry_clock_vfs() : NULL;
+	bool must_write =
+	    mode == DB_WRITE || mode == DB_APPLY || mode == DB_CREATE;
 	enum err e = must_write ? refuse_remote(db) : OK;
 	int rc;
 
+	if (mode == DB_APPLY && vfs == NULL)
+		return ERR_NOMEM;
 	if (e != OK)
 		return e;
 	/* mknod() and not open(): it creates without a descriptor to close.
@@ -218,7 +223,7 @@ open_file(struct db *db, enum db_mode mode)
 	rc = sqlite3_open_v2(full, &db->h,
 	    SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
 		SQLITE_OPEN_PRIVATECACHE,
-	    NULL);
+	    vfs);
 	if (rc == SQLITE_OK && must_write &&
 	    sqlite3_db_readonly(db->h, "main") == 1)
 		rc = SQLITE_READONLY;

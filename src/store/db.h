@@ -21,6 +21,7 @@ struct db;
 enum db_mode {
 	DB_READ, /* query_only; needs write access to -shm all the same (WAL) */
 	DB_WRITE,
+	DB_APPLY,  /* the same, with the clock of entry_clock.h */
 	DB_CREATE, /* makes the file where it is missing, and the schema in an
 		      empty one: whoever made it may have died before that */
 	DB_AS_IS,  /* to write, and leaves all as it is that the others bring up

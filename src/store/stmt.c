@@ -337,6 +337,73 @@ static const char *const sql[] = {
 	"?2 || ' seconds')",
     [STMT_OUTBOX_OPEN] =
 	"SELECT EXISTS (SELECT 1 FROM outbox WHERE result IS NULL)",
+    [STMT_LOG_ORIGIN] =
+	"INSERT INTO log_entries (position, tag, applied_at, undo_after) "
+	"SELECT 0, '', 0, 0 WHERE NOT EXISTS (SELECT 1 FROM log_entries)",
+    /* Its rows have no key, and come with a table's first row. */
+    [STMT_START_SEQUENCES] =
+	"WITH tables (name) AS (VALUES ('job_events'), ('runs'), ('outbox')) "
+	"INSERT INTO sqlite_sequence (name, seq) SELECT name, 0 FROM tables "
+	"WHERE name NOT IN (SELECT name FROM sqlite_sequence)",
+    [STMT_SET_SEQUENCES] =
+	"UPDATE sqlite_sequence SET seq = ?1 "
+	"WHERE (name = 'job_events' OR name = 'runs') AND seq < ?1",
+    [STMT_RESET_SEQUENCES] =
+	"UPDATE sqlite_sequence SET seq = max(?1 - 1, CASE name "
+	"WHEN 'runs' THEN coalesce((SELECT max(run_id) FROM runs), 0) "
+	"ELSE coalesce((SELECT max(id) FROM job_events), 0) END) "
+	"WHERE (name = 'job_events' OR name = 'runs') AND seq >= ?1",
+    [STMT_LOG_ADD] =
+	"INSERT INTO log_entries (position, tag, origin, origin_seq, "
+	"origin_before, applied_at, undo_after) VALUES (?1, ?2, ?3, ?4, "
+	"(SELECT seq FROM log_marks WHERE origin = ?3), ?5, "
+	"(SELECT coalesce(max(id), 0) FROM log_undo))",
+    [STMT_LOG_LAST] = "SELECT position, tag FROM log_entries "
+		      "ORDER BY position DESC LIMIT 1",
+    [STMT_LOG_FIRST] = "SELECT position, tag FROM log_entries "
+		       "ORDER BY position LIMIT 1",
+    [STMT_LOG_FIND] = "SELECT position, tag FROM log_entries "
+		      "WHERE position <= ?1 AND position >= ?2 AND tag = ?3 "
+		      "ORDER BY position DESC LIMIT 1",
+    [STMT_LOG_LAST_WHOLE] =
+	"SELECT position, origin, undo_after, coalesce(origin_before, 0) "
+	"FROM log_entries ORDER BY position DESC LIMIT 1",
+    [STMT_LOG_DROP] = "DELETE FROM log_entries WHERE position = ?1",
+    [STMT_LOG_PRUNABLE] =
+	"SELECT coalesce(max(position), 0), count(*), "
+	"coalesce(max(CASE WHEN origin = ?4 THEN origin_seq END), 0) "
+	"FROM (SELECT * FROM log_entries ORDER BY position LIMIT ?3) "
+	"WHERE position <= ?1 AND applied_at < ?2",
+    [STMT_LOG_PRUNE] = "DELETE FROM log_entries WHERE position < ?1",
+    [STMT_UNDO_PRUNE] =
+	"DELETE FROM log_undo WHERE id <= coalesce((SELECT undo_after "
+	"FROM log_entries WHERE position > ?1 ORDER BY position LIMIT 1), "
+	"9223372036854775807)",
+    [STMT_UNDO_READ] = "SELECT change FROM log_undo WHERE id > ?1 "
+		       "ORDER BY id DESC",
+    [STMT_UNDO_FORGET] = "DELETE FROM log_undo WHERE id > ?1",
+    [STMT_MARKS] = "SELECT origin, seq FROM log_marks",
+    [STMT_SET_MARK] = "INSERT INTO log_marks (origin, seq) VALUES (?1, ?2) "
+		      "ON CONFLICT (origin) DO UPDATE SET seq = excluded.seq",
+    [STMT_LABEL_EVENTS] = "UPDATE job_events SET origin = ?2, origin_seq = ?3 "
+			  "WHERE id >= ?1 AND origin IS NULL",
+    [STMT_LABEL_RUNS] = "UPDATE runs SET origin = ?2, origin_seq = ?3 "
+			"WHERE run_id >= ?1 AND origin IS NULL",
+    [STMT_OUTBOX_RAISE] = "UPDATE outbox SET seq = -(seq + ?1) "
+			  "WHERE result IS NULL",
+    [STMT_OUTBOX_TURN] = "UPDATE outbox SET seq = -seq WHERE seq < 0",
+    [STMT_OUTBOX_SEQUENCE] =
+	"UPDATE sqlite_sequence SET seq = max(seq, ?1, "
+	"coalesce((SELECT max(seq) FROM outbox), 0)) WHERE name = 'outbox'",
+    [STMT_OUTBOX_STATE] =
+	"SELECT coalesce((SELECT seq FROM sqlite_sequence "
+	"WHERE name = 'outbox'), 0), max(0, "
+	"coalesce((SELECT max(seq) FROM outbox), 0) - "
+	"coalesce((SELECT seq FROM log_marks WHERE origin = ?1), 0))",
+    /* Of rows that are in the log and were applied: whose answer nobody waits
+     * for any more. */
+    [STMT_OUTBOX_CLOSE] =
+	"UPDATE outbox SET result = '{}' WHERE seq <= ?1 AND result IS NULL",
 
     [STMT_READ_ALL] = READ_EVENTS(""),
     /* The owner's jobs first, then a seek into each: the cost is that of the

@@ -128,9 +128,35 @@ enum stmt_id {
 	STMT_OUTBOX_RESULT,	/* seq -> result */
 	STMT_OUTBOX_FORGET,	/* seq, seconds */
 	STMT_OUTBOX_OPEN,	/* -> is a row not answered */
-	STMT_READ_ALL,		/* id, limit -> rows of events.c */
-	STMT_READ_OWNER,	/* id, limit, owner -> rows of events.c */
-	STMT_READ_JOB,		/* id, limit, job -> rows of events.c */
+	STMT_LOG_ORIGIN,
+	STMT_START_SEQUENCES,
+	STMT_SET_SEQUENCES,   /* id that is taken */
+	STMT_RESET_SEQUENCES, /* id that is free */
+	STMT_LOG_ADD,	      /* position, tag, origin, number, time */
+	STMT_LOG_LAST,	      /* -> position, tag */
+	STMT_LOG_FIRST,	      /* -> position, tag */
+	STMT_LOG_FIND,	      /* position, first of its epoch, tag -> position,
+				 tag */
+	STMT_LOG_LAST_WHOLE,  /* -> position, origin, undo id, number before */
+	STMT_LOG_DROP,	      /* position */
+	STMT_LOG_PRUNABLE,    /* position, time, limit, origin -> position,
+				 entries, number */
+	STMT_LOG_PRUNE,	      /* position */
+	STMT_UNDO_PRUNE,      /* position */
+	STMT_UNDO_READ,	      /* undo id -> changes */
+	STMT_UNDO_FORGET,     /* undo id */
+	STMT_MARKS,	      /* -> origin, number */
+	STMT_SET_MARK,	      /* origin, number */
+	STMT_LABEL_EVENTS,    /* id, origin, number */
+	STMT_LABEL_RUNS,      /* id, origin, number */
+	STMT_OUTBOX_RAISE,    /* number */
+	STMT_OUTBOX_TURN,
+	STMT_OUTBOX_SEQUENCE, /* number */
+	STMT_OUTBOX_STATE,    /* origin -> number, rows */
+	STMT_OUTBOX_CLOSE,    /* number */
+	STMT_READ_ALL,	      /* id, limit -> rows of events.c */
+	STMT_READ_OWNER,      /* id, limit, owner -> rows of events.c */
+	STMT_READ_JOB,	      /* id, limit, job -> rows of events.c */
 	STMT_SLOTS = STMT_READ_JOB + JOB_IDS_MAX,
 	/* STMT_READ_JOB + k for each job of a merge: the same SQL */
 };
