@@ -60,19 +60,22 @@ LIBS := $(call pkg,--libs,fcgi,-lfcgi) $(call pkg,--libs,sqlite3,-lsqlite3) \
 	$(call pkg,--libs,libseccomp,-lseccomp)
 # Of the command line and the runner; its flags are those of libcurl's own headers.
 CURL_LIBS := $(call pkg,--libs,libcurl,-lcurl)
+# Of the relay. hiredis has TLS from 1.0 on, in a library of its own.
+REDIS_LIBS := $(shell pkg-config --libs hiredis_ssl libssl 2>/dev/null) $(call pkg,--libs,hiredis,-lhiredis)
+REDIS_CFLAGS := $(shell pkg-config --exists hiredis_ssl 2>/dev/null && echo -DJOBWIRE_REDIS_TLS)
 
 # Also what clang-tidy and the header check compile with.
 BASE_CFLAGS := -std=c11 -D_GNU_SOURCE -DJOBWIRE_VERSION='"$(VERSION)"' \
-	-Isrc -I$(GEN) $(PKG_CFLAGS) -pthread -fno-common $(WARNINGS)
+	-Isrc -I$(GEN) $(PKG_CFLAGS) $(REDIS_CFLAGS) -pthread -fno-common $(WARNINGS)
 JOBWIRE_CFLAGS := $(BASE_CFLAGS) $(if $(IS_CLANG),,$(GCC_WARNINGS)) -fPIE \
 	$(HARDENING) $(SANITIZE) $(TEST_CFLAGS) $(if $(WERROR),-Werror)
 JOBWIRE_LDFLAGS := -pie -pthread -Wl,-z,relro,-z,now $(SANITIZE)
 
 # --- what there is ----------------------------------------------------------
 LIB_OBJS  := $(patsubst %.c,$(OBJ)/%.o,$(wildcard src/*/*.c))
-TOOL_OBJS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tools/runner.c,$(wildcard tools/*.c)))
+TOOL_OBJS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tools/runner.c tools/relay.c,$(wildcard tools/*.c)))
 LIB       := $(OBJ)/libjobwire.a
-PROGRAMS  := $(patsubst fcgi/%.c,jobwire-%,$(wildcard fcgi/*.c)) jobwire jobwire-runner
+PROGRAMS  := $(patsubst fcgi/%.c,jobwire-%,$(wildcard fcgi/*.c)) jobwire jobwire-runner jobwire-relay
 CGI       := $(patsubst cgi-bin/%.c,%.cgi,$(wildcard cgi-bin/*.c))
 # Scripts that the command line finds beside its folder, built or installed.
 SIMULATED := $(patsubst tools/simulate/%,$(dir $(BIN))share/jobwire/simulate/%, \
@@ -82,7 +85,7 @@ FUZZ      := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuz
 MICRO     := $(BUILD)/bench/micro
 LOAD      := $(BUILD)/bench/load
 FAULTS    := $(BUILD)/faults/recorder.so $(BUILD)/faults/faulty.so
-GENERATED := $(GEN)/schema_sql.h
+GENERATED := $(GEN)/schema_sql.h $(GEN)/sequence_lua.h
 
 # --- building ---------------------------------------------------------------
 all: $(addprefix $(BIN)/,$(PROGRAMS) $(CGI)) $(SIMULATED) ## build the programs (the default)
@@ -107,6 +110,10 @@ $(OBJ)/%.o: %.c $(BUILD)/flags | $(GENERATED)
 $(GEN)/schema_sql.h: schema.sql scripts/embed-schema
 	$(call say,GEN)
 	$(Q)mkdir -p $(@D) && scripts/embed-schema $< >$@
+
+$(GEN)/sequence_lua.h: src/relay/sequence.lua scripts/embed-script
+	$(call say,GEN)
+	$(Q)mkdir -p $(@D) && scripts/embed-script $< >$@
 
 $(LIB): $(LIB_OBJS)
 	$(call say,AR)
@@ -135,6 +142,10 @@ $(BIN)/jobwire-runner: $(OBJ)/tools/runner.o $(LIB)
 	$(call say,LD)
 	$(link) $(LIBS) $(CURL_LIBS)
 
+$(BIN)/jobwire-relay: $(OBJ)/tools/relay.o $(LIB)
+	$(call say,LD)
+	$(link) $(LIBS) $(REDIS_LIBS)
+
 $(dir $(BIN))share/jobwire/simulate/%: tools/simulate/%
 	$(Q)install -D -m 644 $< $@
 
@@ -145,7 +156,7 @@ WRAP = $(if $(shell grep -ls '"alloc_fail.h"' tests/unit/$*.c),$(WRAP_FLAGS))
 MOVING_BUF := $(OBJ)/tests/unit/moving_buf.o
 $(BUILD)/unit/%: $(OBJ)/tests/unit/%.o $(MOVING_BUF) $(LIB)
 	$(call say,LD)
-	$(link) $(WRAP) -lcmocka $(LIBS) -Wl,--as-needed $(CURL_LIBS)
+	$(link) $(WRAP) -lcmocka $(LIBS) -Wl,--as-needed $(CURL_LIBS) $(REDIS_LIBS)
 
 # Only the flavour `fuzz` makes up inputs; the others replay the corpus.
 IS_FUZZ := $(filter fuzz,$(FLAVOUR))

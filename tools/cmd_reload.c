@@ -47,7 +47,7 @@ static const char word_reloaded[] = "reloaded ", word_kept[] = "kept ";
 /* Each does what docs/security.md says at SIGHUP and SIGUSR1; to any other
  * program these would be the end. */
 static const char *const programs[] = {
-    "jobwire-events", "jobwire-webhook", "jobwire-runner"};
+    "jobwire-events", "jobwire-webhook", "jobwire-runner", "jobwire-relay"};
 
 struct process {
 	pid_t pid;

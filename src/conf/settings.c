@@ -34,6 +34,8 @@ enum {
 	SERVERS = EVENTS | WEBHOOK,
 	ALL = SERVERS | TOOL,
 	RUNNER = PROGRAM_RUNNER,
+	RELAY = PROGRAM_RELAY,
+	EVERYONE = ALL | RUNNER | RELAY,
 
 	SECOND = 1000,
 	MINUTE = 60 * SECOND,
@@ -44,27 +46,27 @@ enum {
 };
 
 /* For opt_source, by the bits of enum program; the tool has no alias. */
-static const char aliases[] = "events|webhook|-|events|webhook|runner";
+static const char aliases[] = "events|webhook|-|events|webhook|runner|relay";
 
 const struct opt_def settings_table[] = {
-    {MEMBER(help), .type = OPT_FLAG, .programs = ALL | RUNNER,
+    {MEMBER(help), .type = OPT_FLAG, .programs = EVERYONE,
 	.help = "show this text and exit"},
-    {MEMBER(version), .type = OPT_FLAG, .programs = ALL | RUNNER,
+    {MEMBER(version), .type = OPT_FLAG, .programs = EVERYONE,
 	.help = "show the version and exit"},
-    {MEMBER(check), .type = OPT_FLAG, .programs = ALL | RUNNER,
+    {MEMBER(check), .type = OPT_FLAG, .programs = EVERYONE,
 	.help = "check the settings, show them and exit"},
     {MEMBER(json), .type = OPT_FLAG, .programs = TOOL, .help = "print JSON"},
     {MEMBER(once), .type = OPT_FLAG, .programs = RUNNER,
 	.help = "do what is due and exit, for cron"},
-    {MEMBER(config), .type = OPT_STRING, .programs = ALL | RUNNER,
+    {MEMBER(config), .type = OPT_STRING, .programs = EVERYONE,
 	.metavar = "FILE",
 	.help = "settings file, instead of the usual " FILE_NAME},
     {MEMBER(db), .type = OPT_STRING, .fallback = "/var/lib/jobwire/jobwire.db",
 	.other_fallback = "jobwire-db/jobwire.db", .other_programs = CGI,
-	.programs = ALL | RUNNER, .metavar = "FILE",
+	.programs = EVERYONE, .metavar = "FILE",
 	.help = "the database, alone in its folder"},
     {MEMBER(allow_remote), .type = OPT_CHOICE, .fallback = "off",
-	.choices = "off|on", .programs = ALL | RUNNER,
+	.choices = "off|on", .programs = EVERYONE,
 	.help = "write to a database on a network file system, too"},
     {MEMBER(socket), .type = OPT_STRING, .programs = DAEMONS,
 	.metavar = "PATH|HOST:PORT",
@@ -82,9 +84,9 @@ const struct opt_def settings_table[] = {
 	.programs = WEBHOOK | TOOL | RUNNER, .metavar = "URL",
 	.help = "scheme, host and port of the URLs given out"},
     {MEMBER(log_level), .type = OPT_CHOICE, .live = true, .fallback = "info",
-	.choices = "error|warn|info", .programs = ALL | RUNNER,
+	.choices = "error|warn|info", .programs = EVERYONE,
 	.help = "least serious kind of line to log"},
-    {MEMBER(log_file), .type = OPT_STRING, .programs = SERVERS | RUNNER,
+    {MEMBER(log_file), .type = OPT_STRING, .programs = SERVERS | RUNNER | RELAY,
 	.metavar = "PATH",
 	.help = "where lines are logged instead of standard error"},
     {MEMBER(webhook_auth), .type = OPT_CHOICE, .fallback = "signed",
@@ -186,6 +188,18 @@ const struct opt_def settings_table[] = {
 	.max = 30 * SECOND, .programs = SERVERS,
 	.help = "in a cluster: how long a write waits for its place in the "
 		"log, and a reader for what another node has told him"},
+    {MEMBER(redis_url), .type = OPT_STRING, .programs = RELAY | TOOL,
+	.secret = true, .metavar = "URL,...|@FILE",
+	.help = "where the cluster's Redis is: redis://, rediss:// or unix:; "
+		"several for a failover"},
+    {MEMBER(node_id), .type = OPT_STRING, .programs = RELAY | TOOL,
+	.metavar = "NAME", .help = "this node's name in the cluster"},
+    {MEMBER(cluster_key), .type = OPT_STRING, .fallback = "jobwire",
+	.programs = RELAY | TOOL, .metavar = "PREFIX",
+	.help = "what the names of its keys in Redis begin with, in braces"},
+    {MEMBER(cluster_ack), .type = OPT_CHOICE, .fallback = "local",
+	.choices = "local|replica", .programs = RELAY,
+	.help = "replica answers when a replica of Redis has it, too"},
     {MEMBER(heartbeat), .type = OPT_DURATION, .fallback = "15s", .min = 10,
 	.max = HOUR, .programs = EVENTS,
 	.help = "pause between signs of life on a silent stream"},
@@ -223,13 +237,13 @@ const struct opt_def settings_table[] = {
 	.max = 1000000, .programs = ALL, .help = "other events kept per job"},
     {MEMBER(poll), .type = OPT_DURATION, .fallback = "250ms",
 	.other_fallback = "100ms", .other_programs = CGI, .min = 1,
-	.max = MINUTE, .programs = EVENTS | TOOL | RUNNER,
+	.max = MINUTE, .programs = EVENTS | TOOL | RUNNER | RELAY,
 	.help = "pause between looks that nothing asked for"},
     {MEMBER(inotify), .type = OPT_CHOICE, .fallback = "auto",
-	.choices = "auto|off", .programs = EVENTS | TOOL | RUNNER,
+	.choices = "auto|off", .programs = EVENTS | TOOL | RUNNER | RELAY,
 	.help = "off polls instead, every 25ms"},
     {MEMBER(hardening), .type = OPT_CHOICE, .fallback = "on",
-	.choices = "on|off", .programs = DAEMONS | RUNNER,
+	.choices = "on|off", .programs = DAEMONS | RUNNER | RELAY,
 	.help = "give up system calls and files that are not needed"},
     {.name = NULL},
 };
@@ -283,6 +297,16 @@ is_provider_url(const char *text)
 }
 
 /* What one value's type and range cannot say. NULL when all is well. */
+/* What Redis hashes of a key ends at its first }. */
+static bool
+is_key_prefix(const char *text)
+{
+	size_t n = strlen(text);
+
+	return n <= 64 && strcspn(text, "{}") == n &&
+	       span_is_plain(span_of(text));
+}
+
 static const char *
 broken_rule(const struct settings *s)
 {
@@ -305,6 +329,9 @@ broken_rule(const struct settings *s)
 	    s->events_auth == EVENTS_AUTH_JOB_ID)
 		return "start_auth = owner needs an events_auth other than "
 		       "job-id, which knows no owners";
+	if (s->cluster_key == NULL || !is_key_prefix(s->cluster_key))
+		return "cluster_key must be 1 to 64 characters, none of them "
+		       "{ or }";
 	return action_list_fault(s->runpod_actions);
 }
 

@@ -22,6 +22,7 @@ enum program {
 	PROGRAM_EVENTS_CGI = 8,	  /* events.cgi */
 	PROGRAM_WEBHOOK_CGI = 16, /* webhook.cgi */
 	PROGRAM_RUNNER = 32,	  /* jobwire-runner */
+	PROGRAM_RELAY = 64,	  /* jobwire-relay */
 	PROGRAMS_CGI = PROGRAM_EVENTS_CGI | PROGRAM_WEBHOOK_CGI,
 };
 
@@ -32,6 +33,7 @@ enum events_auth {
 	EVENTS_AUTH_TICKET,
 	EVENTS_AUTH_SERVER,
 };
+enum cluster_ack { CLUSTER_ACK_LOCAL, CLUSTER_ACK_REPLICA };
 enum resubmit { RESUBMIT_NEVER, RESUBMIT_ALWAYS };
 enum start_auth { START_AUTH_KEY, START_AUTH_OWNER };
 enum jwt_alg { JWT_ALG_HS256, JWT_ALG_RS256, JWT_ALG_ES256 };
@@ -89,6 +91,10 @@ struct settings {
 	int64_t max_input; /* bytes of a request that starts a job */
 	/* A cluster. */
 	int64_t cluster_wait; /* ms */
+	char *redis_url;      /* list of URLs, or `@FILE` */
+	char *node_id;	      /* this node's name */
+	char *cluster_key;    /* prefix of the keys in Redis */
+	int cluster_ack;      /* enum cluster_ack */
 	/* Streams. */
 	int64_t heartbeat, lifetime;  /* ms */
 	int64_t retry_min, retry_max; /* ms; of a client's reconnecting */

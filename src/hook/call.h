@@ -43,6 +43,8 @@ struct call_config {
 	 * written? For healthz; NULL: has to be tried. */
 	enum err (*look)(void *arg);
 	void (*format_metrics)(void *arg, struct buf *out);
+	/* How this node of a cluster is; NULL: it is none. */
+	const char *(*cluster)(void *arg);
 	void *arg;
 };
 

@@ -16,11 +16,16 @@ static void
 conclude(struct call *c)
 {
 	enum err e = c->commit.result;
+	const char *cluster = c->cfg->cluster(c->cfg->arg);
 
 	c->outcome = CALL_LOOKED;
 	answer_json(&c->answer, e == OK ? 200 : 503);
-	buf_addf(&c->answer.body, "{\"status\":\"%s\",\"database\":\"%s\"}\n",
+	buf_addf(&c->answer.body, "{\"status\":\"%s\",\"database\":\"%s\"",
 	    e == OK ? "ok" : "failing", e == OK ? "ok" : err_text(e));
+	/* Not well, and yet nothing is lost: writes are taken, and wait. */
+	if (cluster != NULL)
+		buf_addf(&c->answer.body, ",\"cluster\":\"%s\"", cluster);
+	buf_add_str(&c->answer.body, "}\n");
 }
 
 /* At once, as far as it is known. */

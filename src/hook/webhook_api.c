@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "base/queue.h"
+#include "hook/cluster_health.h"
 #include "hook/provider.h"
 #include "hook/routes.h"
 #include "hook/run_metrics.h"
@@ -356,6 +357,15 @@ add_metrics(const struct webhook_api *api, size_t n_waiting, struct buf *out)
 	add_authentication(api, out);
 	buf_add_span(out, span_of(api->cfg.metrics));
 	run_metrics_add(out, committer_db(api->committer));
+	cluster_health_add(out, committer_db(api->committer));
+}
+
+static const char *
+cluster(void *arg)
+{
+	const struct webhook_api *api = arg;
+
+	return cluster_health_name(committer_db(api->committer));
 }
 
 static void
@@ -452,6 +462,7 @@ webhook_api_start(struct loop *loop, const struct webhook_config *cfg,
 	api->cfg = *cfg;
 	api->cfg.calls.look = cfg->is_brief ? NULL : look;
 	api->cfg.calls.format_metrics = format_metrics;
+	api->cfg.calls.cluster = cluster;
 	api->cfg.calls.arg = api;
 	api->loop = loop;
 	if (queue_init(&api->work) != OK || queue_init(&api->done) != OK) {

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "store/entry_clock.h"
+#include "store/mark.h"
 #include "store/stmt.h"
 #include "store/undo.h"
 
@@ -326,9 +327,12 @@ set_meta(struct db *db, const char *key, const char *value)
 enum err
 replica_adopt(struct db *db, const char *epoch)
 {
+	enum err e;
+
 	if (strlen(epoch) != DB_EPOCH_SIZE - 1)
 		return stmt_refuse(db, ERR_PROTO, "no epoch: %.40s", epoch);
-	return set_meta(db, "epoch", epoch);
+	e = set_meta(db, "epoch", epoch);
+	return e == OK ? mark_replace(db, db_path(db)) : e;
 }
 
 enum err

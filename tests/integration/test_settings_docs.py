@@ -10,6 +10,7 @@ from harness.site import run, source_root
 
 PROGRAMS = {
     "jobwire": 1, "jobwire-events": 8, "jobwire-webhook": 8, "jobwire-runner": 8,
+    "jobwire-relay": 8,
 }
 EXAMPLE = os.path.join(source_root(), "contrib", "jobwire.conf.example")
 # Flags that are about one run and say nothing in a file.
@@ -127,6 +128,8 @@ def check(name, config, database):
     if name == "jobwire-webhook":
         for flag in ("--publish-keys", "--standard-secret", "--fal-jwks"):
             more += [flag, ""]
+    if name == "jobwire-relay":
+        more = ["--redis-url", "redis://127.0.0.1:6379/0"]
     if name == "jobwire-runner":
         key = write_key(os.path.dirname(database), "runpod.key")
         more += ["--runpod-key", f"@{key}"]
@@ -155,7 +158,8 @@ def test_the_example_loads(make_site, tmp_path, name):
     changed = {k for k in as_shipped if as_shipped[k] != switched_on[k]}
     assert changed <= {
         "config", "cors_origins", "jwt_key", "jwt_issuer", "jwt_audience",
-        "jwt_cookie", "log_file", "runpod_actions", "runpod_key",
+        "jwt_cookie", "log_file", "runpod_actions", "runpod_key", "node_id",
+        "redis_url",
     }
 
 
@@ -173,7 +177,7 @@ def test_check_reads_the_secret(make_site):
 
 
 def test_stray_arguments_are_refused():
-    for name in ("jobwire-events", "jobwire-webhook", "jobwire-runner"):
+    for name in ("jobwire-events", "jobwire-webhook", "jobwire-runner", "jobwire-relay"):
         done = run(name, "extra")
         assert done.returncode == 2
         assert "usage:" in done.stderr

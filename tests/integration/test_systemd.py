@@ -14,7 +14,7 @@ from harness.wait import patience
 
 FOLDER = os.path.join(source_root(), "contrib", "systemd")
 RESPONDERS = ["jobwire-events", "jobwire-webhook"]
-SERVICES = [*RESPONDERS, "jobwire-runner"]
+SERVICES = [*RESPONDERS, "jobwire-runner", "jobwire-relay"]
 
 
 def analyze(*arguments):
