@@ -253,6 +253,19 @@ add_zsh(struct buf *out)
 
 /* --- fish ----------------------------------------------------------------- */
 
+/* Ends a line. Here a quote is escaped, not closed and opened. */
+static void
+fish_help(struct buf *out, const char *text)
+{
+	buf_add_str(out, " -d '");
+	for (; *text != '\0'; text++) {
+		if (*text == '\'' || *text == '\\')
+			buf_add_char(out, '\\');
+		buf_add_char(out, *text);
+	}
+	buf_add_str(out, "'\n");
+}
+
 /* The rest of a line that has said when it counts. */
 static void
 fish_option(struct buf *out, const struct opt_def *d)
@@ -266,14 +279,7 @@ fish_option(struct buf *out, const struct opt_def *d)
 	} else if (d->type != OPT_FLAG) {
 		buf_add_str(out, is_path(d) ? " -r -F" : " -x");
 	}
-	buf_add_str(out, " -d '");
-	/* Here a quote is escaped, not closed and opened. */
-	for (const char *c = d->help; *c != '\0'; c++) {
-		if (*c == '\'' || *c == '\\')
-			buf_add_char(out, '\\');
-		buf_add_char(out, *c);
-	}
-	buf_add_str(out, "'\n");
+	fish_help(out, d->help);
 }
 
 static void
@@ -288,9 +294,9 @@ fish_command(struct buf *out, const struct command *cmd)
 {
 	struct buf words = BUF_INIT;
 
-	buf_addf(out,
-	    "complete -c jobwire -n __fish_use_subcommand -a %s -d '%s'\n",
-	    cmd->name, cmd->summary);
+	buf_addf(out, "complete -c jobwire -n __fish_use_subcommand -a %s",
+	    cmd->name);
+	fish_help(out, cmd->summary);
 	add_words(&words, cmd->arguments);
 	if (strcmp(cmd->arguments, "[COMMAND]") == 0)
 		bash_names(&words);

@@ -47,9 +47,9 @@ struct command {
 	.programs = PROGRAM_TOOL
 
 extern const struct command command_backup, command_completion, command_delete,
-    command_doctor, command_init, command_jobs, command_prune, command_publish,
-    command_reload, command_restore, command_run, command_runs, command_show,
-    command_simulate, command_stats, command_tail, command_ticket,
+    command_doctor, command_inbox, command_init, command_jobs, command_prune,
+    command_publish, command_reload, command_restore, command_run, command_runs,
+    command_show, command_simulate, command_stats, command_tail, command_ticket,
     command_token, command_top, command_url;
 
 /* NULL: there is none. */

@@ -97,6 +97,8 @@ configure(struct webhook *w, enum program program, struct settings *s, int argc,
 	    .authenticator = &w->authenticator_stats,
 	    .workers = (size_t)s->workers,
 	    .max_calls = (size_t)s->max_calls,
+	    .inbox = s->inbox,
+	    .keep_days = s->keep_days,
 	    .busy_ms = COMMIT_BUSY_MS,
 	    .is_brief = (program & PROGRAMS_CGI) != 0,
 	};

@@ -69,6 +69,7 @@ struct settings {
 	int64_t max_bodies;   /* bytes of all that are held at once */
 	int64_t max_calls;    /* that may wait for their turn */
 	int64_t body_timeout; /* ms */
+	int64_t inbox;	      /* refused calls that are kept; 0: none */
 	/* Who may read. */
 	int events_auth;		 /* enum events_auth */
 	int jwt_alg;			 /* enum jwt_alg */

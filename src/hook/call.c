@@ -101,12 +101,15 @@ call_set_id(struct call *c, uint32_t run_id, uint64_t number)
 		    number);
 }
 
-/* Of a path, what paths of ours may consist of. */
-static size_t
-plain_path_len(const char *path)
+struct span
+call_plain_route(const struct call *c)
 {
-	return strspn(path, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-			    "abcdefghijklmnopqrstuvwxyz0123456789._:~-/");
+	static const char letters[] =
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	    "abcdefghijklmnopqrstuvwxyz0123456789._:~-/";
+	const char *path = c->request->route;
+
+	return (struct span){path, strspn(path, letters)};
 }
 
 /* Neither the query (it holds the signature) nor the body (it holds the whole
@@ -120,8 +123,8 @@ call_answer(struct call **call)
 	const struct request *r = c->request; /* goes with the answer */
 	char route[LOG_VALUE_MAX + 1];
 
-	snprintf(route, sizeof(route), "%.*s", (int)plain_path_len(r->route),
-	    r->route);
+	snprintf(
+	    route, sizeof(route), "%.*s", (int)call_plain_route(c).n, r->route);
 	log_info("request", "id", c->id, "method", r->method, "route", route,
 	    "status", LOG_INT(c->answer.status), "outcome",
 	    call_outcome_names[c->outcome], "code", c->answer.code, "job_id",

@@ -134,6 +134,10 @@ void call_conclude(struct call *c);
  * a header field, else one made of these two numbers. */
 void call_set_id(struct call *c, uint32_t run_id, uint64_t number);
 
+/* Of its path, as far as that is what paths of ours may consist of: a URL that
+ * was escaped once more than it should has its query in there. Borrowed. */
+struct span call_plain_route(const struct call *c);
+
 /* Ends the call: logs it in one line, answers with its id among the header
  * fields, and frees it. */
 void call_answer(struct call **c);

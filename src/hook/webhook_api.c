@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "base/queue.h"
+#include "hook/call_inbox.h"
 #include "hook/cluster_health.h"
 #include "hook/provider.h"
 #include "hook/routes.h"
@@ -63,8 +64,9 @@ struct webhook_api {
 	/* Of all calls, and of webhooks whose sender is known. */
 	struct refusal_counts refused, refused_signed;
 	struct histogram latency[PROVIDERS_MAX];
-	int64_t shown_us; /* when the sheet was written */
-	bool said_secret; /* the missing secret was logged */
+	int64_t shown_us;	  /* when the sheet was written */
+	bool said_secret;	  /* the missing secret was logged */
+	struct call_inbox *inbox; /* NULL: none */
 };
 
 static void
@@ -129,6 +131,7 @@ finish(struct webhook_api *api, struct call *c)
 	api->outcomes[c->outcome]++;
 	note_refusal(api, c);
 	note_latency(api, c);
+	call_inbox_note(api->inbox, c);
 	call_answer(&c);
 	drop_keys(keys);
 }
@@ -274,6 +277,18 @@ webhook_api_set_keys(struct webhook_api *api, struct hook_keys *keys)
 }
 
 static void
+add_inbox(const struct call_inbox_stats *s, struct buf *out)
+{
+	metric_head(out, "inbox_calls_total", "counter",
+	    "Refused calls, kept for the operator or passed over because they "
+	    "came too fast.");
+	buf_addf(out,
+	    "jobwire_inbox_calls_total{outcome=\"kept\"} %" PRIu64 "\n"
+	    "jobwire_inbox_calls_total{outcome=\"passed_over\"} %" PRIu64 "\n",
+	    s->kept, s->passed_over);
+}
+
+static void
 add_calls(const struct webhook_api *api, struct buf *out)
 {
 	const struct provider *p;
@@ -294,6 +309,8 @@ add_calls(const struct webhook_api *api, struct buf *out)
 	for (size_t i = 0; (p = provider_at(i)) != NULL; i++)
 		metric_add_histogram_of(out, "webhook_seconds", "provider",
 		    p->name, &api->latency[i]);
+	if (api->inbox != NULL)
+		add_inbox(call_inbox_stats(api->inbox), out);
 }
 
 static void
@@ -413,6 +430,8 @@ on_tick(struct timer *t)
 	(void)committer_look(api->committer);
 	tell_state(api);
 	show_metrics(api);
+	if (api->inbox != NULL)
+		call_inbox_flush(api->inbox);
 	/* A timer that is due has a place in the heap. */
 	(void)!timer_set(api->loop, t, loop_now_us(api->loop) + TICK_US);
 }
@@ -469,6 +488,9 @@ webhook_api_start(struct loop *loop, const struct webhook_config *cfg,
 		free(api);
 		return ERR_SYS;
 	}
+	if (cfg->inbox > 0)
+		api->inbox =
+		    call_inbox_new(cfg->db_path, cfg->inbox, cfg->keep_days);
 	/* Tells two runs apart. */
 	api->run_id = (uint32_t)random_between(0, UINT32_MAX);
 	e = start_committer(api, fault);
@@ -497,6 +519,7 @@ webhook_api_stop(struct webhook_api **webhook_api)
 	if (api->committer != NULL)
 		on_wake(api);
 	committer_stop(&api->committer);
+	call_inbox_free(&api->inbox);
 	queue_done(&api->work);
 	queue_done(&api->done);
 	drop_keys(api->keys);

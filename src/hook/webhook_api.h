@@ -38,6 +38,9 @@ struct webhook_config {
 	/* That wait for a thread or for their commit; further ones are answered
 	 * 503. */
 	size_t max_calls;
+	/* Refused ones that are kept for the operator, 0: none; and for how
+	 * many days. */
+	int64_t inbox, keep_days;
 	/* For a process that gets a request at a time: no threads; the database
 	 * is opened, and made where it is missing, when a call is written. */
 	bool is_brief;

@@ -53,6 +53,15 @@
 	"LEFT JOIN jobs AS j ON j.job_id = e.job_id "                          \
 	"WHERE " where "e.id > ?1 ORDER BY e.id LIMIT ?2"
 
+/* What inbox.c reads, up to the body. */
+#define INBOX_COLUMNS                                                          \
+	"id, at_ms, status, code, method, path, job_id, restore_id, "          \
+	"delivery_id, content_type, peer, request_id, body_bytes"
+
+/* What unclaimed.c reads. */
+#define UNCLAIMED_COLUMNS                                                      \
+	"id, external_id, type, data, created_at, source, restore_id"
+
 /* What run_load() reads. */
 #define RUN_ROWS(rest)                                                         \
 	"SELECT run_id, job_id, action, endpoint, restore_id, external_id, "   \
@@ -187,6 +196,11 @@ static const char *const sql[] = {
     [STMT_DELETE_UNCLAIMED] =
 	"DELETE FROM unclaimed_events WHERE id IN (SELECT id FROM "
 	"unclaimed_events WHERE created_at < ?1 LIMIT ?2)",
+    [STMT_UNCLAIMED] = "SELECT " UNCLAIMED_COLUMNS " FROM unclaimed_events "
+		       "ORDER BY id DESC LIMIT ?1",
+    [STMT_UNCLAIMED_ONE] =
+	"SELECT " UNCLAIMED_COLUMNS " FROM unclaimed_events WHERE id = ?1",
+    [STMT_FORGET_UNCLAIMED] = "DELETE FROM unclaimed_events WHERE id = ?1",
     [STMT_PROBE] = "INSERT INTO meta (key, value) VALUES ('probed_at', "
 		   "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')) ON CONFLICT (key) "
 		   "DO UPDATE SET value = excluded.value",
@@ -405,6 +419,25 @@ static const char *const sql[] = {
     [STMT_OUTBOX_CLOSE] =
 	"UPDATE outbox SET result = '{}' WHERE seq <= ?1 AND result IS NULL",
 
+    [STMT_INBOX_VERSION] = "PRAGMA user_version",
+    [STMT_INBOX_ADD] =
+	"INSERT INTO calls (at_ms, status, code, method, path, job_id, "
+	"restore_id, delivery_id, content_type, peer, request_id, body_bytes, "
+	"body) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13 "
+	"WHERE (SELECT count(*) FROM calls WHERE code = ?3 "
+	"AND at_ms > ?1 - 1000) < ?14",
+    [STMT_INBOX_AGED] = "DELETE FROM calls WHERE at_ms < ?1",
+    [STMT_INBOX_COUNT] = "SELECT count(*) FROM calls",
+    [STMT_INBOX_TRIM] =
+	"DELETE FROM calls WHERE id = (SELECT min(id) FROM calls WHERE "
+	"(code, peer) = (SELECT code, peer FROM calls WHERE code = "
+	"(SELECT code FROM calls GROUP BY code ORDER BY count(*) DESC LIMIT 1) "
+	"GROUP BY peer ORDER BY count(*) DESC LIMIT 1))",
+    [STMT_INBOX_LIST] = "SELECT " INBOX_COLUMNS ", NULL FROM calls "
+			"ORDER BY id DESC LIMIT ?1",
+    [STMT_INBOX_GET] = "SELECT " INBOX_COLUMNS ", body FROM calls "
+		       "WHERE id = ?1",
+    [STMT_INBOX_FORGET] = "DELETE FROM calls WHERE id = ?1 OR ?1 = 0",
     [STMT_READ_ALL] = READ_EVENTS(""),
     /* The owner's jobs first, then a seek into each: the cost is that of the
      * owner's jobs, however long the table is. */

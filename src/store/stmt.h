@@ -69,6 +69,9 @@ enum stmt_id {
 	STMT_DELETE_KEYS,      /* time, limit */
 	STMT_OLD_UNCLAIMED,    /* time -> is there one */
 	STMT_DELETE_UNCLAIMED, /* time, limit */
+	STMT_UNCLAIMED,	       /* limit -> rows of unclaimed.c */
+	STMT_UNCLAIMED_ONE,    /* id -> row of unclaimed.c */
+	STMT_FORGET_UNCLAIMED, /* id */
 	STMT_PROBE,
 	STMT_OWNS_JOB,	      /* job, owner -> is it */
 	STMT_OWNER_FLOOR,     /* owner -> highest floor */
@@ -154,9 +157,18 @@ enum stmt_id {
 	STMT_OUTBOX_SEQUENCE, /* number */
 	STMT_OUTBOX_STATE,    /* origin -> number, rows */
 	STMT_OUTBOX_CLOSE,    /* number */
-	STMT_READ_ALL,	      /* id, limit -> rows of events.c */
-	STMT_READ_OWNER,      /* id, limit, owner -> rows of events.c */
-	STMT_READ_JOB,	      /* id, limit, job -> rows of events.c */
+	/* Of the inbox's file alone. */
+	STMT_INBOX_VERSION, /* -> user_version */
+	STMT_INBOX_ADD,	    /* what inbox_add() writes, how many in a second */
+	STMT_INBOX_AGED,    /* time in ms */
+	STMT_INBOX_COUNT,   /* -> how many there are */
+	STMT_INBOX_TRIM,
+	STMT_INBOX_LIST,   /* limit -> rows of inbox.c */
+	STMT_INBOX_GET,	   /* id -> row of inbox.c */
+	STMT_INBOX_FORGET, /* id, or 0 */
+	STMT_READ_ALL,	   /* id, limit -> rows of events.c */
+	STMT_READ_OWNER,   /* id, limit, owner -> rows of events.c */
+	STMT_READ_JOB,	   /* id, limit, job -> rows of events.c */
 	STMT_SLOTS = STMT_READ_JOB + JOB_IDS_MAX,
 	/* STMT_READ_JOB + k for each job of a merge: the same SQL */
 };

@@ -6,6 +6,7 @@
 #define JOBWIRE_UNCLAIMED_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
 #include "store/db.h"
@@ -17,5 +18,25 @@
  * as db_begin(). */
 CHECK_RESULT enum err unclaimed_keep(struct db *db, const char *external_id,
     const struct event_new *e, bool *ret_duplicate);
+
+/* A row, as its operator sees it. Valid during the call; NULL where unset. */
+struct unclaimed_event {
+	int64_t id;
+	const char *external_id, *type, *data, *created_at, *source,
+	    *restore_id;
+};
+
+/* Calls on_event for the newest `limit`, newest first. Errors as
+ * events_read_all(). */
+CHECK_RESULT enum err unclaimed_list(struct db *db, int64_t limit,
+    void (*on_event)(void *arg, const struct unclaimed_event *e), void *arg);
+
+/* The same for one. ERR_NOENT: it is not there. */
+CHECK_RESULT enum err unclaimed_get(struct db *db, int64_t id,
+    void (*on_event)(void *arg, const struct unclaimed_event *e), void *arg);
+
+/* Deletes one, within the caller's transaction. ERR_NOENT: it is not there;
+ * else as db_begin(). */
+CHECK_RESULT enum err unclaimed_forget(struct db *db, int64_t id);
 
 #endif

@@ -6,6 +6,7 @@
  */
 #undef NDEBUG
 #include "hook/provider.h"
+#include "hook/redact.h"
 
 #include <assert.h>
 #include <stdint.h>
@@ -86,6 +87,22 @@ try_provider(const char *name, struct span body)
 	provider_event_done(&e);
 }
 
+/* What is kept of it is an object, too, and nothing more has to go. */
+static void
+try_redact(struct span body)
+{
+	struct buf once = BUF_INIT, twice = BUF_INIT;
+	struct span value;
+
+	redact_body(&once, body);
+	assert(json_text_check(buf_span(&once), &value) == OK);
+	assert(json_text_kind(value) == JSON_TEXT_OBJECT);
+	redact_body(&twice, buf_span(&once));
+	assert(span_eq(buf_span(&once), buf_span(&twice)));
+	buf_done(&once);
+	buf_done(&twice);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -96,6 +113,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (json_text_check(body, &body) != OK ||
 	    json_text_kind(body) != JSON_TEXT_OBJECT)
 		return 0;
+	try_redact(body);
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		try_provider(names[i], body);
 	return 0;

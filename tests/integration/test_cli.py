@@ -124,9 +124,8 @@ def test_nothing_to_listen_on(make_site):
 
 COMMANDS = [
     "init", "url", "publish", "tail", "jobs", "show", "delete", "runs",
-    "run", "token",
-    "ticket", "prune", "backup", "restore", "stats", "reload", "top", "doctor",
-    "simulate", "completion", "help", "version",
+    "run", "inbox", "token", "ticket", "prune", "backup", "restore", "stats",
+    "reload", "top", "doctor", "simulate", "completion", "help", "version",
 ]
 
 
