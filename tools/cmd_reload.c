@@ -7,7 +7,6 @@
 #include <sys/stat.h>
 #include <dirent.h>
 #include <errno.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +18,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "command.h"
+#include "io/holders.h"
 #include "io/reload_note.h"
 #include "output.h"
 #include "table.h"
@@ -85,31 +85,6 @@ read_name(pid_t pid, char ret[NAME_SIZE])
 	return is_ours;
 }
 
-/* Has the process the file open? *ret_hidden: it cannot be seen. */
-static bool
-has_open(pid_t pid, const struct stat *file, bool *ret_hidden)
-{
-	char path[PATH_MAX];
-	struct dirent *entry;
-	struct stat st;
-	bool is_open = false;
-	DIR *folder;
-
-	(void)snprintf(path, sizeof(path), "/proc/%ld/fd", (long)pid);
-	folder = opendir(path);
-	*ret_hidden = folder == NULL && (errno == EACCES || errno == EPERM);
-	while (
-	    folder != NULL && !is_open && (entry = readdir(folder)) != NULL) {
-		(void)snprintf(path, sizeof(path), "/proc/%ld/fd/%s", (long)pid,
-		    entry->d_name);
-		is_open = stat(path, &st) == 0 && st.st_dev == file->st_dev &&
-			  st.st_ino == file->st_ino;
-	}
-	if (folder != NULL)
-		(void)closedir(folder);
-	return is_open;
-}
-
 static enum err
 find_processes(const char *db_path, struct crowd *c)
 {
@@ -128,7 +103,8 @@ find_processes(const char *db_path, struct crowd *c)
 		*p = (struct process){
 		    .pid = (pid_t)strtol(entry->d_name, NULL, 10)};
 		if (p->pid > 0 && read_name(p->pid, p->name) &&
-		    (has_open(p->pid, &file, &p->is_hidden) || p->is_hidden))
+		    (holders_has_open(p->pid, &file, &p->is_hidden) ||
+			p->is_hidden))
 			c->n++;
 	}
 	(void)closedir(folder);

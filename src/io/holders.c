@@ -10,6 +10,7 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,27 +55,27 @@ holders_add(struct buf *out, pid_t pid)
 	buf_done(&name);
 }
 
-static bool
-has_open(const char *pid, const struct stat *db)
+bool
+holders_has_open(pid_t pid, const struct stat *file, bool *ret_hidden)
 {
 	char path[300];
 	struct dirent *entry;
-	struct stat file;
+	struct stat st;
 	bool is_found = false;
 	DIR *fds;
 
-	(void)snprintf(path, sizeof(path), "/proc/%s/fd", pid);
+	(void)snprintf(path, sizeof(path), "/proc/%ld/fd", (long)pid);
 	fds = opendir(path);
-	if (fds == NULL)
-		return false;
-	while (!is_found && (entry = readdir(fds)) != NULL) {
-		(void)snprintf(path, sizeof(path), "/proc/%.20s/fd/%.20s", pid,
-		    entry->d_name);
-		is_found = entry->d_name[0] != '.' && stat(path, &file) == 0 &&
-			   file.st_dev == db->st_dev &&
-			   file.st_ino == db->st_ino;
+	*ret_hidden = fds == NULL && (errno == EACCES || errno == EPERM);
+	while (fds != NULL && !is_found && (entry = readdir(fds)) != NULL) {
+		(void)snprintf(path, sizeof(path), "/proc/%ld/fd/%.20s",
+		    (long)pid, entry->d_name);
+		is_found = entry->d_name[0] != '.' && stat(path, &st) == 0 &&
+			   st.st_dev == file->st_dev &&
+			   st.st_ino == file->st_ino;
 	}
-	closedir(fds);
+	if (fds != NULL)
+		closedir(fds);
 	return is_found;
 }
 
@@ -84,13 +85,14 @@ add_all(struct buf *out, const struct stat *db, pid_t first)
 {
 	struct dirent *entry;
 	DIR *all = opendir("/proc");
+	bool is_hidden;
 	pid_t pid;
 
 	holders_add(out, first);
 	while (all != NULL && (entry = readdir(all)) != NULL) {
 		pid = (pid_t)strtol(entry->d_name, NULL, 10);
 		if (!isdigit((unsigned char)entry->d_name[0]) || pid == first ||
-		    pid == getpid() || !has_open(entry->d_name, db))
+		    pid == getpid() || !holders_has_open(pid, db, &is_hidden))
 			continue;
 		buf_add_str(out, ", ");
 		holders_add(out, pid);

@@ -8,6 +8,7 @@
 #ifndef JOBWIRE_HOLDERS_H
 #define JOBWIRE_HOLDERS_H
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include <stdbool.h>
@@ -21,6 +22,10 @@
  * or of another user, may have no name. False where there is no file.
  */
 bool holders_find(const char *db_path, struct buf *out);
+
+/* Has the process the file of these numbers open? *ret_hidden: the system does
+ * not tell us, for it is of another user. */
+bool holders_has_open(pid_t pid, const struct stat *file, bool *ret_hidden);
 
 /* Appends "process 812 (jobwire-webhook)". Its command line would say more, and
  * may hold a secret. */
