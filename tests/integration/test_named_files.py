@@ -11,7 +11,7 @@ from harness.site import source_root
 
 ROOT = source_root()
 FOLDERS = ("src", "fcgi", "cgi-bin", "tools", "tests", "client", "contrib", "scripts",
-           "docs", "man", ".ci")
+           "docs", "examples", "man", "publish", ".ci")
 SOURCES = [
     name
     for folder in ("src/*", "fcgi", "cgi-bin", "tools", "tests/*")
