@@ -2,6 +2,7 @@
 a real nginx. A user of its session starts a job and sees it move, by a ticket
 or by REMOTE_USER; others do not."""
 
+import json
 import os
 import re
 import shutil
@@ -285,3 +286,76 @@ def test_code_of_the_document_is_whole(language):
             check=False, timeout=patience(20),
         )
         assert done.returncode == 0, code + done.stdout + done.stderr
+
+
+# Just enough of each framework for its recipe to be called: no network is
+# asked for the real one. `route` gives what a POST answers.
+STUBS = {
+    "Laravel": r"""
+namespace Illuminate\Http { class Request {
+    function user() { return (object) ['id' => 7]; }
+} }
+namespace App\Jobs { class RestorePhoto {
+    static function dispatch($job) { (new \Work($job))->handle($GLOBALS['jw']); }
+} }
+namespace {
+require $argv[1];
+$jw = Jobwire\connect($argv[2]);
+class Route {
+    static array $of = [];
+    static function middleware($name) { return new self(); }
+    function group($routes) { $routes(); }
+    static function post($path, $answer) { self::$of[$path] = $answer; }
+    static function get($path, $answer) { }
+}
+class Work { function __construct(private string $job) { } function restore() { return ['pages' => 3]; }
+%(handle)s }
+function route($path) { return (Route::$of[$path])(new Illuminate\Http\Request(), $GLOBALS['jw']); }
+%(routes)s
+""",
+    "WordPress": r"""
+namespace {
+$hooks = $routes = [];
+function add_action($name, $call) { $GLOBALS['hooks'][$name] = $call; }
+function register_rest_route($space, $name, $o) { $GLOBALS['routes'][$name] = $o; }
+function is_user_logged_in() { return true; }
+function get_current_user_id() { return 7; }
+function wp_schedule_single_event($time, $hook, $args) { ($GLOBALS['hooks'][$hook])(...$args); }
+function route($path) { $r = $GLOBALS['routes'][$path]; return $r['permission_callback']() ? $r['callback']() : null; }
+%(plugin)s
+$hooks['rest_api_init']();
+""",
+}
+
+
+def recipe(framework):
+    """The document's code of a framework, with its stub, as one program."""
+    section = read_text(DOCUMENT).split(f"\n## {framework}\n")[1].split("\n## ")[0]
+    found = re.findall(r"(?ms)^```php\n(.*?)^```$", section)
+    if framework == "Laravel":
+        return STUBS[framework] % {"routes": found[1], "handle": found[2]}
+    plugin = found[0].removeprefix("<?php\n")
+    plugin = plugin.replace("__DIR__ . '/Jobwire.php'", "$argv[1]")
+    return STUBS[framework] % {"plugin": plugin.replace(
+        "'/var/lib/jobwire/jobwire.db'", "$GLOBALS['argv'][2]")}
+
+
+@pytest.mark.parametrize("framework", STUBS)
+def test_recipe(make_site, framework):
+    """The document's calls start a job of that user, and let him read it."""
+    need("php", "-r", 'exit(extension_loaded("pdo_sqlite") ? 0 : 1);')
+    site = make_site(events_auth="ticket", jwt_key=HS_SECRET).start_both()
+    path = os.path.join(site.root, "recipe.php")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("<?php\n" + recipe(framework) + """
+echo json_encode([route('/start')['job_id'], route('/ticket')['ticket']]);
+}
+""")
+    done = subprocess.run(
+        ["php", path, os.path.join(PUBLISH, "php", "Jobwire.php"), site.db],
+        capture_output=True, text=True, check=False, timeout=patience(20),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    job, ticket = json.loads(done.stdout)
+    with site.stream(job, f"ticket={leaks.secret(ticket)}") as stream:
+        assert progress_of(stream.wait_end()) == [("progress", 40), ("completed", None)]
