@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 """A FastAPI site whose users see their jobs move: docs/migrate.md.
 
-    uvicorn with_fastapi:app --port 8000
+    python3 -m uvicorn with_fastapi:app --port 8000
 
 Debian: python3-fastapi python3-uvicorn python3-itsdangerous
 """
