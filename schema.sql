@@ -478,4 +478,18 @@ CREATE TABLE log_marks (
     seq    INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- As in version 7; but that a cluster's run was submitted its own node says, in
+-- the log, for the others do not know whether it was sent.
+DROP TRIGGER runs_identified;
+CREATE TRIGGER runs_identified AFTER UPDATE OF external_id ON jobs
+WHEN NEW.external_id IS NOT NULL AND NEW.external_id IS NOT OLD.external_id
+BEGIN
+    UPDATE runs SET state = 'submitted', external_id = NEW.external_id,
+        submitted_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'),
+        next_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), deadline = NULL
+    WHERE job_id = NEW.job_id AND (state = 'submitting' OR state = 'unknown'
+        OR (state = 'waiting' AND error = 'submission_unknown'))
+        AND origin IS NULL;
+END;
+
 PRAGMA user_version = 8;

@@ -23,7 +23,10 @@ run(const struct command_line *c)
 	if (db == NULL)
 		return EXIT_FAILED;
 	e = command_write(db, INTENT_DELETION, &deletion, &result);
-	if (e == OK)
+	if (e == OK && result.seq > 0)
+		(void)puts(
+		    c->settings->json ? "{\"pending\":true}" : "pending");
+	else if (e == OK)
 		(void)printf(c->settings->json
 				 ? "{\"job_id\":\"%s\",\"events\":%" PRId64
 				   "}\n"

@@ -7,7 +7,7 @@
 
 #include "command.h"
 #include "store/inspect.h"
-#include "store/retention.h"
+#include "intent/retention.h"
 
 static struct values {
 	bool dry_run;
@@ -18,6 +18,24 @@ static const struct opt_def flags[] = {
 	.help = "only count what would be removed"},
     {.name = NULL},
 };
+
+/* What goes is found here and deleted by all nodes, when the log says so. */
+static int
+prune_cluster(
+    const struct command_line *c, struct db *db, const struct retention *keep)
+{
+	struct retention_done done = {0};
+	bool has_more;
+	enum err e = retention_step_clustered(
+	    db, keep, intent_post_retention, &done, &has_more);
+
+	db_close(&db);
+	if (e != OK)
+		return command_fail("prune", err_text(e));
+	(void)puts(c->settings->json ? "{\"pending\":true}"
+				     : "handed to the cluster's log");
+	return EXIT_DONE;
+}
 
 static int
 run(const struct command_line *c)
@@ -32,6 +50,8 @@ run(const struct command_line *c)
 
 	if (db == NULL)
 		return EXIT_FAILED;
+	if (!values.dry_run && db_is_clustered(db))
+		return prune_cluster(c, db, &keep);
 	if (values.dry_run)
 		e = inspect_prunable(db, &keep, &done);
 	while (e == OK && has_more)

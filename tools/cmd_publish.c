@@ -211,6 +211,13 @@ print_published(
 	char text[SSE_ID_SIZE];
 	const char *quote = r->state != JOB_NO_STATE ? "\"" : "";
 
+	if (r->seq > 0) {
+		(void)puts(c->settings->json
+			       ? "{\"event_id\":null,\"state\":null,"
+				 "\"pending\":true}"
+			       : "pending");
+		return;
+	}
 	sse_id_format(db_epoch(db), r->first_id, 0, text);
 	if (c->settings->json)
 		(void)printf("{\"event_id\":\"%s\",\"state\":%s%s%s}\n", text,
@@ -225,7 +232,8 @@ print_published(
 static int
 run(const struct command_line *c)
 {
-	struct intent_event v = {{.job_id = c->args[0], .type = c->args[1]}};
+	struct intent_event v = {
+	    .row = {.job_id = c->args[0], .type = c->args[1]}};
 	struct intent_result result;
 	struct buf text = BUF_INIT;
 	struct db *db = NULL;

@@ -10,8 +10,8 @@
 #include "base/buf.h"
 #include "base/near.h"
 #include "command.h"
+#include "intent/intent.h"
 #include "output.h"
-#include "store/runs.h"
 #include "table.h"
 #include "text/decimal.h"
 #include "text/json_text.h"
@@ -94,7 +94,8 @@ tell(const struct command_line *c, const char *status)
 static int
 cancel(const struct command_line *c, struct db *db, int64_t run_id)
 {
-	struct run_cancelled cancelled = {0};
+	struct intent_cancel what = {0};
+	struct intent_result result = {0};
 	struct run r = {0};
 	enum err e = db_begin(db);
 
@@ -105,13 +106,42 @@ cancel(const struct command_line *c, struct db *db, int64_t run_id)
 		run_done(&r);
 		return command_fail("run: it has ended", c->args[1]);
 	}
+	what.job_id = r.job_id;
 	if (e == OK)
-		e = runs_cancel(db, r.job_id, &cancelled);
+		e = intent_write(db, INTENT_CANCEL, &what, &result);
 	run_done(&r);
-	e = command_end(db, e);
+	e = command_end_written(db, e, &result);
 	if (e != OK)
 		return fail_run(db, e, c->args[1]);
-	return tell(c, cancelled.is_over ? "cancelled" : "cancelling");
+	return tell(c, result.is_over ? "cancelled" : "cancelling");
+}
+
+/* Of a node that is gone for good. */
+static int
+take(const struct command_line *c, struct db *db, int64_t run_id)
+{
+	struct intent_take what = {.node_id = db_node_id(db)};
+	struct intent_result result = {0};
+	struct run r = {0};
+	enum err e = db_begin(db);
+
+	if (e == OK)
+		e = runs_get(db, run_id, &r);
+	if (e == OK && (r.state == RUN_ENDED || run_is_ours(db, &r))) {
+		db_rollback(db);
+		run_done(&r);
+		return command_fail(
+		    "run: only one of another node, that has not ended, can be "
+		    "taken",
+		    c->args[1]);
+	}
+	what.run = runs_ref(&r);
+	if (e == OK)
+		e = intent_write(db, INTENT_TAKE, &what, &result);
+	run_done(&r);
+	e = command_end_written(db, e, &result);
+	return e == OK ? tell(c, result.seq > 0 ? "pending" : "taken")
+		       : fail_run(db, e, c->args[1]);
 }
 
 static int
@@ -140,6 +170,7 @@ static const struct {
     {"show", DB_READ, show},
     {"cancel", DB_WRITE, cancel},
     {"retry", DB_WRITE, retry},
+    {"take", DB_WRITE, take},
 };
 
 static int
@@ -167,16 +198,17 @@ run(const struct command_line *c)
 		return status;
 	}
 	return command_misuse_near(
-	    "run: it can be shown, cancelled, retried", &near);
+	    "run: it can be shown, cancelled, retried, taken", &near);
 }
 
 const struct command command_run = {
     .name = "run",
-    .arguments = "show|cancel|retry RUN",
+    .arguments = "show|cancel|retry|take RUN",
     .min = 2,
     .max = 2,
     .run = run,
-    .summary = "show a run, cancel it, or send it once more",
+    .summary = "show a run, cancel it, send it once more, or take it",
     .more = "retry is for a run that is unknown: whether it arrived nobody "
-	    "knows,\nand if it did, it is done and paid twice.\n",
+	    "knows,\nand if it did, it is done and paid twice.\n"
+	    "take is for the run of a cluster's node that is gone for good.\n",
 };

@@ -34,7 +34,7 @@ run(const struct command_line *c)
 	if (e == OK)
 		e = ticket_make(
 		    db, &g.claims, NULL, g.claims.iat_s, 0, &ticket, &written);
-	e = command_end(db, e);
+	e = command_end_written(db, e, &written);
 	if (e != OK)
 		status = command_fail("ticket", err_text(e));
 	else

@@ -83,8 +83,12 @@ revoke(const struct command_line *c)
 	if (e == OK)
 		e = command_write(db, INTENT_REVOCATION, &revocation, &result);
 	if (e == OK)
-		(void)puts(
-		    c->settings->json ? "{\"revoked\":true}" : "revoked");
+		(void)puts(c->settings->json
+			       ? result.seq > 0
+				     ? "{\"revoked\":true,\"pending\":true}"
+				     : "{\"revoked\":true}"
+			   : result.seq > 0 ? "revoked, pending"
+					    : "revoked");
 	else
 		(void)command_fail_db("token", db, e);
 	db_close(&db);

@@ -6,8 +6,14 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "store/mark.h"
+#include "store/outbox.h"
+
+/* Of the command that runs. */
+static int64_t cluster_wait_ms;
 
 int
 command_fail(const char *what, const char *detail)
@@ -50,6 +56,7 @@ command_open(const struct command_line *c, enum db_mode mode)
 	struct db *db = NULL;
 	enum err e = db_open(c->settings->db, mode, WAIT_MS, &db, &fault);
 
+	cluster_wait_ms = c->settings->cluster_wait;
 	if (e != OK)
 		(void)command_fail("database",
 		    fault.text[0] != '\0' ? fault.text : err_text(e));
@@ -89,6 +96,36 @@ command_release_signals(void)
 	mask_signals(SIG_UNBLOCK);
 }
 
+/* Asks again and again: who types a command hears no bell. */
+static enum err
+await_result(struct db *db, struct intent_result *ret)
+{
+	const struct timespec pause = {0, 5000000};
+	int64_t end_us = clock_mono_us() + cluster_wait_ms * 1000;
+	struct buf text = BUF_INIT;
+	enum err e;
+
+	while ((e = outbox_result(db, ret->seq, &text)) == ERR_AGAIN &&
+	       clock_mono_us() < end_us)
+		nanosleep(&pause, NULL);
+	if (e == OK)
+		e = intent_read_result(buf_span(&text), ret);
+	buf_done(&text);
+	return e == ERR_AGAIN || e == ERR_NOENT ? OK : e;
+}
+
+enum err
+command_end_written(struct db *db, enum err e, struct intent_result *ret)
+{
+	e = command_end(db, e);
+	if (e != OK || ret->seq == 0)
+		return e;
+	e = await_result(db, ret);
+	if (e != OK || ret->refusal == INTENT_ACCEPTED)
+		return e;
+	return ret->refusal == INTENT_INVALID ? ERR_PROTO : ERR_EXISTS;
+}
+
 enum err
 command_write(struct db *db, enum intent_kind kind, const void *intent,
     struct intent_result *ret)
@@ -97,7 +134,7 @@ command_write(struct db *db, enum intent_kind kind, const void *intent,
 
 	if (e == OK)
 		e = intent_write(db, kind, intent, ret);
-	return command_end(db, e);
+	return command_end_written(db, e, ret);
 }
 
 enum err

@@ -86,8 +86,13 @@ struct db *command_open(const struct command_line *c, enum db_mode mode);
 /* db_end(), and rings the bell when that is OK. */
 CHECK_RESULT enum err command_end(struct db *db, enum err e);
 
-/* intent_write() in a transaction of its own; rings the bell. Errors as
- * intent_write() and db_commit(). */
+/* command_end() after intent_write(). In a cluster it waits then for what comes
+ * of it: ret->seq is not 0 where that is not known after cluster_wait. Errors as
+ * intent_write(). */
+CHECK_RESULT enum err command_end_written(
+    struct db *db, enum err e, struct intent_result *ret);
+
+/* intent_write() in a transaction of its own, and that. */
 CHECK_RESULT enum err command_write(struct db *db, enum intent_kind kind,
     const void *intent, struct intent_result *ret);
 

@@ -89,7 +89,7 @@ static void
 publish(struct probe *p)
 {
 	const struct intent_event event = {
-	    {.job_id = p->w->job, .type = steps[p->n_published]}};
+	    .row = {.job_id = p->w->job, .type = steps[p->n_published]}};
 	struct intent_result result;
 
 	p->failed = command_write(p->w->db, INTENT_EVENT, &event, &result);

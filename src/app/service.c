@@ -20,6 +20,7 @@
 #include "base/container_of.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "intent/retention.h"
 #include "io/reload_note.h"
 #include "io/sock.h"
 
@@ -316,6 +317,7 @@ service_run(struct service *sv, const char *name)
 {
 	const struct settings *s = sv->settings;
 	struct janitor_config cfg = {
+	    .post = intent_post_retention,
 	    .db_path = s->db,
 	    .keep = {s->keep_days, s->keep_progress, s->keep_events},
 	    .wal_limit_bytes =

@@ -100,6 +100,7 @@ configure(struct webhook *w, enum program program, struct settings *s, int argc,
 	    .inbox = s->inbox,
 	    .keep_days = s->keep_days,
 	    .busy_ms = COMMIT_BUSY_MS,
+	    .cluster_wait_ms = s->cluster_wait,
 	    .is_brief = (program & PROGRAMS_CGI) != 0,
 	};
 }

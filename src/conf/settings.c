@@ -188,7 +188,7 @@ const struct opt_def settings_table[] = {
 	.metavar = "LIST",
 	.help = "origins whose pages may read, separated by commas"},
     {MEMBER(cluster_wait), .type = OPT_DURATION, .fallback = "2s",
-	.max = 30 * SECOND, .programs = SERVERS,
+	.max = 30 * SECOND, .programs = ALL,
 	.help = "in a cluster: how long a write waits for its place in the "
 		"log, and a reader for what another node has told him"},
     {MEMBER(redis_url), .type = OPT_STRING, .programs = RELAY | TOOL,

@@ -82,6 +82,7 @@ const char *const call_outcome_names[CALL_OUTCOMES] = {
     [CALL_IGNORED] = "ignored",
     [CALL_LOOKED] = "looked",
     [CALL_UNCLAIMED] = "unclaimed",
+    [CALL_PENDING] = "pending",
     [CALL_REFUSED] = "refused",
     [CALL_FAILED] = "failed",
 };
@@ -196,6 +197,26 @@ call_answer_trouble(struct call *c)
 		return;
 	}
 	(void)call_refuse_as(c, refusal_of(REFUSAL_OF_WRITE, c->commit.result));
+}
+
+bool
+call_is_pending(const struct call *c)
+{
+	return c->written.seq > 0;
+}
+
+int
+call_take_outcome(struct call *c, int status, enum call_outcome outcome)
+{
+	c->outcome = call_is_pending(c) ? CALL_PENDING : outcome;
+	return call_is_pending(c) && status == 201 ? 202 : status;
+}
+
+void
+call_end_object(struct call *c)
+{
+	buf_add_str(&c->answer.body,
+	    call_is_pending(c) ? ",\"pending\":true}\n" : "}\n");
 }
 
 bool

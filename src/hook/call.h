@@ -19,6 +19,7 @@
 #include "base/queue.h"
 #include "hook/commit.h"
 #include "hook/keys.h"
+#include "hook/pending.h"
 #include "intent/intent.h"
 #include "store/db.h"
 #include "web/answer.h"
@@ -77,6 +78,7 @@ enum call_outcome {
 	CALL_IGNORED,	/* understood, and nothing to be stored */
 	CALL_LOOKED,	/* there was nothing to be stored from the first */
 	CALL_UNCLAIMED, /* kept until its job is registered */
+	CALL_PENDING,	/* taken, and not yet brought back by the log */
 	CALL_REFUSED,	/* the caller's fault: 4xx */
 	CALL_FAILED,	/* ours: 5xx */
 	CALL_OUTCOMES,
@@ -93,6 +95,7 @@ enum {
 struct call {
 	struct queue_item link; /* first; for who carries it */
 	struct commit_item commit;
+	struct pending_item pending;
 	const struct call_config *cfg;
 	const struct hook_keys *keys;	    /* borrowed until it is answered */
 	const struct request *request;	    /* borrowed until it is answered */
@@ -192,6 +195,16 @@ bool call_take_values(struct call *c, struct json_object **ret);
  */
 bool call_take_string(struct call *c, struct json_object *object,
     const char *name, size_t max, struct buf *ret);
+
+/* In a cluster the time is over, and nobody knows yet what becomes of it. */
+bool call_is_pending(const struct call *c);
+
+/* The status of an answer to what was taken: 202 instead of 201 where it is
+ * pending. Sets c->outcome, which is CALL_PENDING then. */
+int call_take_outcome(struct call *c, int status, enum call_outcome outcome);
+
+/* Ends the answer's object, with "pending" where it is. */
+void call_end_object(struct call *c);
 
 /* Text for a parameter that may be missing: NULL when empty. */
 const char *call_text(const struct buf *b);

@@ -154,13 +154,20 @@ conclude(struct call *c)
 	const struct intent_result *r = &c->written;
 	struct buf *b = &c->answer.body;
 	char id[SSE_ID_SIZE];
+	int status;
 
 	if (c->commit.result != OK) {
 		call_answer_trouble(c);
 		return;
 	}
-	c->outcome = r->is_duplicate ? CALL_DUPLICATE : CALL_STORED;
-	answer_json(&c->answer, r->is_duplicate ? 200 : 201);
+	status = call_take_outcome(c, r->is_duplicate ? 200 : 201,
+	    r->is_duplicate ? CALL_DUPLICATE : CALL_STORED);
+	answer_json(&c->answer, status);
+	if (call_is_pending(c)) {
+		buf_add_str(b, "{\"event_ids\":null,\"state\":null");
+		call_end_object(c);
+		return;
+	}
 	buf_add_str(b, "{\"event_ids\":[");
 	for (int64_t i = 0; i < r->n_events; i++) {
 		sse_id_format(c->commit.epoch, r->first_id + i, 0, id);
@@ -171,7 +178,7 @@ conclude(struct call *c)
 		json_text_add_quoted(b, span_of(job_state_name(r->state)));
 	else
 		buf_add_str(b, "null");
-	buf_add_str(b, "}\n");
+	call_end_object(c);
 }
 
 static void

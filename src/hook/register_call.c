@@ -160,17 +160,20 @@ static void
 conclude(struct call *c)
 {
 	const struct register_call *r = c->state;
+	int status;
 
 	if (c->commit.result != OK) {
 		call_answer_trouble(c);
 		return;
 	}
-	c->outcome = c->written.is_new ? CALL_STORED : CALL_DUPLICATE;
-	answer_json(&c->answer, c->written.is_new ? 201 : 200);
+	status = call_is_pending(c) || c->written.is_new ? 201 : 200;
+	status = call_take_outcome(
+	    c, status, c->written.is_new ? CALL_STORED : CALL_DUPLICATE);
+	answer_json(&c->answer, status);
 	buf_add_str(&c->answer.body, "{\"job_id\":");
 	json_text_add_quoted(&c->answer.body, buf_span(&c->job_id));
 	buf_add_span(&c->answer.body, buf_span(&r->urls));
-	buf_add_str(&c->answer.body, "}\n");
+	call_end_object(c);
 }
 
 static void

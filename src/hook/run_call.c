@@ -193,27 +193,43 @@ begin_answer(struct call *c, int status)
 }
 
 static void
+add_run_id(struct call *c)
+{
+	struct buf *b = &c->answer.body;
+
+	if (call_is_pending(c))
+		buf_add_str(b, ",\"run_id\":null");
+	else
+		buf_addf(b, ",\"run_id\":%" PRId64, c->written.run_id);
+}
+
+static void
 conclude_start(struct call *c)
 {
+	const struct run_call *given = c->state;
 	const struct intent_result *r = &c->written;
 	const struct urls_site site = {c->cfg->base_url, c->cfg->api_prefix};
 	struct buf *b = &c->answer.body, url = BUF_INIT;
+	struct span restore_id;
 
 	if (!begin_answer(c, r->is_duplicate ? 200 : 202))
 		return;
-	c->outcome = r->is_duplicate ? CALL_DUPLICATE : CALL_STORED;
+	(void)call_take_outcome(
+	    c, 202, r->is_duplicate ? CALL_DUPLICATE : CALL_STORED);
 	c->type = job_state_name(JOB_QUEUED);
 	buf_add_str(b, ",\"restore_id\":");
-	if (*r->restore_id != '\0')
-		json_text_add_quoted(b, span_of(r->restore_id));
+	restore_id = span_of(r->restore_id);
+	if (call_is_pending(c))
+		restore_id = buf_span(&given->restore_id);
+	if (restore_id.n > 0)
+		json_text_add_quoted(b, restore_id);
 	else
 		buf_add_str(b, "null");
-	buf_addf(b,
-	    ",\"run_id\":%" PRId64 ",\"status\":\"queued\",\"events_url\":",
-	    r->run_id);
+	add_run_id(c);
+	buf_add_str(b, ",\"status\":\"queued\",\"events_url\":");
 	urls_add_events(&url, &site, buf_span(&c->job_id));
 	json_text_add_quoted(b, buf_span(&url));
-	buf_add_str(b, "}\n");
+	call_end_object(c);
 	b->failed = b->failed || url.failed;
 	buf_done(&url);
 }
@@ -261,10 +277,11 @@ conclude_cancel(struct call *c)
 
 	if (!begin_answer(c, r->is_over ? 200 : 202))
 		return;
-	c->outcome = CALL_STORED;
+	(void)call_take_outcome(c, 202, CALL_STORED);
 	c->type = r->is_over ? job_state_name(JOB_CANCELLED) : "cancelling";
-	buf_addf(&c->answer.body,
-	    ",\"run_id\":%" PRId64 ",\"status\":\"%s\"}\n", r->run_id, c->type);
+	add_run_id(c);
+	buf_addf(&c->answer.body, ",\"status\":\"%s\"", c->type);
+	call_end_object(c);
 }
 
 const struct call_handler run_call = {

@@ -135,12 +135,12 @@ conclude(struct call *c)
 	int64_t left_s = t->reader.claims.exp_s - c->now_s;
 
 	if (c->commit.result == OK) {
-		c->outcome = CALL_STORED;
-		answer_json(&c->answer, 201);
+		answer_json(&c->answer, call_take_outcome(c, 201, CALL_STORED));
 		buf_addf(&c->answer.body,
-		    "{\"ticket\":\"%s\",\"expires_in\":%lld}\n", t->ticket.data,
+		    "{\"ticket\":\"%s\",\"expires_in\":%lld", t->ticket.data,
 		    (long long)(left_s < TICKET_LIFE_S ? left_s
 						       : TICKET_LIFE_S));
+		call_end_object(c);
 	} else if (c->commit.result == ERR_AUTH) {
 		(void)call_refuse_as(c, &t->why);
 	} else {

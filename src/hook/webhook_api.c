@@ -49,6 +49,7 @@ struct webhook_api {
 	struct webhook_config cfg;
 	struct loop *loop;
 	struct committer *committer;
+	struct pending *pending;
 	struct queue work; /* to the parsing threads */
 	struct queue done; /* back to the loop */
 	pthread_t workers[WEBHOOK_WORKERS_MAX];
@@ -154,6 +155,19 @@ tell_state(struct webhook_api *api)
 }
 
 static void
+on_known(struct pending_item *item)
+{
+	struct call *c = container_of(item, struct call, pending);
+
+	if (c->written.refusal != INTENT_ACCEPTED)
+		c->commit.result = c->written.refusal == INTENT_INVALID
+				       ? ERR_PROTO
+				       : ERR_EXISTS;
+	call_conclude(c);
+	finish(c->carrier, c);
+}
+
+static void
 on_committed(struct commit_item *item)
 {
 	struct call *c = container_of(item, struct call, commit);
@@ -161,6 +175,12 @@ on_committed(struct commit_item *item)
 
 	if (api->cfg.is_brief)
 		tell_state(api);
+	if (c->commit.result == OK && call_is_pending(c)) {
+		c->pending.result = &c->written;
+		c->pending.on_done = on_known;
+		pending_add(api->pending, &c->pending);
+		return;
+	}
 	call_conclude(c);
 	finish(api, c);
 }
@@ -493,7 +513,11 @@ webhook_api_start(struct loop *loop, const struct webhook_config *cfg,
 		    call_inbox_new(cfg->db_path, cfg->inbox, cfg->keep_days);
 	/* Tells two runs apart. */
 	api->run_id = (uint32_t)random_between(0, UINT32_MAX);
-	e = start_committer(api, fault);
+	e = pending_start(
+	    &(struct pending_config){loop, cfg->db_path, cfg->cluster_wait_ms},
+	    &api->pending);
+	if (e == OK)
+		e = start_committer(api, fault);
 	if (e == OK && !cfg->is_brief)
 		e = start_threads(api);
 	if (e == OK)
@@ -519,6 +543,7 @@ webhook_api_stop(struct webhook_api **webhook_api)
 	if (api->committer != NULL)
 		on_wake(api);
 	committer_stop(&api->committer);
+	pending_stop(&api->pending);
 	call_inbox_free(&api->inbox);
 	queue_done(&api->work);
 	queue_done(&api->done);

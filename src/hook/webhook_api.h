@@ -35,6 +35,7 @@ struct webhook_config {
 	const char *metrics; /* lines that go with ours; NULL: none */
 	size_t workers; /* threads for long bodies, 1..WEBHOOK_WORKERS_MAX */
 	int busy_ms;	/* how long a commit may wait for others */
+	int64_t cluster_wait_ms; /* how long a call for the log */
 	/* That wait for a thread or for their commit; further ones are answered
 	 * 503. */
 	size_t max_calls;

@@ -177,8 +177,9 @@ answer_taken(struct call *c, const char *event_id)
 		buf_add_str(b, "null");
 	else
 		json_text_add_quoted(b, span_of(event_id));
-	buf_addf(b, ",\"duplicate\":%s}\n",
+	buf_addf(b, ",\"duplicate\":%s",
 	    c->outcome == CALL_DUPLICATE ? "true" : "false");
+	call_end_object(c);
 }
 
 static bool
@@ -247,7 +248,7 @@ conclude(struct call *c)
 		call_answer_trouble(c);
 		return;
 	}
-	c->outcome = outcome_of(r);
+	(void)call_take_outcome(c, 200, outcome_of(r));
 	if (c->job_id.len == 0)
 		buf_add_str(&c->job_id, r->job_id);
 	if (r->first_id > 0)

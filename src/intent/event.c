@@ -8,14 +8,30 @@
 #include "intent/intent.h"
 #include "store/idempotency.h"
 
+static enum err
+has_ended(struct db *db, const struct run_ref *ref, bool *ret)
+{
+	struct run run = {0};
+	enum err e = runs_find(db, ref, &run);
+
+	*ret = e == ERR_NOENT || run.state == RUN_ENDED;
+	run_done(&run);
+	return e == ERR_NOENT ? OK : e;
+}
+
 enum err
 intent_apply_event(struct db *db, const void *intent, struct intent_result *ret)
 {
 	const struct intent_event *v = intent;
-	enum err e;
+	bool is_over = false;
+	enum err e = OK;
 
 	if (v->row.job_id == NULL || v->row.type == NULL)
 		return ERR_PROTO;
+	if (v->run.origin != NULL)
+		e = has_ended(db, &v->run, &is_over);
+	if (e != OK || is_over)
+		return e;
 	e = events_append(db, &v->row, &ret->first_id, &ret->is_duplicate);
 	ret->n_events = 1;
 	return e == OK ? jobs_state_after(db, ret->first_id, &ret->state) : e;

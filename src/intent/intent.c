@@ -43,14 +43,20 @@
 	    TEXT(of, "created_at", row.created_at),                            \
 	    SPAN(of, "output", row.output), SPAN(of, "error", row.error)
 
+#define RUN_MEMBERS(of)                                                        \
+	INT(of, "run_id", run.run_id), TEXT(of, "run_origin", run.origin),     \
+	    INT(of, "run_seq", run.origin_seq)
+
 static const struct codec_member event_members[] = {
     EVENT_MEMBERS(struct intent_event),
+    RUN_MEMBERS(struct intent_event),
 };
 
 static const struct codec_member report_members[] = {
     EVENT_MEMBERS(struct intent_report),
     TEXT(struct intent_report, "external_id", external_id),
     TEXT(struct intent_report, "input_job_id", input_job_id),
+    RUN_MEMBERS(struct intent_report),
 };
 
 static const struct codec_member publication_members[] = {
@@ -106,6 +112,28 @@ static const struct codec_member deletion_members[] = {
     TEXT(struct intent_deletion, "job_id", job_id),
 };
 
+static const struct codec_member submitted_members[] = {
+    RUN_MEMBERS(struct intent_submitted),
+    TEXT(struct intent_submitted, "external_id", external_id),
+    INT(struct intent_submitted, "submitted_at", submitted_at),
+    INT(struct intent_submitted, "deadline", deadline),
+    INT(struct intent_submitted, "next_at", next_at),
+};
+
+static const struct codec_member take_members[] = {
+    RUN_MEMBERS(struct intent_take),
+    TEXT(struct intent_take, "node_id", node_id),
+};
+
+static const struct codec_member retention_members[] = {
+    SPAN(struct intent_retention, "job_ids", job_ids),
+    TEXT(struct intent_retention, "before", before),
+    INT(struct intent_retention, "progress", progress),
+    INT(struct intent_retention, "events", events),
+    TEXT(struct intent_retention, "keys_before", keys_before),
+    TEXT(struct intent_retention, "unclaimed_before", unclaimed_before),
+};
+
 /* How a result stands in the outbox: the words of its refusal and state
  * besides. */
 static const struct codec_member result_members[] = {
@@ -140,6 +168,9 @@ static const struct kind {
     [INTENT_TICKET] = KIND(ticket, ticket_members),
     [INTENT_REVOCATION] = KIND(revocation, revocation_members),
     [INTENT_DELETION] = KIND(deletion, deletion_members),
+    [INTENT_SUBMITTED] = KIND(submitted, submitted_members),
+    [INTENT_TAKE] = KIND(take, take_members),
+    [INTENT_RETENTION] = KIND(retention, retention_members),
 };
 
 static const char *const refusal_names[INTENT_REFUSALS] = {
@@ -164,6 +195,9 @@ union any_intent {
 	struct intent_ticket ticket;
 	struct intent_revocation revocation;
 	struct intent_deletion deletion;
+	struct intent_submitted submitted;
+	struct intent_take take;
+	struct intent_retention retention;
 };
 
 const char *
@@ -238,6 +272,14 @@ add_result(const struct intent_result *r, struct buf *out)
 	out->failed = out->failed || text.failed;
 	buf_done(&text);
 	return buf_ok(out) ? OK : ERR_NOMEM;
+}
+
+enum err
+intent_post(struct db *db, enum intent_kind kind, const void *intent)
+{
+	struct intent_result ignored;
+
+	return post(db, kind, intent, &ignored);
 }
 
 static enum err

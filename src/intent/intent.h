@@ -24,6 +24,7 @@
 #include "store/db.h"
 #include "store/events.h"
 #include "store/jobs.h"
+#include "store/runs.h"
 
 enum {
 	/* Events that one intent may write: an entry of the log has numbers for
@@ -42,15 +43,20 @@ enum intent_kind {
 	INTENT_TICKET,	     /* struct intent_ticket */
 	INTENT_REVOCATION,   /* struct intent_revocation */
 	INTENT_DELETION,     /* struct intent_deletion */
+	INTENT_SUBMITTED,    /* struct intent_submitted */
+	INTENT_TAKE,	     /* struct intent_take */
+	INTENT_RETENTION,    /* struct intent_retention */
 	INTENT_KINDS,
 };
 
 /* In these all is borrowed. A text is NULL and a span empty where it is not
  * given. */
 
-/* A row as any program inserts it. */
+/* A row as any program inserts it. With a run of a cluster it is this run's, and
+ * comes too late where that has ended. */
 struct intent_event {
 	struct event_new row;
+	struct run_ref run;
 };
 
 /* What a provider says of a job. row.job_id NULL: to be found by the other
@@ -58,6 +64,8 @@ struct intent_event {
 struct intent_report {
 	struct event_new row;
 	const char *external_id, *input_job_id;
+	struct run_ref run; /* with it the runner has asked for the report, and
+			     * when that is an end this run has ended */
 };
 
 struct intent_entry {
@@ -110,6 +118,31 @@ struct intent_revocation {
 
 struct intent_deletion {
 	const char *job_id;
+};
+
+/* Its node says of a run that the provider has it. Times are milliseconds since
+ * 1970, and 0 where unset. */
+struct intent_submitted {
+	struct run_ref run;
+	const char *external_id;
+	int64_t submitted_at, deadline, next_at;
+};
+
+/* A run whose node is gone for good is carried out by another. What it is not
+ * known to have submitted is unknown then. */
+struct intent_take {
+	struct run_ref run;
+	const char *node_id;
+};
+
+/* What is past its time: of these jobs those that have ended before that time,
+ * and of the others all but so many of their newest events; keys and unclaimed
+ * events by their age. */
+struct intent_retention {
+	struct span job_ids; /* separated by commas */
+	const char *before;
+	int64_t progress, events;
+	const char *keys_before, *unclaimed_before;
 };
 
 /* Why an intent is not carried out, where that is not the database's fault. */
@@ -181,6 +214,10 @@ const char *intent_kind_name(enum intent_kind kind);
 CHECK_RESULT enum err intent_encode(
     enum intent_kind kind, const void *intent, struct buf *ret);
 
+/* Puts it into the outbox. ERR_NOMEM; else as db_begin(). */
+CHECK_RESULT enum err intent_post(
+    struct db *db, enum intent_kind kind, const void *intent);
+
 /* ERR_EXISTS, with the reason. */
 static inline enum err
 intent_refuse(struct intent_result *ret, enum intent_refusal why)
@@ -202,6 +239,13 @@ typedef enum err intent_apply_fn(
 intent_apply_fn intent_apply_event, intent_apply_report,
     intent_apply_publication, intent_apply_registration, intent_apply_start,
     intent_apply_cancel, intent_apply_ticket, intent_apply_revocation,
-    intent_apply_deletion;
+    intent_apply_deletion, intent_apply_submitted, intent_apply_take,
+    intent_apply_retention;
+
+/* Something proves that the job's open run was submitted, under that external
+ * id where it is known. If the run is a cluster's, ours, and was in doubt, the
+ * log is told. */
+CHECK_RESULT enum err intent_prove(
+    struct db *db, const char *job_id, const char *external_id);
 
 #endif

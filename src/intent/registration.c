@@ -18,6 +18,8 @@ intent_apply_registration(
 	e = jobs_register(db, &r->job, &ret->is_new);
 	if (e == ERR_EXISTS)
 		return intent_refuse(ret, INTENT_JOB_OWNED);
+	if (e == OK && r->job.external_id != NULL)
+		e = intent_prove(db, r->job.job_id, r->job.external_id);
 	if (e != OK || r->endpoint == NULL)
 		return e;
 	e = runs_register(db, r->job.job_id, r->endpoint, r->job.external_id,

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "intent/intent.h"
-#include "store/runs.h"
+#include "store/cluster.h"
 #include "store/unclaimed.h"
 
 static void
@@ -48,10 +48,19 @@ find_job(
 static enum err
 keep(struct db *db, const struct intent_report *r, struct intent_result *ret)
 {
+	int64_t n = 0;
 	enum err e;
 
 	if (r->external_id == NULL)
 		return ERR_PROTO;
+	/* All of them become events with one entry of the log. */
+	if (cluster_entry_origin(db) != NULL) {
+		e = unclaimed_count(db, r->external_id, &n);
+		if (e == OK && n >= INTENT_EVENTS_MAX)
+			e = ERR_LIMIT;
+		if (e != OK)
+			return e;
+	}
 	e = unclaimed_keep(db, r->external_id, &r->row, &ret->is_duplicate);
 	ret->is_unclaimed = !ret->is_duplicate;
 	return e;
@@ -70,6 +79,8 @@ store(struct db *db, const struct intent_report *r, struct intent_result *ret)
 	row.job_id = ret->job_id;
 	e = runs_report(
 	    db, row.job_id, r->external_id, row.restore_id, &is_late);
+	if (e == OK && !is_late)
+		e = intent_prove(db, row.job_id, r->external_id);
 	if (e == OK)
 		e = jobs_state(db, row.job_id, &state);
 	if (e != OK)
@@ -81,6 +92,22 @@ store(struct db *db, const struct intent_report *r, struct intent_result *ret)
 	}
 	e = events_find(db, row.source, row.delivery_key, &ret->first_id);
 	ret->is_duplicate = e == OK;
+	return e == ERR_NOENT ? OK : e;
+}
+
+/* A run whose end its job has passed already ends all the same. */
+static enum err
+end_run(struct db *db, const struct intent_report *r)
+{
+	struct run run = {0};
+	enum err e;
+
+	if (!job_state_is_end(job_state_of(r->row.type)))
+		return OK;
+	e = runs_find(db, &r->run, &run);
+	if (e == OK)
+		e = runs_end(db, run.run_id, r->row.type);
+	run_done(&run);
 	return e == ERR_NOENT ? OK : e;
 }
 
@@ -97,5 +124,9 @@ intent_apply_report(
 	e = find_job(db, r, ret);
 	if (e == ERR_NOENT)
 		return keep(db, r, ret);
-	return e == OK ? store(db, r, ret) : e;
+	if (e == OK)
+		e = store(db, r, ret);
+	if (e == OK && (r->run.run_id > 0 || r->run.origin != NULL))
+		e = end_run(db, r);
+	return e;
 }

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Runs begin and are cancelled. Blocks on the disk.
+ * Runs begin, are submitted, are cancelled, and change their node. Blocks on the disk.
  */
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "base/clock.h"
 #include "intent/intent.h"
-#include "store/runs.h"
+#include "store/cluster.h"
 
 /* A job without an owner becomes the caller's. ERR_NOENT: there is no such job,
  * and none is to be made. */
@@ -105,5 +108,82 @@ intent_apply_cancel(
 		ret->run_id = cancelled.run_id;
 		ret->is_over = cancelled.is_over;
 	}
+	return e;
+}
+
+/* --- In a cluster --------------------------------------------------------- */
+
+enum err
+intent_prove(struct db *db, const char *job_id, const char *external_id)
+{
+	struct intent_submitted submitted = {.external_id = external_id};
+	struct run run = {0};
+	enum err e;
+
+	if (cluster_entry_origin(db) == NULL)
+		return OK;
+	e = runs_doubted(db, job_id, &run);
+	if (e == OK) {
+		submitted.run = runs_ref(&run);
+		submitted.submitted_at = submitted.next_at = clock_real_ms();
+		e = intent_post(db, INTENT_SUBMITTED, &submitted);
+	}
+	run_done(&run);
+	return e == ERR_NOENT ? OK : e;
+}
+
+enum err
+intent_apply_submitted(
+    struct db *db, const void *intent, struct intent_result *ret)
+{
+	const struct intent_submitted *s = intent;
+	struct run run = {0};
+	enum err e = runs_find(db, &s->run, &run);
+
+	(void)ret;
+	/* What proved it first is as good. */
+	if (e == OK && (run.state == RUN_ENDED || (run.state == RUN_SUBMITTED &&
+						      run.external_id != NULL)))
+		e = ERR_NOENT;
+	if (e == OK && s->external_id != NULL) {
+		free(run.external_id);
+		run.external_id = strdup(s->external_id);
+		e = run.external_id != NULL ? OK : ERR_NOMEM;
+	}
+	if (e == OK) {
+		run.submitted_at = s->submitted_at;
+		run.deadline = s->deadline;
+		run.next_at = s->next_at;
+		e = runs_submitted(db, &run);
+	}
+	run_done(&run);
+	return e == ERR_NOENT ? OK : e;
+}
+
+enum err
+intent_apply_take(struct db *db, const void *intent, struct intent_result *ret)
+{
+	const struct intent_take *t = intent;
+	struct run run = {0};
+	enum err e;
+
+	if (t->node_id == NULL)
+		return ERR_PROTO;
+	e = runs_find(db, &t->run, &run);
+	if (e == ERR_NOENT || (e == OK && run.state == RUN_ENDED))
+		e = intent_refuse(ret, INTENT_NO_RUN);
+	if (e == OK)
+		e = runs_take(db, run.run_id, t->node_id);
+	if (e == OK && strcmp(t->node_id, db_node_id(db)) == 0) {
+		/* It may have been on its way to the provider. */
+		if (run.state != RUN_SUBMITTED) {
+			run.state = RUN_UNKNOWN;
+			run.deadline = 0;
+		}
+		run.next_at = clock_real_ms();
+		e = run_save(db, &run);
+	}
+	ret->run_id = run.run_id;
+	run_done(&run);
 	return e;
 }

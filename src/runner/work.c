@@ -13,11 +13,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "job/action.h"
+#include "intent/intent.h"
 #include "runner/provider_answer.h"
-#include "store/events.h"
-#include "store/jobs.h"
 #include "store/run_queue.h"
-#include "store/runs.h"
 #include "text/json_text.h"
 
 enum { URL_GRACE_MS = 3600000 }; /* after the deadline webhooks may come late */
@@ -122,15 +120,47 @@ run_time(struct db *db, const struct work_config *cfg, const struct run *r,
 
 /* --- Events --------------------------------------------------------------- */
 
+/* In a cluster only the log brings the run on: until it does nothing is to be
+ * done for it. */
 static enum err
-append(struct db *db, struct event_new *row, const struct run *r)
+rest(struct db *db, const struct run *r)
 {
-	bool is_duplicate;
-	int64_t id;
+	return r->origin != NULL ? runs_rest(db, r->run_id) : OK;
+}
 
-	row->job_id = r->job_id;
-	row->restore_id = r->restore_id;
-	return events_append(db, row, &id, &is_duplicate);
+static enum err
+append(struct db *db, const struct event_new *row, const struct run *r)
+{
+	struct intent_event event = {*row, runs_ref(r)};
+	struct intent_result result;
+
+	event.row.job_id = r->job_id;
+	event.row.restore_id = r->restore_id;
+	return intent_write(db, INTENT_EVENT, &event, &result);
+}
+
+/* Saves what the run has become; that it was submitted by way of the log. */
+static enum err
+save(struct db *db, struct run *r, enum run_state before)
+{
+	struct intent_submitted submitted = {.run = runs_ref(r),
+	    .external_id = r->external_id,
+	    .submitted_at = r->submitted_at,
+	    .deadline = r->deadline,
+	    .next_at = r->next_at};
+	struct run kept = *r;
+	struct intent_result result;
+	enum err e;
+
+	if (r->origin == NULL || r->state != RUN_SUBMITTED ||
+	    before == RUN_SUBMITTED)
+		return run_save(db, r);
+	kept.state = before;
+	kept.external_id = NULL;
+	kept.submitted_at = kept.next_at = 0;
+	e = run_save(db, &kept);
+	return e == OK ? intent_write(db, INTENT_SUBMITTED, &submitted, &result)
+		       : e;
 }
 
 /* How the run ends, by our own judgement. */
@@ -154,6 +184,8 @@ publish_end(struct db *db, const struct run *r, const struct step_verdict *v,
 	row.data = buf_span(&data);
 	if (buf_ok(&data))
 		e = append(db, &row, r);
+	if (e == OK)
+		e = rest(db, r);
 	buf_done(&data);
 	if (e == OK)
 		log_info("run_ended", "run_id", LOG_INT(r->run_id), "job_id",
@@ -220,13 +252,15 @@ publish_progress(struct db *db, const struct work_config *cfg,
 	return e;
 }
 
-/* As a webhook's: whichever comes second is the duplicate. A run whose end the
- * job has passed already ends all the same. */
+/* As a webhook's: whichever comes second is the duplicate. */
 static enum err
 store_report(struct db *db, const struct work_config *cfg, const struct run *r,
     struct provider_answer *reading)
 {
-	enum job_state state;
+	struct intent_report report = {.row = reading->event.row,
+	    .external_id = r->external_id,
+	    .run = runs_ref(r)};
+	struct intent_result result;
 	enum err e;
 
 	if (!job_state_is_end(reading->answer.job)) {
@@ -236,12 +270,10 @@ store_report(struct db *db, const struct work_config *cfg, const struct run *r,
 			e = publish_progress(db, cfg, r, reading);
 		return e;
 	}
-	e = jobs_state(db, r->job_id, &state);
-	if (e == OK && job_state_admits(state, reading->answer.job))
-		e = append(db, &reading->event.row, r);
-	if (e == OK)
-		e = runs_end(db, r->run_id, reading->event.row.type);
-	return e;
+	report.row.job_id = r->job_id;
+	report.row.restore_id = r->restore_id;
+	e = intent_write(db, INTENT_REPORT, &report, &result);
+	return e == OK ? rest(db, r) : e;
 }
 
 /* --- A run ---------------------------------------------------------------- */
@@ -301,6 +333,7 @@ conclude(struct db *db, const struct work_config *cfg,
     const struct work_keys *keys, struct run *r, enum step_call call,
     struct provider_answer *reading, int64_t now_ms, struct work *ret_next)
 {
+	const enum run_state before = r->state;
 	struct buf words = BUF_INIT;
 	struct step_verdict v;
 	int64_t run_ms;
@@ -313,7 +346,7 @@ conclude(struct db *db, const struct work_config *cfg,
 		return e;
 	v = step_answered(r, call, &reading->answer, &cfg->rules, run_ms,
 	    now_ms, random_between(0, 1000));
-	e = run_save(db, r);
+	e = save(db, r, before);
 	if (e == OK && v.takes_report)
 		e = store_report(db, cfg, r, reading);
 	if (e == OK && v.type != NULL) {

@@ -149,6 +149,15 @@ cluster_join(struct db *db, const char *node_id, const char *epoch)
 	return e == OK ? set_names(db, node_id, epoch) : e;
 }
 
+static enum err
+adopt_runs(struct db *db)
+{
+	sqlite3_stmt *st = stmt_open(db, STMT_ADOPT_RUNS);
+
+	stmt_bind_text(db, st, 1, db->node_id);
+	return stmt_run(db, st);
+}
+
 enum err
 cluster_leave(struct db *db)
 {
@@ -160,6 +169,9 @@ cluster_leave(struct db *db)
 		e = ERR_EXISTS;
 	if (e == OK)
 		e = exec(db, no_triggers);
+	/* Its runs go on; those of others are theirs. */
+	if (e == OK)
+		e = adopt_runs(db);
 	return e == OK ? set_names(db, NULL, NULL) : e;
 }
 

@@ -142,6 +142,18 @@ take_db(struct janitor *j)
 }
 
 static enum err
+retain(struct janitor *j, bool *ret_more)
+{
+	*ret_more = false;
+	if (!db_is_clustered(j->db))
+		return retention_step(j->db, &j->cfg.keep, &j->done, ret_more);
+	if (j->cfg.post == NULL)
+		return OK;
+	return retention_step_clustered(
+	    j->db, &j->cfg.keep, j->cfg.post, &j->done, ret_more);
+}
+
+static enum err
 work(struct janitor *j)
 {
 	bool has_more = true;
@@ -156,8 +168,7 @@ work(struct janitor *j)
 		if (e == OK)
 			j->checkpoint_ms = clock_real_ms();
 		if (e == OK || e == ERR_BUSY)
-			e = retention_step(
-			    j->db, &j->cfg.keep, &j->done, &has_more);
+			e = retain(j, &has_more);
 		if (e != OK)
 			return e;
 		if (!has_more || wait_ms(j, PAUSE_MS))
@@ -197,7 +208,9 @@ look(struct janitor *j)
 		release(j);
 	if (!take_lock(j) || !take_db(j))
 		return;
-	e = work(j);
+	e = db_refresh(j->db); /* it may have joined a cluster */
+	if (e == OK)
+		e = work(j);
 	if (e == OK || e == ERR_BUSY)
 		tell(j);
 	if (e == OK) {
@@ -298,8 +311,7 @@ janitor_step(const struct janitor_config *cfg)
 			e = events_last_id(j->db, &last);
 		j->done.seen_id = random_between(0, last);
 		if (e == OK)
-			e = retention_step(
-			    j->db, &cfg->keep, &j->done, &has_more);
+			e = retain(j, &has_more);
 		if (e != OK && e != ERR_BUSY)
 			report(j, db_last_fault(j->db));
 	}

@@ -25,6 +25,7 @@ struct janitor_config {
 	int64_t wal_limit_bytes; /* checkpoint when the WAL is filled so far */
 	int64_t wal_bytes;	 /* the file is made so large; 0: left */
 	int64_t interval_ms;	 /* how often it looks */
+	retention_post_fn *post; /* in a cluster; NULL: nothing is deleted */
 	/* Runs on the janitor's thread; NULL fault: all is well again. */
 	void (*on_fault)(void *arg, const struct db_fault *fault);
 	void *arg;

@@ -126,12 +126,14 @@ jobs_find_external(struct db *db, const char *external_id, struct buf *ret)
 }
 
 enum err
-jobs_keep_restore_id(struct db *db, const char *job_id, const char *next)
+jobs_keep_restore_id(
+    struct db *db, const char *job_id, const char *next, int64_t for_run_id)
 {
 	sqlite3_stmt *st = stmt_open(db, STMT_KEEP_RESTORE_ID);
 
 	stmt_bind_text(db, st, 1, job_id);
 	stmt_bind_text(db, st, 2, next);
+	stmt_bind_int(db, st, 3, for_run_id);
 	return stmt_run(db, st);
 }
 
@@ -145,7 +147,7 @@ jobs_register(struct db *db, const struct job_new *j, bool *ret_new)
 	if ((e = jobs_state(db, j->job_id, &state)) != OK)
 		return e;
 	if (j->restore_id != NULL &&
-	    (e = jobs_keep_restore_id(db, j->job_id, j->restore_id)) != OK)
+	    (e = jobs_keep_restore_id(db, j->job_id, j->restore_id, 0)) != OK)
 		return e;
 	st = stmt_open(db, STMT_REGISTER_JOB);
 	stmt_bind_text(db, st, 1, j->job_id);

@@ -71,9 +71,10 @@ CHECK_RESULT enum err jobs_register(
     struct db *db, const struct job_new *j, bool *ret_new);
 
 /* Before the job gets another restore id: its events so far keep theirs. Writes
- * nothing where it is the same. Errors as db_begin(). */
+ * nothing where it is the same. for_run_id: the run that it gets it for, or 0.
+ * Errors as db_begin(). */
 CHECK_RESULT enum err jobs_keep_restore_id(
-    struct db *db, const char *job_id, const char *next);
+    struct db *db, const char *job_id, const char *next, int64_t for_run_id);
 
 /* A whole job for GET .../jobs/{job_id}. Everything owned (job_done). */
 struct job {

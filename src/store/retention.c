@@ -9,6 +9,8 @@
  */
 #include "store/retention.h"
 
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "store/stmt.h"
 #include "store/tokens.h"
@@ -16,6 +18,7 @@
 enum {
 	DAY_MS = 86400000,
 	SLICE_ROWS = 1000, /* that are looked at in a step */
+	BATCH_JOBS = 50,   /* that an entry of a cluster's log deletes */
 };
 
 static enum err
@@ -234,4 +237,186 @@ retention_step(struct db *db, const struct retention *keep,
 	if (e == OK && !*ret_more)
 		e = tokens_prune(db, clock_real_ms() / 1000);
 	return e;
+}
+
+/* --- In a cluster --------------------------------------------------------- */
+
+/* Appends the rows of a statement, each a job id. */
+static enum err
+add_jobs(struct db *db, sqlite3_stmt *st, struct buf *out)
+{
+	const char *job_id;
+	bool has_row = false;
+	enum err e;
+
+	while ((e = stmt_step(db, st, &has_row)) == OK && has_row) {
+		if ((e = stmt_column_text(db, st, 0, &job_id)) != OK)
+			break;
+		if (out->len > 0)
+			buf_add_char(out, ',');
+		buf_add_str(out, job_id);
+	}
+	stmt_close(st);
+	return e == OK && !buf_ok(out) ? ERR_NOMEM : e;
+}
+
+static enum err
+find_old_jobs(
+    struct db *db, const struct retention *keep, struct retention_batch *ret)
+{
+	sqlite3_stmt *st = stmt_open(db, STMT_OLD_JOBS);
+
+	retention_cutoff(keep->days, ret->before);
+	stmt_bind_text(db, st, 1, ret->before);
+	stmt_bind_int(db, st, 2, BATCH_JOBS);
+	return add_jobs(db, st, &ret->job_ids);
+}
+
+static enum err
+find_full_jobs(struct db *db, const struct retention *keep,
+    struct retention_done *done, struct retention_batch *ret, bool *ret_more)
+{
+	sqlite3_stmt *st = stmt_open(db, STMT_SLICE);
+	int64_t last = 0;
+	enum err e;
+
+	stmt_bind_int(db, st, 1, done->seen_id);
+	stmt_bind_int(db, st, 2, SLICE_ROWS);
+	e = stmt_run_int(db, st, 0, &last);
+	*ret_more = last > 0;
+	if (e != OK || last == 0)
+		return e;
+	st = stmt_open(db, STMT_FULL_JOBS);
+	stmt_bind_int(db, st, 1, done->seen_id);
+	stmt_bind_int(db, st, 2, last);
+	stmt_bind_int(db, st, 3, keep->progress);
+	stmt_bind_int(db, st, 4, keep->events);
+	e = add_jobs(db, st, &ret->job_ids);
+	if (e == OK)
+		done->seen_id = last;
+	return e;
+}
+
+/* Up to when the oldest rows reach that one entry of the log deletes, none of
+ * them younger than keep_ms. */
+static enum err
+find_aged(
+    struct db *db, unsigned id, int64_t keep_ms, char ret[RETENTION_TIME_SIZE])
+{
+	char cutoff[CLOCK_RFC3339_SIZE];
+	sqlite3_stmt *st = stmt_open(db, id);
+	const char *before = NULL;
+	enum err e;
+
+	clock_rfc3339(clock_real_ms() - keep_ms, cutoff);
+	stmt_bind_text(db, st, 1, cutoff);
+	stmt_bind_int(db, st, 2, STMT_BATCH_ROWS);
+	e = stmt_row_text(db, st, &before);
+	if (e == OK && before != NULL)
+		(void)snprintf(ret, RETENTION_TIME_SIZE, "%s", before);
+	stmt_close(st);
+	return e == ERR_NOENT ? OK : e;
+}
+
+enum err
+retention_find(struct db *db, const struct retention *keep,
+    struct retention_done *done, struct retention_batch *ret, bool *ret_more)
+{
+	enum err e = find_old_jobs(db, keep, ret);
+
+	*ret_more = false;
+	if (e == OK && ret->job_ids.len == 0)
+		e = find_full_jobs(db, keep, done, ret, ret_more);
+	if (e == OK)
+		e = find_aged(db, STMT_AGED_KEY, DAY_MS, ret->keys_before);
+	if (e == OK)
+		e = find_aged(db, STMT_AGED_UNCLAIMED, keep->days * DAY_MS,
+		    ret->unclaimed_before);
+	return e;
+}
+
+static bool
+is_empty(const struct retention_batch *b)
+{
+	return b->job_ids.len == 0 && *b->keys_before == '\0' &&
+	       *b->unclaimed_before == '\0';
+}
+
+static enum err
+find_and_post(struct db *db, const struct retention *keep,
+    retention_post_fn *post, struct retention_done *done, bool *ret_more)
+{
+	struct retention_batch batch = {.job_ids = BUF_INIT};
+	enum err e = retention_find(db, keep, done, &batch, ret_more);
+
+	if (e == OK && !is_empty(&batch) && (e = db_begin(db)) == OK)
+		e = db_end(db, post(db, &batch, keep));
+	buf_done(&batch.job_ids);
+	return e;
+}
+
+enum err
+retention_step_clustered(struct db *db, const struct retention *keep,
+    retention_post_fn *post, struct retention_done *done, bool *ret_more)
+{
+	sqlite3_stmt *st = stmt_open(db, STMT_OUTBOX_HAS);
+	bool is_under_way = false;
+	enum err e;
+
+	*ret_more = false;
+	stmt_bind_text(db, st, 1, "retention");
+	e = stmt_run_bool(db, st, &is_under_way);
+	if (e == OK && !is_under_way)
+		e = find_and_post(db, keep, post, done, ret_more);
+	if (e == OK)
+		e = tokens_prune(db, clock_real_ms() / 1000);
+	return e;
+}
+
+static enum err
+trim(struct db *db, const char *job_id, bool is_progress, int64_t keep)
+{
+	sqlite3_stmt *st = stmt_open(db, STMT_TRIM_JOB);
+
+	stmt_bind_text(db, st, 1, job_id);
+	stmt_bind_int(db, st, 2, is_progress);
+	stmt_bind_int(db, st, 3, keep);
+	return stmt_run(db, st);
+}
+
+enum err
+retention_apply(struct db *db, const char *job_id, const char *before,
+    const struct retention *keep)
+{
+	sqlite3_stmt *st = stmt_open(db, STMT_REMOVE_OLD_JOB);
+	enum err e;
+
+	stmt_bind_text(db, st, 1, job_id);
+	stmt_bind_text(db, st, 2, before);
+	if ((e = stmt_run(db, st)) != OK || sqlite3_changes(db->h) > 0)
+		return e;
+	e = trim(db, job_id, true, keep->progress);
+	return e == OK ? trim(db, job_id, false, keep->events) : e;
+}
+
+static enum err
+delete_before(struct db *db, unsigned id, const char *before)
+{
+	sqlite3_stmt *st = stmt_open(db, id);
+
+	stmt_bind_text(db, st, 1, before);
+	stmt_bind_int(db, st, 2, -1);
+	return stmt_run(db, st);
+}
+
+enum err
+retention_apply_keys(struct db *db, const char *before)
+{
+	return delete_before(db, STMT_DELETE_KEYS, before);
+}
+
+enum err
+retention_apply_unclaimed(struct db *db, const char *before)
+{
+	return delete_before(db, STMT_DELETE_UNCLAIMED, before);
 }

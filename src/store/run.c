@@ -21,7 +21,17 @@ run_done(struct run *r)
 	free(r->restore_id);
 	free(r->external_id);
 	free(r->error);
+	free(r->origin);
+	free(r->taken_by);
 	*r = (struct run){0};
+}
+
+bool
+run_is_ours(const struct db *db, const struct run *r)
+{
+	const char *node = r->taken_by != NULL ? r->taken_by : r->origin;
+
+	return node == NULL || strcmp(node, db_node_id(db)) == 0;
 }
 
 bool
@@ -56,6 +66,7 @@ run_load(struct db *db, sqlite3_stmt *st, struct run *ret)
 	    .run_id = sqlite3_column_int64(st, 0),
 	    .attempts = sqlite3_column_int64(st, 8),
 	    .cancel_wanted = sqlite3_column_int64(st, 9),
+	    .origin_seq = sqlite3_column_int64(st, 17),
 	};
 	char **const texts[] = {&r.job_id, &r.action, &r.endpoint,
 	    &r.restore_id, &r.external_id, &r.error};
@@ -70,6 +81,10 @@ run_load(struct db *db, sqlite3_stmt *st, struct run *ret)
 	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
 		if (e == OK)
 			e = run_load_time(db, st, 10 + (int)i, times[i]);
+	if (e == OK)
+		e = stmt_column_dup(db, st, 15, &r.origin);
+	if (e == OK)
+		e = stmt_column_dup(db, st, 16, &r.taken_by);
 	if (e != OK) {
 		run_done(&r);
 		return e;
@@ -94,6 +109,14 @@ enum err
 run_each(struct db *db, unsigned id, int limit, const char *text,
     void (*on_run)(void *arg, const struct run *r), void *arg)
 {
+	return run_each_of(db, id, limit, text, NULL, on_run, arg);
+}
+
+enum err
+run_each_of(struct db *db, unsigned id, int limit, const char *text,
+    const char *node_id, void (*on_run)(void *arg, const struct run *r),
+    void *arg)
+{
 	sqlite3_stmt *st = stmt_open(db, id);
 	bool has_row = false;
 	struct run r;
@@ -102,6 +125,8 @@ run_each(struct db *db, unsigned id, int limit, const char *text,
 	stmt_bind_int(db, st, 1, limit);
 	if (text != NULL)
 		stmt_bind_text(db, st, 2, text);
+	if (node_id != NULL)
+		stmt_bind_text(db, st, 3, node_id);
 	while ((e = stmt_step(db, st, &has_row)) == OK && has_row) {
 		if ((e = run_load(db, st, &r)) != OK)
 			break;

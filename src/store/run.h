@@ -23,6 +23,8 @@ struct run {
 	int64_t next_at;       /* when there is something to do */
 	int64_t deadline;      /* when it ends by itself */
 	int64_t created_at, submitted_at, ended_at;
+	char *origin, *taken_by; /* nodes of a cluster */
+	int64_t origin_seq;
 };
 
 enum run_cancel {
@@ -32,6 +34,10 @@ enum run_cancel {
 };
 
 void run_done(struct run *r);
+
+/* Is it this node's to be carried out? Of a cluster's runs only its own are, or
+ * each would be submitted, and paid, by every node. */
+bool run_is_ours(const struct db *db, const struct run *r);
 
 /* It was sent, and what came of it nobody has seen: so it stays marked until it
  * has ended, however often it is sent again. False without memory. */

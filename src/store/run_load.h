@@ -27,4 +27,9 @@ CHECK_RESULT enum err run_each(struct db *db, unsigned id, int limit,
     const char *text, void (*on_run)(void *arg, const struct run *r),
     void *arg);
 
+/* The same with a third, the node whose they are. */
+CHECK_RESULT enum err run_each_of(struct db *db, unsigned id, int limit,
+    const char *text, const char *node_id,
+    void (*on_run)(void *arg, const struct run *r), void *arg);
+
 #endif

@@ -15,7 +15,8 @@ run_queue_due(struct db *db, int64_t now_ms, int limit,
 	char now[CLOCK_RFC3339_SIZE];
 
 	clock_rfc3339(now_ms, now);
-	return run_each(db, STMT_RUNS_DUE, limit, now, on_run, arg);
+	return run_each_of(
+	    db, STMT_RUNS_DUE, limit, now, db_node_id(db), on_run, arg);
 }
 
 enum err
@@ -27,6 +28,7 @@ run_queue_next(struct db *db, int64_t now_ms, int64_t *ret)
 
 	clock_rfc3339(now_ms, now);
 	stmt_bind_text(db, st, 1, now);
+	stmt_bind_text(db, st, 2, db_node_id(db));
 	*ret = 0;
 	e = stmt_row(db, st);
 	if (e == OK)
@@ -43,6 +45,7 @@ run_queue_is_far(struct db *db, int64_t horizon_ms, bool *ret)
 
 	clock_rfc3339(horizon_ms, horizon);
 	stmt_bind_text(db, st, 1, horizon);
+	stmt_bind_text(db, st, 2, db_node_id(db));
 	return stmt_run_bool(db, st, ret);
 }
 
@@ -56,6 +59,7 @@ run_queue_pull(struct db *db, int64_t now_ms, int64_t horizon_ms)
 	clock_rfc3339(horizon_ms, horizon);
 	stmt_bind_text(db, st, 1, now);
 	stmt_bind_text(db, st, 2, horizon);
+	stmt_bind_text(db, st, 3, db_node_id(db));
 	return stmt_run(db, st);
 }
 

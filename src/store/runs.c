@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "store/cluster.h"
 #include "store/events.h"
 #include "store/jobs.h"
 #include "store/run_load.h"
@@ -40,6 +41,25 @@ runs_get(struct db *db, int64_t run_id, struct run *ret)
 
 	stmt_bind_int(db, st, 1, run_id);
 	return run_take(db, st, ret);
+}
+
+enum err
+runs_find(struct db *db, const struct run_ref *ref, struct run *ret)
+{
+	sqlite3_stmt *st;
+
+	if (ref->origin == NULL)
+		return runs_get(db, ref->run_id, ret);
+	st = stmt_open(db, STMT_RUN_OF_ORIGIN);
+	stmt_bind_text(db, st, 1, ref->origin);
+	stmt_bind_int(db, st, 2, ref->origin_seq);
+	return run_take(db, st, ret);
+}
+
+struct run_ref
+runs_ref(const struct run *r)
+{
+	return (struct run_ref){r->run_id, r->origin, r->origin_seq};
 }
 
 enum err
@@ -182,21 +202,66 @@ restart_job(struct db *db, const char *job_id, const char *restore_id)
 	return stmt_run(db, st);
 }
 
+/* *ret: the run that this entry of the log made when it was applied before.
+ * What the log takes back it leaves as it is, for nobody can take back that it
+ * was sent; it only gets the number that it now has. ERR_NOENT. */
+static enum err
+find_again(struct db *db, struct run *ret)
+{
+	const struct run_ref ref = {
+	    0, cluster_entry_origin(db), cluster_entry_seq(db)};
+	sqlite3_stmt *st;
+	enum err e;
+
+	if (ref.origin == NULL)
+		return ERR_NOENT;
+	st = stmt_open(db, STMT_MOVE_RUN);
+	stmt_bind_text(db, st, 1, ref.origin);
+	stmt_bind_int(db, st, 2, ref.origin_seq);
+	e = stmt_run(db, st);
+	return e == OK ? runs_find(db, &ref, ret) : e;
+}
+
+/* The new row. ERR_EXISTS: one is open. */
+static enum err
+make_run(struct db *db, const struct run_new *n, struct run *ret)
+{
+	char restore_id[JOB_LABEL_MAX + 1];
+	int64_t run_id;
+	const char *origin = cluster_entry_origin(db);
+	enum err e = find_run(db, STMT_OPEN_RUN, n->job_id, ret);
+
+	run_done(ret);
+	if (e != ERR_NOENT)
+		return e == OK ? ERR_EXISTS : e;
+	if ((e = choose_restore_id(db, n, restore_id)) != OK ||
+	    (e = add_run(db, n, restore_id, &run_id)) != OK)
+		return e;
+	if (origin != NULL && strcmp(origin, db_node_id(db)) != 0 &&
+	    (e = runs_rest(db, run_id)) != OK)
+		return e;
+	return runs_get(db, run_id, ret);
+}
+
 enum err
 runs_start(struct db *db, const struct run_new *n, struct run_started *ret)
 {
 	struct run run = {0};
 	struct run_started made;
-	enum err e = find_run(db, STMT_OPEN_RUN, n->job_id, &run);
+	enum err e = find_again(db, &run);
 
-	run_done(&run);
-	if (e != ERR_NOENT)
-		return e == OK ? ERR_EXISTS : e;
-	if ((e = choose_restore_id(db, n, made.restore_id)) != OK ||
-	    (e = jobs_keep_restore_id(db, n->job_id, made.restore_id)) != OK ||
-	    (e = add_run(db, n, made.restore_id, &made.run_id)) != OK ||
-	    (e = runs_get(db, made.run_id, &run)) != OK)
+	if (e == ERR_NOENT)
+		e = make_run(db, n, &run);
+	if (e != OK)
 		return e;
+	made.run_id = run.run_id;
+	snprintf(
+	    made.restore_id, sizeof(made.restore_id), "%s", run.restore_id);
+	e = jobs_keep_restore_id(db, n->job_id, made.restore_id, made.run_id);
+	if (e != OK) {
+		run_done(&run);
+		return e;
+	}
 	e = publish(db, &run, job_state_name(JOB_QUEUED), n->action);
 	run_done(&run);
 	if (e == OK)
@@ -274,7 +339,8 @@ runs_cancel(struct db *db, const char *job_id, struct run_cancelled *ret)
 {
 	struct run r = {0};
 	enum err e = find_run(db, STMT_OPEN_RUN, job_id, &r);
-	bool is_over = r.state == RUN_WAITING && !run_is_doubted(&r);
+	bool is_over =
+	    r.state == RUN_WAITING && !run_is_doubted(&r) && r.origin == NULL;
 	bool is_new = r.cancel_wanted == RUN_CANCEL_NOT;
 
 	if (e == OK && is_over) {
@@ -282,7 +348,8 @@ runs_cancel(struct db *db, const char *job_id, struct run_cancelled *ret)
 	} else if (e == OK && is_new) {
 		r.cancel_wanted = RUN_CANCEL_WANTED;
 		/* Of an unknown one nobody can be asked. */
-		if (r.state == RUN_SUBMITTED || r.state == RUN_WAITING)
+		if ((r.state == RUN_SUBMITTED || r.state == RUN_WAITING) &&
+		    run_is_ours(db, &r))
 			r.next_at = clock_real_ms();
 		e = run_save(db, &r);
 		if (e == OK)
@@ -301,7 +368,8 @@ runs_retry(struct db *db, int64_t run_id)
 	enum err e = runs_get(db, run_id, &r);
 
 	if (e == OK &&
-	    (r.state != RUN_UNKNOWN || r.cancel_wanted != RUN_CANCEL_NOT))
+	    (r.state != RUN_UNKNOWN || r.cancel_wanted != RUN_CANCEL_NOT ||
+		!run_is_ours(db, &r)))
 		e = ERR_PROTO;
 	if (e == OK && !run_doubt(&r))
 		e = ERR_NOMEM;
@@ -375,8 +443,52 @@ runs_report(struct db *db, const char *job_id, const char *external_id,
 	if (e == OK)
 		e = is_of_earlier(
 		    db, &open, external_id, restore_id, ret_is_late);
-	if (e == OK && !*ret_is_late && is_in_doubt(&open))
+	if (e == OK && !*ret_is_late && open.origin == NULL &&
+	    is_in_doubt(&open))
 		e = prove(db, &open, external_id);
 	run_done(&open);
 	return e == ERR_NOENT ? OK : e;
+}
+
+enum err
+runs_doubted(struct db *db, const char *job_id, struct run *ret)
+{
+	struct run r = {0};
+	enum err e = find_run(db, STMT_OPEN_RUN, job_id, &r);
+
+	if (e == OK && (!is_in_doubt(&r) || !run_is_ours(db, &r)))
+		e = ERR_NOENT;
+	if (e == OK)
+		*ret = r;
+	else
+		run_done(&r);
+	return e;
+}
+
+enum err
+runs_submitted(struct db *db, struct run *r)
+{
+	r->state = RUN_SUBMITTED;
+	if (!run_is_ours(db, r))
+		r->next_at = 0;
+	return run_save(db, r);
+}
+
+enum err
+runs_rest(struct db *db, int64_t run_id)
+{
+	sqlite3_stmt *st = stmt_open(db, STMT_REST_RUN);
+
+	stmt_bind_int(db, st, 1, run_id);
+	return stmt_run(db, st);
+}
+
+enum err
+runs_take(struct db *db, int64_t run_id, const char *node_id)
+{
+	sqlite3_stmt *st = stmt_open(db, STMT_TAKE_RUN);
+
+	stmt_bind_int(db, st, 1, run_id);
+	stmt_bind_text(db, st, 2, node_id);
+	return stmt_run(db, st);
 }

@@ -34,6 +34,19 @@ struct run_started {
 	char restore_id[JOB_LABEL_MAX + 1];
 };
 
+/* Which run: by its number or, where origin is given, by who took it of a
+ * cluster's nodes, since a number may change there. */
+struct run_ref {
+	int64_t run_id;
+	const char *origin;
+	int64_t origin_seq;
+};
+
+/* ERR_NOENT. */
+CHECK_RESULT enum err runs_find(
+    struct db *db, const struct run_ref *ref, struct run *ret);
+struct run_ref runs_ref(const struct run *r); /* borrows from it */
+
 /* Adds a run that waits, and the event `queued`, which reopens the job or makes
  * it. ERR_EXISTS: the job has a run that has not ended. */
 CHECK_RESULT enum err runs_start(
@@ -54,7 +67,9 @@ struct run_cancelled {
 };
 
 /* Publishes `cancelled` where it cannot have arrived, or has the runner see to
- * it and publishes `cancelling`, once. ERR_NOENT: no run of the job is open. */
+ * it and publishes `cancelling`, once. Of a cluster's run only its own node
+ * knows whether it was sent, so that is left to its runner. ERR_NOENT: no run of
+ * the job is open. */
 CHECK_RESULT enum err runs_cancel(
     struct db *db, const char *job_id, struct run_cancelled *ret);
 
@@ -63,17 +78,34 @@ CHECK_RESULT enum err runs_cancel(
 CHECK_RESULT enum err runs_end(struct db *db, int64_t run_id, const char *why);
 
 /* Has a run sent once more, which may pay for it twice. ERR_NOENT: no such run;
- * ERR_PROTO: it is not unknown, or is to be cancelled. */
+ * ERR_PROTO: it is not unknown, or is to be cancelled, or another node's. */
 CHECK_RESULT enum err runs_retry(struct db *db, int64_t run_id);
 
 /*
  * Before a provider's report about the job is stored: whose it is. The names
  * are those of the report, NULL where it has none. *ret_is_late: it is about an
  * earlier run than the open one, so it must not be stored. Else it proves,
- * where nobody knew, that the open run was submitted.
+ * where nobody knew, that the open run was submitted; of a cluster's run that is
+ * runs_doubted()'s.
  */
 CHECK_RESULT enum err runs_report(struct db *db, const char *job_id,
     const char *external_id, const char *restore_id, bool *ret_is_late);
+
+/* The job's open run, where it is this node's and nobody knows whether it was
+ * submitted. ERR_NOENT: there is none. */
+CHECK_RESULT enum err runs_doubted(
+    struct db *db, const char *job_id, struct run *ret);
+
+/* A run was submitted: r->external_id, submitted_at and deadline say how. It is
+ * due at r->next_at, if this node carries it out. */
+CHECK_RESULT enum err runs_submitted(struct db *db, struct run *r);
+
+/* Nothing is to be done for it until the log says more. */
+CHECK_RESULT enum err runs_rest(struct db *db, int64_t run_id);
+
+/* From now on that node carries it out. */
+CHECK_RESULT enum err runs_take(
+    struct db *db, int64_t run_id, const char *node_id);
 
 /* The newest run of the job, open or not; ERR_NOENT. */
 CHECK_RESULT enum err runs_of_job(

@@ -66,7 +66,13 @@
 #define RUN_ROWS(rest)                                                         \
 	"SELECT run_id, job_id, action, endpoint, restore_id, external_id, "   \
 	"error, state, attempts, cancel_wanted, next_at, deadline, "           \
-	"created_at, submitted_at, ended_at FROM runs " rest
+	"created_at, submitted_at, ended_at, origin, taken_by, origin_seq "    \
+	"FROM runs " rest
+
+/* Those that this node, the parameter of that number, carries out. */
+#define OURS(node)                                                             \
+	"state <> 'ended' AND (origin IS NULL "                                \
+	"OR coalesce(taken_by, origin) = " node ") "
 
 /* What inspect_count() and gauges_add() read; each state is a range of an
  * index. */
@@ -181,6 +187,8 @@ static const char *const sql[] = {
 	"(external_id, type, data, source, delivery_key, output, error, "
 	"restore_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) "
 	"ON CONFLICT (source, delivery_key) DO NOTHING",
+    [STMT_COUNT_UNCLAIMED] = "SELECT count(*) FROM unclaimed_events "
+			     "WHERE external_id = ?1",
     [STMT_KEY] = "SELECT request, first_id, n_events FROM idempotency_keys "
 		 "WHERE key = ?1",
     [STMT_ADD_KEY] = "INSERT INTO idempotency_keys "
@@ -231,6 +239,35 @@ static const char *const sql[] = {
 		     "OR state = 'cancelled' OR state = 'timed_out') "
 		     "AND updated_at < ?1 LIMIT 1",
     /* The floor first; and without its output the row is cheap to write. */
+    [STMT_OLD_JOBS] =
+	"SELECT job_id FROM jobs INDEXED BY jobs_ended WHERE "
+	"(state = 'completed' OR state = 'failed' OR state = 'cancelled' "
+	"OR state = 'timed_out') "
+	"AND updated_at < ?1 ORDER BY updated_at LIMIT ?2",
+    [STMT_REMOVE_OLD_JOB] =
+	"DELETE FROM jobs WHERE job_id = ?1 AND updated_at < ?2 AND "
+	"(state = 'completed' OR state = 'failed' OR state = 'cancelled' "
+	"OR state = 'timed_out') ",
+    [STMT_FULL_JOBS] =
+	"SELECT t.job_id FROM (SELECT DISTINCT job_id FROM job_events "
+	"WHERE id > ?1 AND id <= ?2) AS t WHERE "
+	"(SELECT count(*) FROM job_events AS e WHERE e.job_id = t.job_id "
+	"AND e.type = 'progress') > ?3 OR "
+	"(SELECT count(*) FROM job_events AS e WHERE e.job_id = t.job_id "
+	"AND e.type <> 'progress') > ?4",
+    [STMT_TRIM_JOB] =
+	"DELETE FROM job_events WHERE job_id = ?1 AND (type = 'progress') = ?2 "
+	"AND id <= (SELECT id FROM job_events WHERE job_id = ?1 "
+	"AND (type = 'progress') = ?2 ORDER BY id DESC LIMIT 1 OFFSET ?3)",
+    [STMT_AGED_KEY] = "SELECT max(created_at) || '+' FROM (SELECT created_at "
+		      "FROM idempotency_keys WHERE created_at < ?1 "
+		      "ORDER BY created_at LIMIT ?2)",
+    [STMT_AGED_UNCLAIMED] =
+	"SELECT max(created_at) || '+' FROM (SELECT created_at "
+	"FROM unclaimed_events WHERE created_at < ?1 "
+	"ORDER BY created_at LIMIT ?2)",
+    [STMT_OUTBOX_HAS] = "SELECT EXISTS (SELECT 1 FROM outbox WHERE kind = ?1 "
+			"AND result IS NULL)",
     [STMT_STRIP_JOB] = "UPDATE jobs SET output = NULL, floor = max(floor, "
 		       "coalesce((SELECT max(e.id) FROM job_events AS e "
 		       "WHERE e.job_id = jobs.job_id), 0)) WHERE rowid = ?1",
@@ -288,7 +325,7 @@ static const char *const sql[] = {
 	"WHERE job_id = ?1 AND restore_id IS NULL AND EXISTS (SELECT 1 "
 	"FROM jobs WHERE job_id = ?1 AND restore_id IS NOT ?2 "
 	"AND (restore_id IS NOT NULL OR EXISTS (SELECT 1 FROM runs "
-	"WHERE job_id = ?1)))",
+	"WHERE job_id = ?1 AND run_id <> ?3)))",
     [STMT_RESTART_JOB] = "UPDATE jobs SET restore_id = ?2, output = NULL, "
 			 "error = NULL WHERE job_id = ?1",
     [STMT_IDENTIFY_JOB] = "UPDATE jobs SET external_id = ?2 "
@@ -315,14 +352,24 @@ static const char *const sql[] = {
     [STMT_RUNS] = RUN_ROWS("ORDER BY run_id DESC LIMIT ?1"),
     [STMT_RUNS_IN_STATE] =
 	RUN_ROWS("WHERE state = ?2 ORDER BY run_id DESC LIMIT ?1"),
-    [STMT_RUNS_DUE] = RUN_ROWS("WHERE state <> 'ended' AND next_at <= ?2 "
-			       "ORDER BY next_at LIMIT ?1"),
-    [STMT_NEXT_RUN] = "SELECT next_at FROM runs WHERE state <> 'ended' "
-		      "AND next_at > ?1 ORDER BY next_at LIMIT 1",
-    [STMT_FAR_RUN] = "SELECT 1 FROM runs WHERE state <> 'ended' "
-		     "AND next_at > ?1 LIMIT 1",
-    [STMT_PULL_RUNS] = "UPDATE runs SET next_at = ?1 "
-		       "WHERE state <> 'ended' AND next_at > ?2",
+    [STMT_RUN_OF_ORIGIN] = RUN_ROWS("WHERE origin = ?1 AND origin_seq = ?2"),
+    [STMT_MOVE_RUN] = "UPDATE runs SET run_id = (SELECT seq + 1 "
+		      "FROM sqlite_sequence WHERE name = 'runs') "
+		      "WHERE origin = ?1 AND origin_seq = ?2",
+    [STMT_REST_RUN] = "UPDATE runs SET next_at = NULL WHERE run_id = ?1",
+    [STMT_TAKE_RUN] = "UPDATE runs SET taken_by = ?2 WHERE run_id = ?1",
+    [STMT_ADOPT_RUNS] = "UPDATE runs SET origin = NULL, origin_seq = NULL, "
+			"taken_by = NULL WHERE coalesce(taken_by, origin) = ?1",
+    [STMT_RUNS_DUE] = RUN_ROWS("WHERE " OURS("?3") "AND next_at <= ?2 "
+						   "ORDER BY next_at "
+						   "LIMIT ?1"),
+    [STMT_NEXT_RUN] =
+	"SELECT next_at FROM runs WHERE " OURS("?2") "AND next_at > ?1 "
+						     "ORDER BY next_at LIMIT 1",
+    [STMT_FAR_RUN] =
+	"SELECT 1 FROM runs WHERE " OURS("?2") "AND next_at > ?1 LIMIT 1",
+    [STMT_PULL_RUNS] =
+	"UPDATE runs SET next_at = ?1 WHERE " OURS("?3") "AND next_at > ?2",
     [STMT_RUN_INPUT] = "SELECT input, policy FROM runs "
 		       "WHERE run_id = ?1 AND state <> 'ended'",
     [STMT_COUNT_RUNS] = "SELECT state, count(*), min(created_at) FROM runs "

@@ -63,6 +63,7 @@ enum stmt_id {
 	STMT_JOB_NAMED,	       /* external id -> job */
 	STMT_KEEP_UNCLAIMED,   /* external id, type, data, source, key, output,
 				error */
+	STMT_COUNT_UNCLAIMED,  /* external id -> how many there are */
 	STMT_KEY,	       /* key -> request, first id, number of events */
 	STMT_ADD_KEY,	       /* key, request, first id, number of events */
 	STMT_OLD_KEY,	       /* time -> is there one */
@@ -86,6 +87,13 @@ enum stmt_id {
 	STMT_JOBS_IN_STATE,   /* limit, state -> rows of jobs_load() */
 	STMT_JOBS_SILENT,     /* limit -> rows of jobs_load() */
 	STMT_OLD_JOB,	      /* time -> rowid */
+	STMT_OLD_JOBS,	      /* time, limit -> jobs */
+	STMT_REMOVE_OLD_JOB,  /* job, time */
+	STMT_FULL_JOBS,	      /* id, id, keep progress, keep others -> jobs */
+	STMT_TRIM_JOB,	      /* job, is progress, keep */
+	STMT_AGED_KEY,	      /* time, limit -> a time behind the oldest */
+	STMT_AGED_UNCLAIMED,  /* likewise */
+	STMT_OUTBOX_HAS,      /* kind -> is one not answered */
 	STMT_STRIP_JOB,	      /* rowid */
 	STMT_DELETE_EVENTS,   /* rowid of the job, limit */
 	STMT_DELETE_JOB,      /* rowid */
@@ -101,7 +109,7 @@ enum stmt_id {
 	STMT_OLD_TOKENS,      /* time, time -> are there */
 	STMT_DROP_TICKETS,    /* time */
 	STMT_DROP_REVOKED,    /* time */
-	STMT_KEEP_RESTORE_ID, /* job, its next restore id */
+	STMT_KEEP_RESTORE_ID, /* job, its next restore id, run */
 	STMT_RESTART_JOB,     /* job, restore id */
 	STMT_IDENTIFY_JOB,    /* job, external id */
 	STMT_ADD_RUN,	      /* job, action, endpoint, restore id, input,
@@ -114,10 +122,15 @@ enum stmt_id {
 	STMT_RUN,		/* run -> row of run_load() */
 	STMT_RUNS,		/* limit -> rows of run_load() */
 	STMT_RUNS_IN_STATE,	/* limit, state -> rows of run_load() */
-	STMT_RUNS_DUE,		/* limit, time -> rows of run_load() */
-	STMT_NEXT_RUN,		/* time -> time */
-	STMT_FAR_RUN,		/* time -> is there one */
-	STMT_PULL_RUNS,		/* time, time */
+	STMT_RUN_OF_ORIGIN,	/* node, number -> row of run_load() */
+	STMT_MOVE_RUN,		/* node, number */
+	STMT_REST_RUN,		/* run */
+	STMT_TAKE_RUN,		/* run, node */
+	STMT_ADOPT_RUNS,	/* node */
+	STMT_RUNS_DUE,		/* limit, time, node -> rows of run_load() */
+	STMT_NEXT_RUN,		/* time, node -> time */
+	STMT_FAR_RUN,		/* time, node -> is there one */
+	STMT_PULL_RUNS,		/* time, time, node */
 	STMT_RUN_INPUT,		/* run -> input, policy */
 	STMT_COUNT_RUNS,	/* -> state, number, oldest time */
 	STMT_COUNT_CALL,	/* call, outcome */

@@ -89,3 +89,12 @@ unclaimed_forget(struct db *db, int64_t id)
 	e = stmt_run(db, st);
 	return e == OK && sqlite3_changes(db->h) == 0 ? ERR_NOENT : e;
 }
+
+enum err
+unclaimed_count(struct db *db, const char *external_id, int64_t *ret)
+{
+	sqlite3_stmt *st = stmt_open(db, STMT_COUNT_UNCLAIMED);
+
+	stmt_bind_text(db, st, 1, external_id);
+	return stmt_run_int(db, st, 0, ret);
+}

@@ -39,4 +39,8 @@ CHECK_RESULT enum err unclaimed_get(struct db *db, int64_t id,
  * else as db_begin(). */
 CHECK_RESULT enum err unclaimed_forget(struct db *db, int64_t id);
 
+/* How many are kept for it. Errors as events_read_all(). */
+CHECK_RESULT enum err unclaimed_count(
+    struct db *db, const char *external_id, int64_t *ret);
+
 #endif
