@@ -14,7 +14,7 @@
 /* --- What there is -------------------------------------------------------- */
 
 /* The words that an argument can be, as the usage has them first of all:
- * "show|cancel|retry RUN". Names in capitals are for people to fill in. */
+ * "show|cancel|retry|take RUN". Names in capitals are for people to fill in. */
 static void
 add_words(struct buf *out, const char *arguments)
 {
