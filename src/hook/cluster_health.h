@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * How this node of a cluster is, as its relay says. Layer: hook. Blocks no longer
- * than a small file takes.
+ * How this node of a cluster is, as its relay says. Layer: hook. Blocks no
+ * longer than a small file takes.
  */
 #ifndef JOBWIRE_CLUSTER_HEALTH_H
 #define JOBWIRE_CLUSTER_HEALTH_H

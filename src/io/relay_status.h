@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * How a node's relay is, in a small file beside the database (`<db>-relay`, which
- * is its lock, too) for other programs. Layer: io.
+ * How a node's relay is, in a small file beside the database (`<db>-relay`,
+ * which is its lock, too) for other programs. Layer: io.
  *
  * No row says it: each second one more commit would wake every reader.
  */

@@ -16,6 +16,7 @@
 #include "relay/log.h"
 #include "relay/publish.h"
 #include "relay/relay.h"
+#include "store/backfill.h"
 #include "store/leader.h"
 
 enum { RELAY_AGAIN_MS = 200 /* after trouble with the database */ };
@@ -30,6 +31,7 @@ struct relay {
 	/* The database. */
 	struct leader leader;
 	bool is_db_ready;
+	struct backfill *backfill;
 	enum err db_state; /* as it was logged */
 	char db_detail[RELAY_DETAIL_SIZE];
 	char node_id[DB_NODE_MAX + 1];

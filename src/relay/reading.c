@@ -16,6 +16,7 @@ enum {
 	ROWS_MAX = 64,	 /* of one XREAD, and so of one transaction */
 	ROWS_BYTES = 1 << 20,
 	FOREIGN_LOG_MS = 60000,
+	WAL_LIMIT_BYTES = 6 << 20,
 	PARTED_MAX = 3, /* another relay may mend, too */
 };
 
@@ -107,6 +108,7 @@ apply_rows(struct relay *r, const struct redis_value *rows)
 	if (n > 0) {
 		r->n_parted = 0;
 		mark_ring(r->leader.db);
+		backfill_checkpoint(r->backfill, r->leader.db, WAL_LIMIT_BYTES);
 		adapt(r, n, r->applier.n_bytes - bytes);
 	}
 	switch (stop) {

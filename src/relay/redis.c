@@ -23,6 +23,8 @@ struct redis {
 	unsigned want;
 	bool is_connected;
 	bool is_flushing;
+	bool is_tls;
+	bool is_told;	/* something, by Redis */
 	bool is_closed; /* by its user: it is freed when `ac` is */
 	struct deferred flush, end;
 	void (*on_closed)(void *arg, const char *reason);
@@ -93,11 +95,13 @@ cleanup(void *arg)
 {
 	struct redis *r = arg;
 
+	/* Of TLS hiredis has no words. */
 	if (r->reason[0] == '\0')
-		snprintf(r->reason, sizeof(r->reason), "%s",
+		snprintf(r->reason, sizeof(r->reason), "%s%s",
 		    r->ac->err != 0 && r->ac->errstr != NULL
 			? r->ac->errstr
-			: "the connection was closed");
+			: "the connection was closed",
+		    r->is_tls && !r->is_told ? REDIS_TLS_HINT : "");
 	io_remove(r->loop, &r->io);
 	loop_undefer(r->loop, &r->flush);
 	r->ac = NULL;
@@ -193,6 +197,7 @@ connect_to(struct redis *r, const struct redis_url *url, const char **why)
 		*why = reason;
 		return ERR_SYS;
 	}
+	r->is_tls = url->is_tls;
 	if (url->is_tls)
 		e = redis_tls_start(r->ac, url->host, why);
 	if (e == OK && (e = attach(r)) != OK)
@@ -252,6 +257,7 @@ on_reply(redisAsyncContext *ac, void *reply, void *arg)
 	struct command *c = arg;
 
 	(void)ac;
+	c->redis->is_told = c->redis->is_told || reply != NULL;
 	if (reply != NULL && !c->redis->is_closed)
 		c->on_answer(c->arg, reply);
 	free(c);

@@ -53,7 +53,7 @@ redis_tls_start(
 	}
 	/* Takes it, if it succeeds. */
 	if (redisInitiateSSL(&ac->c, ssl) != REDIS_OK) {
-		*why = "TLS failed";
+		*why = "TLS failed" REDIS_TLS_HINT;
 		return ERR_SYS;
 	}
 	return OK;

@@ -12,6 +12,8 @@
 
 struct redisAsyncContext;
 
+#define REDIS_TLS_HINT "; is its certificate good for this host?"
+
 bool redis_tls_exists(void);
 
 /* Before anything is sent. The certificate must be good for that host, by what

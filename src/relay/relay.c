@@ -103,16 +103,18 @@ start_db(struct relay *r, struct db_fault *fault)
 		e = applier_start(&r->applier, db, r->node_id);
 	if (e == OK)
 		e = name_owner(r, db);
-	if (e == OK)
-		r->is_db_ready = true;
-	else
+	if (e != OK)
 		*fault = *db_last_fault(db);
+	else if ((e = backfill_start(r->cfg.db_path, &r->backfill)) != OK)
+		(void)refuse(fault, "no thread can be started");
+	r->is_db_ready = e == OK;
 	return e;
 }
 
 static void
 release_db(struct relay *r)
 {
+	backfill_stop(&r->backfill);
 	leader_release(&r->leader);
 	r->is_db_ready = false;
 	r->is_met = false;
@@ -403,6 +405,7 @@ relay_free(struct relay **relay)
 	applier_done(&r->applier);
 	loop_undefer(r->loop, &r->turn);
 	timer_cancel(r->loop, &r->later);
+	backfill_stop(&r->backfill);
 	leader_release(&r->leader);
 	log_keys_done(&r->keys);
 	buf_done(&r->owner);

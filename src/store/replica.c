@@ -17,7 +17,7 @@
 
 enum {
 	CUT_ENTRIES = 500,    /* of one transaction */
-	PRUNE_ENTRIES = 2000, /* of one step */
+	PRUNE_ENTRIES = 4000, /* of one step */
 };
 
 static enum err

@@ -2,7 +2,6 @@
 nothing is lost, whatever is killed, cut off, emptied or put in by hand."""
 
 import json
-import threading
 
 import pytest
 from harness.redis import RedisError, fixture_make_redis  # noqa: F401
@@ -70,7 +69,7 @@ def test_a_large_event(nodes):
 
 def test_a_relay_is_killed(nodes):
     """At any moment; what is taken meanwhile waits."""
-    writers = Writers(nodes, threading)
+    writers = Writers(nodes)
     for i in range(6):
         node = nodes[i % 3]
         before = nodes[0].ask("SELECT count(*) FROM job_events")[0][0]
@@ -90,7 +89,7 @@ def test_a_relay_is_killed(nodes):
 
 def test_redis_is_killed(redis, nodes):
     """It has what it acknowledged: then nothing is taken back."""
-    writers = Writers(nodes, threading)
+    writers = Writers(nodes)
     for _ in range(3):
         redis.kill()
         for node in nodes:
@@ -143,7 +142,7 @@ def test_all_of_redis_is_lost(redis, nodes):
     """By a command, and with its disk."""
     nodes.put(60)
     nodes.settle()
-    writers = Writers(nodes, threading)
+    writers = Writers(nodes)
     redis.call("FLUSHALL")
     for node in nodes:
         node.wait_state("away")

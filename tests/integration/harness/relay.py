@@ -5,6 +5,7 @@ outbox."""
 import contextlib
 import json
 import sqlite3
+import threading
 import time
 
 import pytest
@@ -42,6 +43,7 @@ class RelayNode:
             " DO UPDATE SET value = excluded.value", (name,),
         )
         self.n_put = 0
+        self._lock = threading.RLock()  # tests write from several threads
 
     def start(self, *flags):
         """Starts its relay, the first time or again."""
@@ -64,26 +66,31 @@ class RelayNode:
         values = [kind, json.dumps(payload)]
         if created_at is not None:
             values.append(created_at)
-        return self.db.execute(
-            "INSERT INTO outbox (kind, payload"
-            f"{', created_at' if created_at else ''})"
-            f" VALUES ({', '.join('?' * len(values))}) RETURNING seq", values,
-        ).fetchone()[0]
+        with self._lock:
+            return self.db.execute(
+                "INSERT INTO outbox (kind, payload"
+                f"{', created_at' if created_at else ''})"
+                f" VALUES ({', '.join('?' * len(values))}) RETURNING seq",
+                values,
+            ).fetchone()[0]
 
     def put(self, job, kind="progress", created_at=None, **members):
         """An event that can be told from all others; its number."""
-        self.n_put += 1
-        data = {"by": self.name, "n": self.n_put, **members}
-        return self.put_kind(
-            "event", created_at, job_id=job, type=kind, data=json.dumps(data),
-            source="test", delivery_key=f"{self.name}-{self.n_put}",
-        )
+        with self._lock:
+            self.n_put += 1
+            data = {"by": self.name, "n": self.n_put, **members}
+            return self.put_kind(
+                "event", created_at, job_id=job, type=kind,
+                data=json.dumps(data), source="test",
+                delivery_key=f"{self.name}-{self.n_put}",
+            )
 
     # -- looking ---------------------------------------------------------
 
     def ask(self, statement, *values):
         """Rows of its database."""
-        return self.db.execute(statement, values).fetchall()
+        with self._lock:
+            return self.db.execute(statement, values).fetchall()
 
     def result(self, seq):
         """What came of a row, or None."""
@@ -192,10 +199,10 @@ class RelayNodes(list):
 class Writers:
     """A thread for each node puts events until it is told to stop."""
 
-    def __init__(self, nodes, threads, pause=0.002):
-        self._stop = threads.Event()
+    def __init__(self, nodes, pause=0.002):
+        self._stop = threading.Event()
         self._threads = [
-            threads.Thread(target=self._run, args=(node, pause))
+            threading.Thread(target=self._run, args=(node, pause))
             for node in nodes
         ]
         for thread in self._threads:
