@@ -23,6 +23,7 @@
 #include "intent/retention.h"
 #include "io/reload_note.h"
 #include "io/sock.h"
+#include "store/checkpoint.h"
 
 enum {
 	JANITOR_INTERVAL_MS = 1000,
@@ -329,6 +330,10 @@ service_run(struct service *sv, const char *name)
 	};
 	enum err e;
 
+	if (s->checkpoint == CHECKPOINT_OFF) {
+		cfg.wal_limit_bytes = CHECKPOINT_NEVER;
+		cfg.wal_bytes = 0;
+	}
 	if (sv->cgi != NULL)
 		return run_cgi(sv, &cfg);
 	e = janitor_start(&cfg, &sv->janitor);

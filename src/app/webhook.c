@@ -101,6 +101,7 @@ configure(struct webhook *w, enum program program, struct settings *s, int argc,
 	    .keep_days = s->keep_days,
 	    .busy_ms = COMMIT_BUSY_MS,
 	    .cluster_wait_ms = s->cluster_wait,
+	    .leaves_wal = s->checkpoint == CHECKPOINT_OFF,
 	    .is_brief = (program & PROGRAMS_CGI) != 0,
 	};
 }

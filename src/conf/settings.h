@@ -38,6 +38,7 @@ enum resubmit { RESUBMIT_NEVER, RESUBMIT_ALWAYS };
 enum start_auth { START_AUTH_KEY, START_AUTH_OWNER };
 enum jwt_alg { JWT_ALG_HS256, JWT_ALG_RS256, JWT_ALG_ES256 };
 enum inotify_use { INOTIFY_AUTO, INOTIFY_OFF };
+enum checkpoint_use { CHECKPOINT_ON, CHECKPOINT_OFF };
 enum allow_remote { ALLOW_REMOTE_OFF, ALLOW_REMOTE_ON };
 enum hardening { HARDENING_ON, HARDENING_OFF };
 
@@ -108,6 +109,7 @@ struct settings {
 	int64_t keep_progress, keep_events; /* events per job */
 	int64_t poll;			    /* ms between looks */
 	int inotify;			    /* enum inotify_use */
+	int checkpoint;			    /* enum checkpoint_use */
 };
 
 extern const struct opt_def settings_table[];

@@ -24,6 +24,7 @@
 #include "hook/run_metrics.h"
 #include "io/sheet.h"
 #include "io/status.h"
+#include "store/checkpoint.h"
 #include "web/body.h"
 #include "web/refusal_count.h"
 
@@ -463,7 +464,8 @@ start_committer(struct webhook_api *api, struct db_fault *fault)
 	    .loop = api->loop,
 	    .db_path = api->cfg.db_path,
 	    .busy_ms = api->cfg.busy_ms,
-	    .wal_limit_bytes = WAL_LIMIT_BYTES,
+	    .wal_limit_bytes =
+		api->cfg.leaves_wal ? CHECKPOINT_NEVER : WAL_LIMIT_BYTES,
 	    .is_brief = api->cfg.is_brief,
 	};
 

@@ -42,6 +42,7 @@ struct webhook_config {
 	/* Refused ones that are kept for the operator, 0: none; and for how
 	 * many days. */
 	int64_t inbox, keep_days;
+	bool leaves_wal; /* another program makes the checkpoints */
 	/* For a process that gets a request at a time: no threads; the database
 	 * is opened, and made where it is missing, when a call is written. */
 	bool is_brief;

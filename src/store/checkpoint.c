@@ -5,6 +5,7 @@
  */
 #include "store/checkpoint.h"
 
+#include "store/mark.h"
 #include "store/stmt.h"
 #include "store/wal.h"
 
@@ -14,7 +15,7 @@ checkpoint_if_filled(struct db *db, int64_t limit_bytes)
 	enum err e;
 	int rc;
 
-	if (!wal_is_filled(db, limit_bytes))
+	if (limit_bytes == CHECKPOINT_NEVER || !wal_is_filled(db, limit_bytes))
 		return OK;
 	/* Where others hold the lock, SQLite would do a PASSIVE one. */
 	if ((e = db_begin(db)) != OK)
@@ -22,5 +23,8 @@ checkpoint_if_filled(struct db *db, int64_t limit_bytes)
 	db_rollback(db);
 	rc = sqlite3_wal_checkpoint_v2(
 	    db->h, "main", SQLITE_CHECKPOINT_RESTART, NULL, NULL);
-	return rc == SQLITE_OK ? OK : stmt_failed(db, rc);
+	if (rc != SQLITE_OK)
+		return stmt_failed(db, rc);
+	mark_set_time(db, MARK_CHECKPOINT);
+	return OK;
 }

@@ -79,7 +79,8 @@ is_other_epoch(const struct mark *a, const struct mark *b)
 }
 
 /* What is said of another epoch, or of more, was said by who knows better; or
- * it is the bell that knows less, for there is another one now. */
+ * it is the bell that knows less, for there is another one now. One that says
+ * nothing is for mark_check() to judge. */
 static bool
 raise_mark(struct db *db, const struct mark *m)
 {
@@ -91,10 +92,8 @@ raise_mark(struct db *db, const struct mark *m)
 		(void)!bell_find(db->path, &db->bell);
 		is_known = read_mark(db, &there);
 	}
-	if (is_known &&
-	    (is_other_epoch(&there, m) || there.highest_id >= m->highest_id))
-		return false;
-	return write_mark(&db->bell, m);
+	return is_known && !is_other_epoch(&there, m) &&
+	       there.highest_id < m->highest_id && write_mark(&db->bell, m);
 }
 
 void
@@ -193,6 +192,8 @@ judge(struct db *db, struct judgement *ret)
 
 	if (e != OK)
 		return e;
+	/* Somebody else may have been faster. */
+	memcpy(db->epoch, ret->now.epoch, EPOCH_LEN);
 	ret->verdict = SAME;
 	if (db_is_clustered(db))
 		return OK;

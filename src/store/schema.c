@@ -120,8 +120,9 @@ enable_wal(struct db *db)
 	return e;
 }
 
+/* *ret_from: what it was when we had the lock. */
 static enum err
-migrate(struct db *db)
+migrate(struct db *db, int64_t *ret_from)
 {
 	int64_t version = 0, step;
 	enum err e;
@@ -143,6 +144,7 @@ migrate(struct db *db)
 		e = stmt_do(db, STMT_COMMIT);
 	if (e != OK)
 		stmt_rollback(db);
+	*ret_from = version;
 	return e;
 }
 
@@ -187,7 +189,7 @@ step_up(struct db *db, int64_t version)
 				  : "");
 	}
 	if (e == OK && version < SCHEMA_VERSION)
-		e = migrate(db);
+		e = migrate(db, &version);
 	if (e == OK && version < SCHEMA_VERSION)
 		log_warn("schema_raised", "path", db->path, "from",
 		    LOG_INT(version), "to", LOG_INT(SCHEMA_VERSION), "copy",
@@ -215,5 +217,5 @@ schema_check(struct db *db, enum db_mode mode)
 						: OK;
 	if ((e = enable_wal(db)) != OK || version == SCHEMA_VERSION)
 		return e;
-	return version == 0 ? migrate(db) : step_up(db, version);
+	return version == 0 ? migrate(db, &version) : step_up(db, version);
 }
