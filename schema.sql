@@ -46,6 +46,8 @@ PRAGMA application_id = 0x6a6f6277;
 
 -- epoch       made once; a client's id from another database is told apart
 -- gone_floor  the highest event id that was deleted together with its job
+-- bell        the file PATH-bell says what has been given out, so that an older
+--             copy that is put back is noticed, and gets another epoch
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value TEXT NOT NULL

@@ -142,7 +142,8 @@ ask(struct backfill *b, bool must_end)
 void
 backfill_checkpoint(struct backfill *b, struct db *db, int64_t limit_bytes)
 {
-	if (limit_bytes != CHECKPOINT_NEVER && wal_is_filled(db, limit_bytes / 3 * 2) &&
+	if (limit_bytes != CHECKPOINT_NEVER &&
+	    wal_is_filled(db, limit_bytes / 3 * 2) &&
 	    ask(b, wal_is_filled(db, limit_bytes)))
 		(void)!checkpoint_if_filled(db, 0);
 }

@@ -317,7 +317,7 @@ backup_make(struct db *db, const char *dest, struct backup *ret)
 		e = publish(&p, db, dest);
 	part_done(&p);
 	if (e == OK)
-		mark_set_time(db, MARK_BACKUP);
+		mark_note_backup(db);
 	return e;
 }
 

@@ -5,7 +5,6 @@
  */
 #include "store/checkpoint.h"
 
-#include "store/mark.h"
 #include "store/stmt.h"
 #include "store/wal.h"
 
@@ -23,8 +22,5 @@ checkpoint_if_filled(struct db *db, int64_t limit_bytes)
 	db_rollback(db);
 	rc = sqlite3_wal_checkpoint_v2(
 	    db->h, "main", SQLITE_CHECKPOINT_RESTART, NULL, NULL);
-	if (rc != SQLITE_OK)
-		return stmt_failed(db, rc);
-	mark_set_time(db, MARK_CHECKPOINT);
-	return OK;
+	return rc == SQLITE_OK ? OK : stmt_failed(db, rc);
 }

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/metric.h"
 #include "job/state.h"
+#include "store/mark.h"
 #include "store/stmt.h"
 #include "store/wal.h"
 
@@ -101,5 +102,8 @@ gauges_add(struct buf *out, struct db *db, int64_t checkpoint_ms)
 	metric_add(out, "checkpoint_timestamp_seconds", "gauge",
 	    "When the WAL was last found within its limit, or brought there.",
 	    (uint64_t)(checkpoint_ms / 1000));
+	metric_add(out, "backup_timestamp_seconds", "gauge",
+	    "When `jobwire backup` last made a copy; 0: not known.",
+	    (uint64_t)(mark_backup_ms(db) / 1000));
 	return OK;
 }

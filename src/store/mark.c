@@ -19,7 +19,7 @@ enum {
 	EPOCH_LEN = DB_EPOCH_SIZE - 1,
 	/* Places in the file. The first byte rings and means nothing. */
 	MARK_AT = 16,
-	TIMES_AT = 128,
+	BACKUP_AT = 128,
 	/* A reading beside a writing may be half of each. */
 	READINGS = 5,
 };
@@ -97,25 +97,22 @@ raise_mark(struct db *db, const struct mark *m)
 }
 
 void
-mark_set_time(struct db *db, enum mark_time which)
+mark_note_backup(struct db *db)
 {
 	int64_t now_ms = clock_real_ms();
 
 	if (db->bell.fd != -1 &&
-	    pwrite(db->bell.fd, &now_ms, sizeof(now_ms),
-		TIMES_AT + (off_t)which * (off_t)sizeof(now_ms)) == -1)
-		return;
+	    pwrite(db->bell.fd, &now_ms, sizeof(now_ms), BACKUP_AT) == -1)
+		return; /* it is made all the same */
 }
 
 int64_t
-mark_get_time(const struct db *db, enum mark_time which)
+mark_backup_ms(const struct db *db)
 {
 	int64_t ms = 0;
 
-	if (db->bell.fd == -1 ||
-	    pread(db->bell.fd, &ms, sizeof(ms),
-		TIMES_AT + (off_t)which * (off_t)sizeof(ms)) !=
-		(ssize_t)sizeof(ms))
+	if (db->bell.fd == -1 || pread(db->bell.fd, &ms, sizeof(ms),
+				     BACKUP_AT) != (ssize_t)sizeof(ms))
 		return 0;
 	return ms;
 }

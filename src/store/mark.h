@@ -54,10 +54,9 @@ CHECK_RESULT enum err mark_renew(struct db *db, bool was_restored);
  * events_last_id(). */
 CHECK_RESULT enum err mark_replace(struct db *db, const char *db_path);
 
-/* When the last backup was made and the WAL was last copied whole, in ms since
- * 1970; 0: not known. Kept in the bell's file, too. */
-enum mark_time { MARK_CHECKPOINT, MARK_BACKUP, MARK_TIMES };
-void mark_set_time(struct db *db, enum mark_time which);
-int64_t mark_get_time(const struct db *db, enum mark_time which);
+/* When the last backup was made, of CLOCK_REALTIME; 0: not known. It stands in
+ * the bell's file, too, for a row would not tell of the database as it is. */
+void mark_note_backup(struct db *db);
+int64_t mark_backup_ms(const struct db *db);
 
 #endif

@@ -62,6 +62,8 @@ def test_numbers_of_the_database(site):
         " WHERE job_id = 'c'"
     )
 
+    site.tool("backup", os.path.join(site.root, "copy.db"))
+
     def is_counted():
         metrics = all_parts(site)
         oldest = metrics and metrics.value(
@@ -78,6 +80,7 @@ def test_numbers_of_the_database(site):
     queued = metrics.value("job_oldest_timestamp_seconds", state="queued")
     assert now - 60 < queued <= now
     assert now - 60 < metrics.value("checkpoint_timestamp_seconds") <= now
+    assert now - 60 < metrics.value("backup_timestamp_seconds") <= now
     assert metrics.value("database_bytes") == os.path.getsize(site.db)
     wal = metrics.value("database_wal_bytes")
     assert 0 < wal <= os.path.getsize(site.db + "-wal")
