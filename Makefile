@@ -268,7 +268,8 @@ CLIENT := $(foreach m,jobwire runs useJobEvents,$m.js $m.d.ts) jobwire.global.js
 COMPLETIONS := $(addprefix $(GEN)/completions/,jobwire _jobwire jobwire.fish)
 SNIPPETS := nginx-http.conf nginx-server.conf nginx-location.conf apache.conf lighttpd.conf
 # They name files below /usr/local; as installed, those where they are.
-PLACED   := $(wildcard man/*.[1-8] *.conf.example contrib/*.example contrib/systemd/*.service)
+PLACED   := $(wildcard man/*.[1-8] *.conf.example contrib/*.example \
+	contrib/systemd/*.service contrib/logrotate/* contrib/apparmor/*)
 # source:folder below PREFIX
 FILES := $(patsubst %,$(BIN)/%:bin,$(PROGRAMS)) \
 	$(patsubst %,$(BIN)/%:$(CGIDIR),$(CGI)) \
@@ -284,6 +285,7 @@ FILES := $(patsubst %,$(BIN)/%:bin,$(PROGRAMS)) \
 	$(GEN)/completions/jobwire.fish:share/fish/vendor_completions.d \
 	$(patsubst %,$(GEN)/snippets/%:$(SHARE)/web-server,$(SNIPPETS)) \
 	$(patsubst %,$(GEN)/placed/%:share/doc/jobwire/examples,$(filter %.example,$(PLACED))) \
+	$(foreach d,logrotate apparmor,$(GEN)/placed/contrib/$d/jobwire:share/doc/jobwire/examples/$d) \
 	$(patsubst %,$(GEN)/placed/%:lib/systemd/system,$(filter %.service,$(PLACED))) \
 	$(patsubst %,%:lib/systemd/system,$(wildcard contrib/systemd/*.socket)) \
 	$(patsubst %,%:lib/sysusers.d,$(wildcard contrib/systemd/sysusers.d/*)) \
