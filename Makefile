@@ -61,8 +61,10 @@ LIBS := $(call pkg,--libs,fcgi,-lfcgi) $(call pkg,--libs,sqlite3,-lsqlite3) \
 # Of the command line and the runner; its flags are those of libcurl's own headers.
 CURL_LIBS := $(call pkg,--libs,libcurl,-lcurl)
 # Of the relay. hiredis has TLS from 1.0 on, in a library of its own.
-REDIS_LIBS := $(shell pkg-config --libs hiredis_ssl libssl 2>/dev/null) $(call pkg,--libs,hiredis,-lhiredis)
-REDIS_CFLAGS := $(shell pkg-config --exists hiredis_ssl 2>/dev/null && echo -DJOBWIRE_REDIS_TLS)
+REDIS_TLS  := $(wildcard /usr/include/hiredis/hiredis_ssl.h)
+REDIS_LIBS := $(if $(REDIS_TLS),$(call pkg,--libs,hiredis_ssl libssl,-lhiredis_ssl -lssl)) \
+	$(call pkg,--libs,hiredis,-lhiredis)
+REDIS_CFLAGS := $(if $(REDIS_TLS),-DJOBWIRE_REDIS_TLS)
 
 # Also what clang-tidy and the header check compile with.
 BASE_CFLAGS := -std=c11 -D_GNU_SOURCE -DJOBWIRE_VERSION='"$(VERSION)"' \
