@@ -154,6 +154,10 @@ class Page(threading.Thread):
             stream.close()
         return last_id
 
+    def epoch(self):
+        """The database that it was told of last."""
+        return self.events[-1].id.partition("-")[0] if self.events else ""
+
     def rows(self):
         """(row id, type, data) of what it was told since the last resync."""
         known = []
@@ -182,7 +186,10 @@ def judge(connection, publishers, pages, lost=()):
     if check != "ok":
         yield f"quick_check: {check}"
     yield from _judge_publishers(rows, publishers, lost)
-    yield from _judge_pages(rows, pages, bool(lost))
+    (epoch,) = connection.execute(
+        "SELECT value FROM meta WHERE key = 'epoch'"
+    ).fetchone()
+    yield from _judge_pages(rows, pages, epoch if lost else None)
     yield from _judge_ids(pages)
     for job, state in connection.execute("SELECT job_id, state FROM jobs"):
         if state != "completed":
@@ -205,18 +212,23 @@ def _judge_publishers(rows, publishers, lost):
             yield f"{told.way} {told.number} was stored and is not there"
 
 
-def _judge_pages(rows, pages, is_resync_allowed):
+def _judge_pages(rows, pages, restored):
+    """`restored` is the epoch of a database that was put back. A page whose job
+    ended in the moment before may have been told so by the old one."""
     for page in pages:
         own = [row[0] for row in rows if row[1] == page.job]
         seen = [each[0] for each in page.rows()]
         if not page.is_done:
             yield f"a page of {page.job} is never told the end"
+        elif restored and page.epoch() != restored:
+            if page.events[-1].event != "completed":
+                yield f"a page of {page.job} is told an end that was none"
         elif seen != own:
             missed = [n for n in own if n not in seen]
             yield (f"a page of {page.job} missed {missed[:5]}, saw twice"
                    f" {[n for n in seen if seen.count(n) > 1][:5]}, or not in"
                    f" order: {len(seen)} of {len(own)}")
-        if not is_resync_allowed and any(
+        if not restored and any(
             event.event == "resync" for event in page.events
         ):
             yield f"a page of {page.job} was told of a loss that was none"
