@@ -135,12 +135,13 @@ static const char *const sql[] = {
     [STMT_DROP_META] = "DELETE FROM meta WHERE key = ?1",
     /* What was given out up to now, and one row of it to tell it by. */
     [STMT_MARK] =
-	"SELECT (SELECT value FROM meta WHERE key = 'epoch'), "
+	"SELECT m.value, "
 	"(SELECT seq FROM sqlite_sequence WHERE name = 'job_events'), "
 	"(SELECT 1 FROM meta WHERE key = 'bell'), "
 	"e.id, e.job_id, e.type, e.created_at, e.delivery_key "
-	"FROM (SELECT coalesce(?1, max(id)) AS id FROM job_events) AS n "
-	"LEFT JOIN job_events AS e ON e.id = n.id",
+	"FROM meta AS m LEFT JOIN job_events AS e "
+	"ON e.id = coalesce(?1, (SELECT max(id) FROM job_events)) "
+	"WHERE m.key = 'epoch'",
     [STMT_NEW_EPOCH] = "UPDATE meta SET value = lower(hex(randomblob(4))) "
 		       "WHERE key = 'epoch'",
     /* Without a deadline: the runner sets it when it finds them. */
