@@ -63,6 +63,7 @@ run(const struct command_line *c)
 	doctor_runner(&d);
 	doctor_lock(&d);
 	doctor_database(&d);
+	doctor_cluster(&d);
 	doctor_folder(&d);
 	doctor_machine(&d);
 	doctor_sockets(&d);

@@ -71,6 +71,9 @@ void doctor_runner(struct doctor *d);
 /* Asks RunPod for each endpoint. */
 void doctor_endpoints(struct doctor *d);
 
+/* How a node of a cluster is, after doctor_database(). */
+void doctor_cluster(struct doctor *d);
+
 /* Who holds the database's locks, so that nobody else can write. Before
  * doctor_database(): to look opens and closes files, and that would drop the
  * locks of a connection of our own. Blocks for 2 s while somebody does. */

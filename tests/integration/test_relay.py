@@ -463,6 +463,24 @@ def test_health_and_metrics(redis, nodes):
     until(lambda: node.health()[1]["cluster"] == "away", "it to be missed", 20)
 
 
+def test_the_doctor_says_how_a_node_is(redis, make_nodes):
+    """Before a relay has run, and as it then is."""
+    node = make_nodes(redis, names="a")[0]
+
+    def say():
+        text = node.site.tool("doctor", check=False).stdout
+        return [line for line in text.splitlines() if "cluster" in line][0]
+
+    assert "no relay has run yet" in say()
+    node.start()
+    node.wait_state("ok")
+    assert "node a is in touch with the others" in say()
+    redis.kill()
+    node.wait_state("away")
+    node.put("j", "note")
+    until(lambda: "1 of its writes wait" in say(), "the row to be seen")
+
+
 def test_a_single_node_says_nothing_of_it(make_site):
     """Neither its health nor its metrics."""
     site = make_site()
