@@ -28,6 +28,7 @@ local EPOCHS_KEPT = 100
 local LEASE_MS = 10000     -- a node that has been silent so long may be replaced
 local AWAY_MS = 86400000   -- and so long: it is waited for no more
 local FOUND_MS = 2000      -- how long others are waited for with a new log
+local GATHER_MS = 2000     -- and with a new epoch
 
 local op, node = ARGV[1], ARGV[2]
 
@@ -106,20 +107,23 @@ end
 -- {NODE, position, ms since it was seen, ...} of all that are waited for.
 local function nodes(t)
   local all = redis.call('HGETALL', KEYS[3])
-  local seen, at, horizon, list = {}, {}, {}, {}
+  local seen, at, horizon, met, owner, list = {}, {}, {}, {}, {}, {}
   for i = 1, #all, 2 do
     local name, what = string.match(all[i], '^(.*):(%a+)$')
     if what == 'seen' then seen[name] = tonumber(all[i + 1]) end
     if what == 'at' then at[name] = all[i + 1] end
     if what == 'horizon' then horizon[name] = all[i + 1] end
+    if what == 'met' then met[name] = all[i + 1] end
+    if what == 'owner' then owner[name] = all[i + 1] end
   end
   for name, ms in pairs(seen) do
     if t - ms > AWAY_MS then
       redis.call('HDEL', KEYS[3], name .. ':seen', name .. ':at',
-        name .. ':horizon', name .. ':owner')
+        name .. ':horizon', name .. ':owner', name .. ':met')
     elseif at[name] and horizon[name] then
       table.insert(list, {name = name, at = at[name],
-        horizon = horizon[name], age = t - ms})
+        horizon = horizon[name], age = t - ms, met = met[name],
+        is_there = owner[name] ~= nil and t - ms < LEASE_MS})
     end
   end
   table.sort(list, function(a, b) return a.name < b.name end)
@@ -186,6 +190,38 @@ local function found(s, replid, t, list)
   return true
 end
 
+-- Another master may have begun an epoch of the same number, of which this one
+-- knows nothing: the nodes do. So a new one begins when all that are there have
+-- said where they are, and above all of these: ids that clients have seen are
+-- never given out again, and what is new stands behind them.
+local function is_gathered(replid, t, list)
+  local new = redis.call('HMGET', KEYS[3], 'new', 'since')
+  local since = tonumber(new[2] or '0')
+  if new[1] ~= replid or since > t then
+    redis.call('HSET', KEYS[3], 'new', replid, 'since', text(t))
+    since = t
+  end
+  if t - since >= GATHER_MS then return true end
+  for _, other in ipairs(list) do
+    if other.is_there and other.met ~= replid then return false end
+  end
+  return true
+end
+
+local function next_epoch(s, list)
+  local epoch = s.epoch
+  for _, other in ipairs(list) do
+    epoch = math.max(epoch, (read_position(other.at)))
+  end
+  return epoch + 1
+end
+
+-- Does the node come from another master's epoch, which this one's are not above?
+local function is_stranger(s, at)
+  local epoch, tag = read_position(at), string.match(at, '/(.+)$')
+  return epoch > s.epoch or (epoch == s.epoch and tag and tag ~= s.tag)
+end
+
 -- meet NODE OWNER AT HORIZON NAME VERSION WANT, then ORIGIN SEQ of each origin
 -- that the caller has applied: it is there, and has applied all up to AT. OWNER
 -- is what no other database has.
@@ -201,21 +237,25 @@ local function meet()
     error('WRONGTYPE ' .. KEYS[2] .. ' is a ' .. kind, 0)
   end
   local s = state()
+  local replid = replication_id()
   local who = redis.call('HMGET', KEYS[3], node .. ':owner', node .. ':seen')
   if who[1] and who[1] ~= owner and t - tonumber(who[2] or '0') < LEASE_MS then
     return {'twice', who[1]}
   end
   redis.call('HSET', KEYS[3], node .. ':owner', owner,
     node .. ':seen', text(t), node .. ':at', at,
-    node .. ':horizon', horizon)
+    node .. ':horizon', horizon, node .. ':met', replid)
   local list = nodes(t)
-  local replid = replication_id()
   local last = position(s.epoch, s.n) .. '/' .. s.tag
   if s.epoch == 0 or (s.replid ~= replid and is_before(last, horizon)) then
     if not found(s, replid, t, list) then return {'wait'} end
     s = state()
-  elseif s.replid ~= replid or s.n >= ENTRIES - 100000 then
-    begin_epoch(s, s.epoch + 1, last, replid, ARGV[7])
+  elseif s.replid ~= replid or s.n >= ENTRIES - 100000 or
+      is_stranger(s, at) then
+    if s.replid ~= replid and not is_gathered(replid, t, list) then
+      return {'wait'}
+    end
+    begin_epoch(s, next_epoch(s, list), last, replid, ARGV[7])
     s = state()
   end
   local epochs, others = {}, {}
