@@ -46,11 +46,11 @@ struct command {
 	.name = #member, .offset = offsetof(values, member),                   \
 	.programs = PROGRAM_TOOL
 
-extern const struct command command_backup, command_completion, command_delete,
-    command_doctor, command_inbox, command_init, command_jobs, command_prune,
-    command_publish, command_reload, command_restore, command_run, command_runs,
-    command_show, command_simulate, command_stats, command_tail, command_ticket,
-    command_token, command_top, command_url;
+extern const struct command command_backup, command_cluster, command_completion,
+    command_delete, command_doctor, command_inbox, command_init, command_jobs,
+    command_prune, command_publish, command_reload, command_restore,
+    command_run, command_runs, command_show, command_simulate, command_stats,
+    command_tail, command_ticket, command_token, command_top, command_url;
 
 /* NULL: there is none. */
 const struct command *command_find(const char *name);

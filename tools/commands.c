@@ -47,10 +47,10 @@ static const struct command command_version = {
 static const struct command *const commands[] = {&command_init, &command_url,
     &command_publish, &command_tail, &command_jobs, &command_show,
     &command_delete, &command_runs, &command_run, &command_inbox,
-    &command_token, &command_ticket, &command_prune, &command_backup,
-    &command_restore, &command_stats, &command_reload, &command_top,
-    &command_doctor, &command_simulate, &command_completion, &command_help,
-    &command_version};
+    &command_token, &command_ticket, &command_cluster, &command_prune,
+    &command_backup, &command_restore, &command_stats, &command_reload,
+    &command_top, &command_doctor, &command_simulate, &command_completion,
+    &command_help, &command_version};
 
 enum { N_COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 

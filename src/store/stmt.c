@@ -486,6 +486,34 @@ static const char *const sql[] = {
     [STMT_INBOX_GET] = "SELECT " INBOX_COLUMNS ", body FROM calls "
 		       "WHERE id = ?1",
     [STMT_INBOX_FORGET] = "DELETE FROM calls WHERE id = ?1 OR ?1 = 0",
+
+    /* Of one database into another one, column by column: clone.c. */
+    [STMT_OUTBOX_CLEAR] = "DELETE FROM outbox",
+    [STMT_OUTBOX_ALL] = "SELECT seq, kind, payload, created_at, result "
+			"FROM outbox",
+    [STMT_OUTBOX_PUT] = "INSERT INTO outbox (seq, kind, payload, created_at, "
+			"result) VALUES (?1, ?2, ?3, ?4, ?5)",
+    [STMT_OUTBOX_LAST] = "SELECT seq FROM sqlite_sequence "
+			 "WHERE name = 'outbox'",
+    [STMT_OUTBOX_SET_LAST] = "UPDATE sqlite_sequence SET seq = ?1 "
+			     "WHERE name = 'outbox'",
+    [STMT_RELAY_OWNER] = "SELECT key, value FROM meta WHERE key = 'relay'",
+    [STMT_OWN_RUNS] =
+	"SELECT state, external_id, attempts, next_at, cancel_wanted, "
+	"deadline, submitted_at, ended_at, error, input, policy, origin, "
+	"origin_seq FROM runs WHERE origin IS NOT NULL "
+	"AND coalesce(taken_by, origin) = ?1",
+    [STMT_SET_OWN_RUN] =
+	"UPDATE runs SET state = ?1, external_id = ?2, attempts = ?3, "
+	"next_at = ?4, cancel_wanted = ?5, deadline = ?6, submitted_at = ?7, "
+	"ended_at = ?8, error = ?9, input = ?10, policy = ?11 "
+	"WHERE origin = ?12 AND origin_seq = ?13 AND state <> 'ended'",
+    [STMT_DOUBT_OWN_RUNS] =
+	"UPDATE runs SET state = 'unknown', deadline = NULL, "
+	"next_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') "
+	"WHERE (state = 'waiting' OR state = 'submitting' "
+	"OR state = 'unknown') AND coalesce(taken_by, origin) = ?1",
+
     [STMT_READ_ALL] = READ_EVENTS(""),
     /* The owner's jobs first, then a seek into each: the cost is that of the
      * owner's jobs, however long the table is. */
@@ -596,6 +624,13 @@ stmt_bind_exact(struct db *db, sqlite3_stmt *st, int i, const char *s)
 {
 	note_bind(db, sqlite3_bind_text64(
 			  st, i, s, span_of(s).n, SQLITE_STATIC, SQLITE_UTF8));
+}
+
+void
+stmt_bind_value(
+    struct db *db, sqlite3_stmt *st, int i, const sqlite3_value *value)
+{
+	note_bind(db, sqlite3_bind_value(st, i, value));
 }
 
 void

@@ -170,6 +170,15 @@ enum stmt_id {
 	STMT_OUTBOX_SEQUENCE, /* number */
 	STMT_OUTBOX_STATE,    /* origin -> number, rows */
 	STMT_OUTBOX_CLOSE,    /* number */
+	STMT_OUTBOX_CLEAR,
+	STMT_OUTBOX_ALL,      /* -> as the next */
+	STMT_OUTBOX_PUT,      /* seq, kind, payload, time, result */
+	STMT_OUTBOX_LAST,     /* -> seq */
+	STMT_OUTBOX_SET_LAST, /* seq */
+	STMT_RELAY_OWNER,     /* -> key, value */
+	STMT_OWN_RUNS,	      /* node -> as the next */
+	STMT_SET_OWN_RUN,     /* columns, origin, its number */
+	STMT_DOUBT_OWN_RUNS,  /* node */
 	/* Of the inbox's file alone. */
 	STMT_INBOX_VERSION, /* -> user_version */
 	STMT_INBOX_ADD,	    /* what inbox_add() writes, how many in a second */
@@ -231,6 +240,9 @@ void stmt_bind_int(struct db *db, sqlite3_stmt *st, int i, int64_t n);
 void stmt_bind_text(struct db *db, sqlite3_stmt *st, int i, const char *s);
 /* As stmt_bind_text(), but "" is an empty text. */
 void stmt_bind_exact(struct db *db, sqlite3_stmt *st, int i, const char *s);
+/* As it is in another row, of another connection too. */
+void stmt_bind_value(
+    struct db *db, sqlite3_stmt *st, int i, const sqlite3_value *value);
 void stmt_bind_span(struct db *db, sqlite3_stmt *st, int i, struct span s);
 
 /* *ret_row: there is a row to read; else the statement is done. */
