@@ -13,5 +13,8 @@ tmpfs     a file system that can be filled up
 webserver a real web server in front: nginx, apache, lighttpd
 http2     an HTTP/2 client, which is curl
 tokens    JSON Web Tokens, good and bad
+redis     Redis or Valkey: started, killed, emptied, promoted
+network   a network of its own for each node, with links that can be cut
+cluster   nodes with all their programs, pages that move, and a judge
 leaks     secrets of a whole run, and all that was written during it
 """

@@ -49,8 +49,8 @@ class _Sized:
 class HttpExchange(Exchange):
     """The answer to one request."""
 
-    def __init__(self, connection, method, target):
-        super().__init__((method, target))
+    def __init__(self, connection, method):
+        super().__init__()
         self.socket = connection
         self._method = method
         self._body = None
@@ -87,18 +87,21 @@ class HttpExchange(Exchange):
 
 
 class HttpEndpoint:
-    """Asks a web server on the loopback interface, from an address of it."""
+    """Asks a web server: on the loopback interface, from an address of it, or
+    in another network."""
 
-    def __init__(self, port, source="127.0.0.1"):
+    def __init__(self, port, source="127.0.0.1", host="127.0.0.1"):
         self.port = port
         self.source = source
+        self.host = host
 
     def open(self, method, target, headers=None, body=None):
         """Sends one request on a connection of its own; returns the exchange
         without waiting for anything."""
+        is_here = self.host == "127.0.0.1"
         connection = socket.create_connection(
-            ("127.0.0.1", self.port), timeout=patience(10),
-            source_address=(self.source, 0),
+            (self.host, self.port), timeout=patience(10),
+            source_address=(self.source, 0) if is_here else None,
         )
         lines = [f"{method} {target} HTTP/1.1", "Host: localhost"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
@@ -112,7 +115,7 @@ class HttpEndpoint:
             )
         except (BrokenPipeError, ConnectionResetError):
             pass  # refused before it was read whole; the answer may be there
-        return HttpExchange(connection, method, target)
+        return HttpExchange(connection, method)
 
     def call(self, method, target, headers=None, body=None):
         """Sends one request, returns its whole answer."""

@@ -81,13 +81,14 @@ class WebServer:
     name = None  # of the example file, and of the log of standard error
     user = {}  # who runs it, as Popen's options
     starts_programs = False  # or do they run by themselves?
+    host = "127.0.0.1"  # where it listens
     good_statuses = {0}  # with which it may end on SIGTERM
 
     def __init__(self, site, *options):
         self.site = site
         self.options = options
         self.port = free_port()
-        self.endpoint = HttpEndpoint(self.port)
+        self.endpoint = HttpEndpoint(self.port, host=self.host)
         self.folder = os.path.join(site.root, "web")
         self.config = os.path.join(site.root, f"{self.name}.conf")
         self.process = None
@@ -165,7 +166,7 @@ class WebServer:
     def _is_ready(self):
         assert self.process.is_alive(), self.process.log_text()
         with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+            return probe.connect_ex((self.host, self.port)) == 0
 
     # -- looking at it -------------------------------------------------------
 
