@@ -14,7 +14,7 @@ from measures import MEASURES, STREAMS, Notes, build_base
 from harness.site import raise_descriptor_limit
 
 # Of programs alone, without a budget; they run only when they are named.
-OTHERS = ("cgi", "storm", "runs")
+OTHERS = ("cgi", "storm", "runs", "cluster")
 
 
 def main(names):

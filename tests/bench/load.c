@@ -4,8 +4,9 @@
  * measures each answer and each event.
  *
  *   load PORT [-s STREAMS] [-p POSTS -b BODY] [-h HEADER] [-c CONNECTIONS]
- *       [-r RATE] [-t SECONDS] [-d DELIVERIES]
+ *       [-r RATE] [-t SECONDS] [-d DELIVERIES] [-S PORT]
  *
+ * The port of -S is for the streams: that of another node of a cluster.
  * STREAMS and POSTS are files with a request target per line. First all streams
  * are opened; then a line of JSON says so, and it waits for a line on standard
  * input, so that whoever started it can look at the servers. Then it posts
@@ -76,6 +77,7 @@ struct times {
 
 static struct {
 	struct sockaddr_in address;
+	in_port_t streams_port; /* 0: that of `address` */
 	struct bytes body;
 	const char *header;
 	struct lines streams, targets;
@@ -181,14 +183,16 @@ read_lines(const char *path, struct lines *ret)
 static void
 link_connect(struct link *l)
 {
+	struct sockaddr_in address = load.address;
 	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = l};
 	int on = 1;
 
+	if (l->is_stream && load.streams_port != 0)
+		address.sin_port = load.streams_port;
 	l->n = 0;
 	l->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (l->fd == -1 ||
-	    connect(l->fd, (const struct sockaddr *)&load.address,
-		sizeof(load.address)) == -1)
+	if (l->fd == -1 || connect(l->fd, (const struct sockaddr *)&address,
+			       sizeof(address)) == -1)
 		fail("cannot connect: %s", strerror(errno));
 	setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (epoll_ctl(load.epoll_fd, EPOLL_CTL_ADD, l->fd, &ev) == -1)
@@ -585,6 +589,9 @@ take_option(int option)
 	case 't':
 		load.seconds = atof(optarg);
 		return;
+	case 'S':
+		load.streams_port = htons((uint16_t)atoi(optarg));
+		return;
 	case 'd':
 		load.deliveries = strtoul(optarg, NULL, 10);
 		return;
@@ -599,7 +606,7 @@ main(int argc, char **argv)
 	char line[64];
 	int option;
 
-	while ((option = getopt(argc, argv, "s:p:b:h:c:r:t:d:")) != -1)
+	while ((option = getopt(argc, argv, "s:p:b:h:c:r:t:d:S:")) != -1)
 		take_option(option);
 	if (optind != argc - 1 || (load.targets.n > 0 && load.body.n == 0))
 		fail("see the head of load.c for how it is used");
