@@ -162,7 +162,7 @@ def test_copy_without_its_wal(make_site, command):
     done = site.tool(*command, "--db", copy, check=False)
     assert done.returncode == 1
     assert "is empty, as is a copy of a database in use" in done.stderr
-    assert ".backup" in done.stderr and "-wal" in done.stderr
+    assert "jobwire backup" in done.stderr and "-wal" in done.stderr
     assert pathlib.Path(copy).read_bytes() == before
     site.tool("init", "--db", copy)
     assert site.tool("stats", "--db", copy).returncode == 0
