@@ -69,6 +69,8 @@ on_row(void *arg, const struct event_row *row)
 		sse_id_format(hub_epoch(r->hub), row->id, event.loss, id);
 		begin_event(r, id, row->type);
 		buf_add_span(r->out, buf_span(&data));
+		buf_add_str(r->out, ",\"created_at\":");
+		json_text_add_quoted(r->out, span_of(row->created_at));
 		buf_add_char(r->out, '}');
 	}
 	buf_done(&data);

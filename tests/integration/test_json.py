@@ -1,6 +1,7 @@
 """The JSON form: for proxies that buffer, for curl and for CI."""
 
 import json
+import re
 import time
 
 import pytest
@@ -44,6 +45,10 @@ def test_same_as_the_stream(reader):
         f'{{"id":"{e.id}","event":"{e.event}","data":{e.data}}}'
         for e in events
     )
+    times = re.findall(r',"created_at":"([^"]*)"', body)
+    assert times == [row[0] for row in reader.writer.connection.execute(
+        "SELECT created_at FROM job_events ORDER BY id")]
+    body = re.sub(r',"created_at":"[^"]*"', "", body)
     assert body == (
         f'{{"events":[{expected}],"last_event_id":"{events[-1].id}",'
         '"terminal":true}\n'

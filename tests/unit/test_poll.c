@@ -129,7 +129,7 @@ test_data(void **state)
 	assert_int_equal(fill("a", 0, NULL), OK);
 	assert_non_null(strstr(answer.body.data,
 	    "\"event\":\"note\",\"data\":{\"job_id\":\"a\","
-	    "\"status\":\"queued\",\"n\":1.10}}]"));
+	    "\"status\":\"queued\",\"n\":1.10},\"created_at\":\"20"));
 }
 
 /* All jobs must have ended; one that nobody knows has not. */
