@@ -65,6 +65,7 @@ run(const struct command_line *c)
 	doctor_database(&d);
 	doctor_cluster(&d);
 	doctor_folder(&d);
+	doctor_runs(&d);
 	doctor_machine(&d);
 	doctor_sockets(&d);
 	if (d.url != NULL) {

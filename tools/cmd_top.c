@@ -218,21 +218,32 @@ show_bytes(struct top *t, const char *name, const char *what)
 	buf_done(&size);
 }
 
+/* "checkpoint 3 s ago", as the metric of that name says. */
+static void
+show_age(struct top *t, const char *what)
+{
+	struct buf name = BUF_INIT, age = BUF_INIT;
+
+	buf_addf(&name, "jobwire_%s_timestamp_seconds", what);
+	add_age(&age, t, exposition_value(&t->now, buf_span(&name).p));
+	if (age.len > 0)
+		screen_item(
+		    &t->screen, false, "%s%s ago", what, buf_span(&age).p);
+	else
+		screen_item(&t->screen, false, "no %s", what);
+	buf_done(&name);
+	buf_done(&age);
+}
+
 static void
 show_disk(struct top *t)
 {
-	struct buf age = BUF_INIT;
-
 	screen_line(&t->screen, "disk");
 	show_bytes(t, "jobwire_database_bytes", "database");
 	show_bytes(t, "jobwire_database_wal_bytes", "WAL");
 	show_bytes(t, "jobwire_database_free_bytes", "free");
-	add_age(&age, t,
-	    exposition_value(&t->now, "jobwire_checkpoint_timestamp_seconds"));
-	if (age.len > 0)
-		screen_item(
-		    &t->screen, false, "checkpoint%s ago", buf_span(&age).p);
-	buf_done(&age);
+	show_age(t, "checkpoint");
+	show_age(t, "backup");
 }
 
 static void

@@ -83,6 +83,9 @@ void doctor_lock(struct doctor *d);
 void doctor_database(struct doctor *d);
 void doctor_folder(struct doctor *d);
 
+/* Runs that wait while no jobwire-runner is there. After doctor_database(). */
+void doctor_runs(struct doctor *d);
+
 /* What the machine allows: inotify, descriptors, SQLite's version, clock. */
 void doctor_machine(struct doctor *d);
 

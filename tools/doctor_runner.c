@@ -1,16 +1,25 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The doctor's look at what jobwire-runner needs: RunPod's key and, where the
- * web server is asked, RunPod's endpoints. Blocks.
+ * web server is asked, RunPod's endpoints; and is it there? Blocks.
  */
+#include <sys/file.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "auth/secrets.h"
+#include "base/clock.h"
 #include "doctor.h"
 #include "doctor_http.h"
+#include "io/beside.h"
 #include "job/action.h"
+#include "store/runs.h"
 
-enum { KEY_MIN = 8 }; /* as the runner */
+enum {
+	KEY_MIN = 8,	 /* as the runner */
+	LATE_MS = 90000, /* that a run waits with nobody there */
+};
 
 /* Does anybody start jobs here? */
 static bool
@@ -45,6 +54,42 @@ doctor_runner(struct doctor *d)
 		    "runpod_key = %s: %s", key, buf_span(&message).p);
 	secrets_done(&keys);
 	buf_done(&message);
+}
+
+/* Does a process hold the runner's lock? Takes it for a moment where none does;
+ * a runner that starts just then waits for its turn. */
+static bool
+has_runner(const struct doctor *d)
+{
+	int fd = beside_open(d->c->settings->db, "-runner", O_RDONLY);
+	bool is_held;
+
+	if (fd == -1)
+		return false;
+	is_held = flock(fd, LOCK_SH | LOCK_NB) != 0;
+	(void)close(fd);
+	return is_held;
+}
+
+void
+doctor_runs(struct doctor *d)
+{
+	struct runs_open open;
+	int64_t oldest_at, now_ms = clock_real_ms();
+
+	if (d->db == NULL || runs_count(d->db, &open) != OK)
+		return;
+	oldest_at = open.oldest_at[RUN_WAITING];
+	/* Cron starts one each minute. */
+	if (oldest_at > 0 && now_ms - oldest_at > LATE_MS && !has_runner(d))
+		doctor_say(d, FINDING_WARN, "runner",
+		    "systemctl enable --now jobwire-runner; why it ended, its "
+		    "log says",
+		    "no jobwire-runner is there, and %lld run%s for %lld s "
+		    "to be submitted",
+		    (long long)open.n[RUN_WAITING],
+		    open.n[RUN_WAITING] == 1 ? " has waited" : "s have waited",
+		    (long long)(now_ms - oldest_at) / 1000);
 }
 
 /* What one answer says of an endpoint. */

@@ -323,6 +323,23 @@ find_key(const struct opt_source *src, struct span key, bool *ret_is_ours)
 	return d;
 }
 
+/* Adds the setting that was meant, if there is one. */
+static void
+suggest_setting(struct load *l, struct span key)
+{
+	struct buf text = BUF_INIT;
+	struct near n;
+
+	buf_add_span(&text, key);
+	n = (struct near){.text = buf_span(&text).p};
+	for (const struct opt_def *d = l->src->defs; d->name != NULL; d++)
+		if (d->type != OPT_FLAG && d->type != OPT_GONE)
+			near_offer(&n, d->name);
+	if (n.best != NULL)
+		buf_addf(l->message, "; did you mean %s?", n.best);
+	buf_done(&text);
+}
+
 static enum err
 take_line(struct load *l, struct span line)
 {
@@ -340,6 +357,7 @@ take_line(struct load *l, struct span line)
 	if (d == NULL) {
 		(void)refuse(l, "unknown setting ");
 		add_printable(l->message, key);
+		suggest_setting(l, key);
 		return ERR_PROTO;
 	}
 	if (d->type == OPT_FLAG)
