@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: ISC
-// The operator's page: reads the metrics of both programs each second, draws
-// them, and lists the events of the jobs that it watches.
+// The operator's page: reads the metrics of all programs each second and draws
+// them, shows a job's timeline, and cancels it or starts it again. It opens no
+// stream, which would count among those that it shows: events are asked for.
 
-import { subscribe } from "./client/jobwire.js";
 import { bucketsOf, parseMetrics, percentile, since, total } from "./metrics.js";
 
 const EVERY_MS = 1000;
 const SHOWN_SECONDS = 120;
 const SHOWN_EVENTS = 15;
+const WATCHED_JOBS = 20;
+const ENDS = ["completed", "failed", "cancelled", "timed_out"];
+const STATES = ["queued", "processing", ...ENDS];
 /** The members of an event's data that are worth a place in the list. */
 const SAID = ["progress", "step", "error", "delayTime", "executionTime"];
 const LATENCIES = [
@@ -36,6 +39,13 @@ function duration(seconds) {
   if (seconds === Infinity) return "over 5 s";
   if (seconds < 0.001) return `${Math.round(seconds * 1e6)} µs`;
   return seconds < 1 ? `${Number((seconds * 1000).toPrecision(2))} ms` : `${seconds.toFixed(1)} s`;
+}
+
+/** The same for what lasts. */
+function age(seconds) {
+  if (seconds < 120) return `${Math.max(0, Math.round(seconds))} s`;
+  if (seconds < 7200) return `${Math.floor(seconds / 60)} min`;
+  return seconds < 172800 ? `${Math.floor(seconds / 3600)} h` : `${Math.floor(seconds / 86400)} d`;
 }
 
 const tenths = (number) => Number(number.toFixed(1)).toLocaleString();
@@ -105,11 +115,9 @@ const drawRate = lineChart("rate-chart", "Events sent per second");
 const readings = [];
 
 async function read() {
-  const answers = await Promise.all(["/api/v1/metrics", "/api/v1/webhooks/metrics"].map((path) => fetch(path)));
-  const refused = answers.find(({ ok }) => !ok);
-  if (refused) throw new Error(`${new URL(refused.url).pathname} answers ${refused.status}`);
-  const texts = await Promise.all(answers.map((answer) => answer.text()));
-  readings.push({ at: performance.now(), metrics: parseMetrics(texts.join("\n")) });
+  const answer = await fetch("/api/v1/metrics");
+  if (!answer.ok) throw new Error(`${new URL(answer.url).pathname} answers ${answer.status}`);
+  readings.push({ at: performance.now(), metrics: parseMetrics(await answer.text()) });
   while (readings.at(-1).at - readings[0].at > SHOWN_SECONDS * 1000) readings.shift();
 }
 
@@ -118,7 +126,7 @@ function growth(name, i) {
   if (i < 1) return 0;
   const [before, after] = [readings[i - 1], readings[i]];
   const grown = after.metrics.get(name) - before.metrics.get(name);
-  return Math.max(0, (1000 * grown) / (after.at - before.at));
+  return Math.max(0, (1000 * grown) / (after.at - before.at)) || 0; // a part may be away
 }
 
 function drawLatencies() {
@@ -137,17 +145,36 @@ function drawLatencies() {
   element("percentiles").replaceChildren(...rows);
 }
 
+/** A tile for each state; of open jobs with the longest silence. */
+function drawJobs(metrics) {
+  const tiles = STATES.map((state) => {
+    const count = metrics.get(`jobwire_jobs{state="${state}"}`);
+    const since = metrics.get(`jobwire_job_oldest_timestamp_seconds{state="${state}"}`);
+    const tile = make("div", {}, make("dt", { textContent: state.replace("_", " ") }));
+    const number = make("dd", { textContent: count?.toLocaleString() ?? "–" });
+    if (since > 0) number.append(make("small", { textContent: `silent ${age(Date.now() / 1000 - since)}` }));
+    tile.append(number);
+    return tile;
+  });
+  element("jobs").replaceChildren(...tiles);
+}
+
 function draw() {
   const { metrics } = readings.at(-1);
   const last = readings.length - 1;
   const rates = readings.map(({ at }, i) => ({ at, value: growth("jobwire_events_delivered_total", i) }));
+  const failed = metrics.get('jobwire_calls_total{outcome="failed"}');
+  const away = ["webhook", "janitor"].filter((part) => !metrics.get(`jobwire_up{part="${part}"}`));
+  element("parts").textContent = away.length ? `no ${away.join(", no ")}` : "all";
+  element("parts").className = away.length ? "bad" : "";
   element("streams").textContent = metrics.get("jobwire_streams_open").toLocaleString();
   element("rate").textContent = tenths(rates[last].value);
   element("calls").textContent = tenths(growth('jobwire_calls_total{outcome="stored"}', last));
-  element("lagging").textContent = metrics.get("jobwire_streams_lagging").toLocaleString();
-  element("failed").textContent = metrics.get('jobwire_calls_total{outcome="failed"}').toLocaleString();
+  element("failed").textContent = failed?.toLocaleString() ?? "–";
   const isFailing = metrics.get("jobwire_database_failing") || metrics.get("jobwire_commit_failing");
   element("database").textContent = isFailing ? "failing" : "ok";
+  element("database").className = isFailing ? "bad" : "";
+  drawJobs(metrics);
   drawStreams(readings.map(({ at, metrics }) => ({ at, value: metrics.get("jobwire_streams_open") })));
   drawRate(rates);
   drawLatencies();
@@ -165,39 +192,191 @@ async function tick() {
 
 // --- events -----------------------------------------------------------------------
 
-const watched = new Set();
+/** Jobs to ask for, each with its events so far, the newest watched last. */
+const watched = new Map();
+/** The one whose timeline is shown. */
+let shown;
 
 function watch(job) {
   if (watched.has(job)) return;
-  watched.add(job);
-  subscribe(job, {
-    onEvent({ type, jobId, data }) {
-      const said = SAID.filter((key) => data[key] !== undefined).map((key) => `${key}: ${data[key]}`);
-      const time = new Date().toLocaleTimeString([], { hour12: false });
-      const id = make("code", { textContent: jobId, title: jobId });
-      const what = make("td", {}, make("strong", {}, type), " ", make("span", {}, said.join(", ")));
-      element("events").prepend(make("tr", {}, cell(time), make("td", {}, id), what));
-      if (element("events").childElementCount > SHOWN_EVENTS) element("events").lastElementChild.remove();
-    },
-  });
+  watched.set(job, { events: [], lastId: "", isOver: false });
+  const oldest = [...watched.keys()].find((id) => id !== shown);
+  if (watched.size > WATCHED_JOBS) watched.delete(oldest);
 }
 
-element("watch").addEventListener("submit", (submitted) => {
+/** What came since the last time. A job that has ended may run again: the one that is shown is asked for all the same. */
+async function follow(job, known) {
+  if (known.isOver && job !== shown) return;
+  const query = new URLSearchParams({ format: "json", last_event_id: known.lastId });
+  const answer = await fetch(`/api/v1/events/${encodeURIComponent(job)}?${query}`);
+  if (!answer.ok) throw new Error(`the events of ${job}: ${answer.status}`);
+  const { events, last_event_id, terminal } = await answer.json();
+  known.lastId = last_event_id ?? known.lastId;
+  known.isOver = terminal;
+  for (const event of events) {
+    // Another database, or some are gone: what is stored comes again.
+    if (event.event === "resync") known.events = [];
+    else known.events.push({ ...event, job, at: new Date(event.created_at) });
+  }
+}
+
+const CLOCK = { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false };
+const clock = (date, more = {}) => date.toLocaleTimeString([], { ...CLOCK, ...more });
+const said = (data) => SAID.filter((key) => data[key] !== undefined).map((key) => `${key}: ${data[key]}`).join(", ");
+
+function drawEvents() {
+  const all = [...watched.values()].flatMap(({ events }) => events);
+  const newest = all.sort((a, b) => b.at - a.at).slice(0, SHOWN_EVENTS);
+  const rows = newest.map(({ at, job, event, data }) => {
+    const id = make("button", { type: "button", className: "link", title: `Show ${job}`, textContent: job });
+    id.addEventListener("click", () => show(job, true));
+    const what = make("td", {}, make("strong", {}, event), " ", make("span", {}, said(data)));
+    return make("tr", {}, cell(clock(at)), make("td", {}, id), what);
+  });
+  replaceIfOther(element("events"), rows);
+}
+
+/** What has the focus stays, unless something is new. */
+function replaceIfOther(parent, children) {
+  const text = children.map(({ textContent }) => textContent).join("\n");
+  if (parent.dataset.text === text) return;
+  parent.dataset.text = text;
+  parent.replaceChildren(...children);
+}
+
+function drawTimeline() {
+  const { events } = watched.get(shown);
+  const items = events.map(({ at, event, data }, i) => {
+    const after = i > 0 ? `+${duration((at - events[i - 1].at) / 1000)}` : at.toLocaleDateString();
+    const time = make("time", { dateTime: at.toISOString(), textContent: clock(at, { fractionalSecondDigits: 3 }) });
+    const item = make("li", {}, time, make("span", { className: "quiet" }, after), make("strong", {}, event));
+    item.append(make("span", {}, said(data)));
+    item.dataset.type = event;
+    return item;
+  });
+  replaceIfOther(element("timeline"), items.length ? items : [make("li", {}, "No events yet")]);
+}
+
+// --- a job ------------------------------------------------------------------------
+
+/** As the server knows it; undefined until it has an event. */
+let details;
+
+async function refresh() {
+  const job = shown;
+  if (!watched.get(job)?.events.length) details = undefined;
+  else {
+    const answer = await fetch(`/api/v1/jobs/${encodeURIComponent(job)}`);
+    if (answer.ok && job === shown) details = await answer.json();
+  }
+  const { state = "unknown", run } = details ?? {};
+  element("state").textContent = state;
+  element("state").dataset.state = state;
+  element("shown-id").textContent = job;
+  const attempts = run?.attempts > 1 ? `, ${run.attempts} attempts` : "";
+  const external = run?.external_id ? `, ${run.external_id}` : "";
+  element("shown-run").textContent = run
+    ? `Run ${run.run_id}${run.action ? ` of ${run.action}` : ""}: ${run.state}${attempts}${external}`
+    : "Started by others: jobwire has no run of it";
+  element("cancel").hidden = !run || ENDS.includes(state);
+  element("again").hidden = !run?.action || !ENDS.includes(state);
+  drawTimeline();
+}
+
+function show(job, doScroll = false) {
+  shown = job;
+  details = undefined;
+  watch(job);
+  element("job").value = job;
+  element("done").textContent = "";
+  element("shown").hidden = false;
+  if (doScroll) element("job-title").scrollIntoView();
+  refresh();
+}
+
+element("choose").addEventListener("submit", (submitted) => {
   submitted.preventDefault();
-  watch(element("job").value);
-  element("job").value = "";
+  show(element("job").value);
 });
-for (const job of new URL(location.href).searchParams.getAll("job")) watch(job);
+
+/** In memory only, and no longer than this page. */
+let key = "";
+
+/** What the dialog is about: its title, its button, and the call that it makes. */
+let wanted;
+
+function ask(what) {
+  wanted = what;
+  element("ask-title").textContent = what.title;
+  element("do").textContent = what.button;
+  element("ask-start").hidden = !what.isStart;
+  element("action").required = what.isStart;
+  element("action").value = details?.run?.action ?? "";
+  element("key").value = key;
+  element("ask-trouble").textContent = "";
+  element("ask").showModal();
+}
+
+async function send(path, body) {
+  const headers = { "Content-Type": "application/json", "Idempotency-Key": crypto.randomUUID() };
+  if (key) headers.Authorization = `Bearer ${key}`;
+  const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
+  const { error } = await answer.json().catch(() => ({}));
+  if ([401, 403].includes(answer.status)) key = "";
+  if (!answer.ok) throw new Error(error?.message ?? `The answer was ${answer.status}.`);
+}
+
+element("cancel").addEventListener("click", () => {
+  const path = `/api/v1/jobs/${encodeURIComponent(shown)}/cancel`;
+  const call = () => send(path, {});
+  ask({ title: `Cancel ${shown}?`, button: "Cancel the job", call, done: "It is being cancelled." });
+});
+
+element("again").addEventListener("click", () => {
+  const job = encodeURIComponent(shown);
+  const call = () =>
+    send(`/api/v1/jobs/${job}/${element("action").value}`, { input: JSON.parse(element("input").value) });
+  ask({ title: `Start ${shown} again?`, button: "Start it", isStart: true, call, done: "It was started." });
+});
+
+element("leave").addEventListener("click", () => element("ask").close());
+
+element("ask-form").addEventListener("submit", async (submitted) => {
+  submitted.preventDefault();
+  key = element("key").value;
+  try {
+    await wanted.call();
+    element("ask").close();
+    element("done").textContent = wanted.done;
+  } catch (error) {
+    element("ask-trouble").textContent = error instanceof SyntaxError ? "The input is no JSON." : error.message;
+  }
+});
+
+// --- each second ------------------------------------------------------------------
 
 /** The photo page's jobs, which this browser keeps. */
 function watchDemo() {
   for (const { job } of JSON.parse(localStorage.getItem("restorations") ?? "[]")) watch(job);
 }
 
+async function look() {
+  try {
+    await Promise.all([...watched].map(([job, known]) => follow(job, known)));
+    drawEvents();
+    if (shown) await refresh();
+  } catch (error) {
+    element("trouble").textContent = `The events cannot be read: ${error.message}.`;
+  }
+}
+
+for (const job of new URL(location.href).searchParams.getAll("job")) show(job);
+
 for (;;) {
   if (!document.hidden) {
     watchDemo();
     await tick();
+    await look();
   }
   await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
 }

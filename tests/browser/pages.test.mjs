@@ -118,11 +118,50 @@ test("the operator's page shows streams, rates, latencies and events as they com
   await rate.waitFor();
   assert.ok((await operator.$$("#sent-bars .bar div:not([hidden])")).length > 0);
   assert.equal(await operator.textContent("#database"), "ok");
+  await until(async () => (await operator.textContent("#parts")) === "all", "all parts to be there");
+  await until(async () => /completed[1-9]/.test(await operator.textContent("#jobs")), "jobs to be counted by state");
+});
 
+test("the operator's page opens no stream, and tells when an event was, not when it came", async () => {
+  await photos.close();
+  await stack.publish("progress", { progress: 7 }, "by-hand");
+  const published = Date.now();
+  const operator = await open("operator.html");
+  await until(async () => Date.now() - published > 1200, "its time to differ from that of its arrival");
+  const came = Date.now();
   await operator.fill("#job", "by-hand");
   await operator.keyboard.press("Enter");
-  await stack.publish("progress", { progress: 7 }, "by-hand");
-  await operator.getByText("progress: 7", { exact: true }).waitFor();
+  await operator.locator("#timeline").getByText("progress: 7", { exact: true }).waitFor();
+  const at = Date.parse(await operator.getAttribute("#timeline time", "datetime"));
+  assert.ok(Math.abs(at - published) < 1000 && came - at > 1000, `${published} ${at} ${came}`);
+  assert.match(await operator.textContent("#timeline time"), /^\d\d:\d\d:\d\d[.,]\d{3}$/);
+  assert.equal(await operator.textContent("#state"), "processing");
+  await until(async () => (await operator.textContent("#streams")) === "0", "no stream to be open");
+});
+
+test("a run is cancelled, and started again, with a key that nothing keeps", async () => {
+  await photos.click("#start");
+  await card().locator("progress:not([value='0'])").waitFor({ state: "attached" });
+  const operator = await open("operator.html");
+  await operator.locator("#events .link").first().click();
+  await operator.click("#cancel");
+  await operator.fill("#key", "a-key-that-nobody-may-find");
+  await operator.click("#do");
+  await operator.locator("#done").getByText("It is being cancelled.").waitFor();
+  await operator.locator("#state[data-state=cancelled], #state[data-state=completed]").waitFor();
+  const kept = await operator.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, location.href]));
+  assert.doesNotMatch(kept, /a-key-that/);
+
+  await operator.click("#again");
+  assert.equal(await operator.inputValue("#action"), "restore");
+  await operator.fill("#input", "{");
+  await operator.click("#do");
+  await operator.getByText("The input is no JSON.").waitFor();
+  await operator.fill("#input", "{}");
+  await operator.click("#do");
+  await operator.locator("#done").getByText("It was started.").waitFor();
+  await operator.locator("#timeline li:last-child[data-type=queued], #timeline li[data-type=queued] ~ li[data-type=queued]")
+    .first().waitFor();
 });
 
 test("both pages are fit for assistive technology, phones and the dark", async () => {
@@ -134,6 +173,8 @@ test("both pages are fit for assistive technology, phones and the dark", async (
   await photos.click("summary");
   const operator = await open("operator.html");
   await operator.waitForSelector("#events tr");
+  await operator.locator("#events .link").first().click();
+  await operator.waitForSelector("#timeline li[data-type]");
   for (const summary of await operator.$$("summary")) await summary.click();
 
   for (const [name, page] of Object.entries({ photos, operator })) {
