@@ -204,6 +204,10 @@ show_traffic(struct top *t)
 	    exposition_value(&t->now, "jobwire_streams_open"), "open");
 	screen_number(&t->screen,
 	    exposition_value(&t->now, "jobwire_streams_lagging"), "slow");
+	if (exposition_value(&t->now, "jobwire_overloads_total") > 0)
+		screen_number(&t->screen,
+		    exposition_value(&t->now, "jobwire_overloads_total"),
+		    "turned away");
 	show_rate(t, "jobwire_events_delivered_total", "events sent");
 }
 

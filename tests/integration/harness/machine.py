@@ -24,7 +24,7 @@ for word; do
   esac
 done
 is_alive() { # and no zombie, which nobody may be there to bury
-  grep -qs '^State:[[:space:]]*[^ZX]' "/proc/$(cat "$pids/$1" 2>/dev/null || echo x)/status"
+  grep -qs '^State:[[:space:]]*[RSDTtI]' "/proc/$(cat "$pids/$1" 2>/dev/null || echo x)/status"
 }
 for unit in "${units[@]}"; do
   case $verb in
