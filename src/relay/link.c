@@ -71,13 +71,13 @@ on_fail(struct deferred *d)
 	struct link *l = container_of(d, struct link, fail);
 
 	drop(l);
+	l->cfg.on_down(l->cfg.arg, l->reason, l->is_hopeless);
 	l->at = (l->at + 1) % l->cfg.urls->n;
 	/* A round through all of them first. */
 	if (l->at == 0 || l->cfg.urls->n == 1)
 		l->pause_ms = l->pause_ms * 2 < PAUSE_MAX_MS ? l->pause_ms * 2
 							     : PAUSE_MAX_MS;
 	set_timer(l, random_between(l->pause_ms / 2, l->pause_ms));
-	l->cfg.on_down(l->cfg.arg, l->reason, l->is_hopeless);
 }
 
 static void

@@ -72,6 +72,9 @@ void relay_later(struct relay *r, int64_t ms);
 /* Asks Redis for the log's state, unless it is being asked. */
 void relay_meet(struct relay *r);
 
+/* The log is not what it was: meets before anything else. */
+void relay_start_over(struct relay *r);
+
 /* Of itself it does not go on from here; `why` is for people. */
 void relay_fall_behind(struct relay *r, const char *why);
 

@@ -43,6 +43,8 @@ on_mended(void *arg, const struct redis_value *v)
 
 	if (redis_is_error(v)) {
 		link_fail(r->link, redis_text(v), false);
+	} else if (log_verdict(v) == LOG_STALE) {
+		relay_start_over(r);
 	} else {
 		if (n > 0) {
 			note_foreign(r, n);

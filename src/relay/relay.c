@@ -286,14 +286,18 @@ on_progress(void *arg)
 	relay_turn(arg);
 }
 
-static void
-on_stale(void *arg)
+void
+relay_start_over(struct relay *r)
 {
-	struct relay *r = arg;
-
 	r->is_met = false;
 	r->wants_epochs = true;
 	relay_turn(r);
+}
+
+static void
+on_stale(void *arg)
+{
+	relay_start_over(arg);
 }
 
 /* --- Life ----------------------------------------------------------------- */

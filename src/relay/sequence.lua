@@ -277,7 +277,12 @@ end
 
 if op == 'push' then return push() end
 if op == 'meet' then return meet() end
-if op == 'mend' then return {'ok', text(mend(state()))} end
+-- mend: what no relay has written is taken out. ok N: so many; stale.
+if op == 'mend' then
+  local s = state()
+  if s.epoch == 0 then return {'stale'} end
+  return {'ok', text(mend(s))}
+end
 -- part NODE: it stops, and its name is free.
 if op == 'part' then
   redis.call('HDEL', KEYS[3], node .. ':owner')

@@ -144,6 +144,7 @@ def test_all_of_redis_is_lost(redis, nodes):
     nodes.settle()
     writers = Writers(nodes)
     redis.call("FLUSHALL")
+    redis.call("XADD", "{test}:stream", "*", "somebody", "else")
     for node in nodes:
         node.wait_state("away")
     for node in nodes:
