@@ -45,8 +45,6 @@ join(const struct command_line *c)
 		return need("node_id");
 	if (!cluster_node_ok(node_id))
 		return refuse_name(node_id);
-	if (c->settings->redis_url == NULL)
-		return need("redis_url");
 	db = command_open(c, DB_WRITE);
 	if (db == NULL)
 		return EXIT_FAILED;

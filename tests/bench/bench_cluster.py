@@ -64,7 +64,8 @@ def three_nodes(**settings):
             return stack.enter_context(BenchSite(**values))
 
         cluster = Cluster(
-            make_site, redis, max_streams="20000", drain="1s", **settings
+            make_site, redis, max_streams="20000", drain="1s",
+            keep_events=None, **settings
         ).start()
         stack.callback(cluster.finish)
         yield cluster
@@ -106,7 +107,7 @@ def throughput():
     node, the same."""
     seconds, rate = (3, 600) if QUICK else (30, 2000)
     with three_nodes() as cluster:
-        jobs = [f"job-{n}" for n in range(100)]
+        jobs = [f"job-{n}" for n in range(1000)]
         targets = [webhook_to(job) for job in jobs]
         loads = [
             Load(NodeSystem(cluster, node), [], targets, WEBHOOK.replace(
