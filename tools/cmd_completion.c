@@ -85,7 +85,7 @@ add_quoted(struct buf *out, const char *text, const char *escaped)
 	}
 }
 
-/* --- bash ----------------------------------------------------------------- */
+/* --- For bash ------------------------------------------------------------- */
 
 /* A case of what stands before the word. */
 static void
@@ -179,7 +179,7 @@ add_bash(struct buf *out)
 			 "}\ncomplete -F _jobwire jobwire\n");
 }
 
-/* --- zsh ------------------------------------------------------------------ */
+/* --- For zsh -------------------------------------------------------------- */
 
 static void
 zsh_option(struct buf *out, const struct opt_def *d)
@@ -251,7 +251,7 @@ add_zsh(struct buf *out)
 	buf_add_str(out, "\tesac\n}\n_jobwire \"$@\"\n");
 }
 
-/* --- fish ----------------------------------------------------------------- */
+/* --- For fish ------------------------------------------------------------- */
 
 /* Ends a line. Here a quote is escaped, not closed and opened. */
 static void
@@ -328,7 +328,7 @@ add_fish(struct buf *out)
 		fish_command(out, cmd);
 }
 
-/* -------------------------------------------------------------------------- */
+/* --- The command ---------------------------------------------------------- */
 
 static const struct {
 	const char *name;

@@ -462,9 +462,9 @@ const struct command command_inbox = {
     .summary =
 	"see what was refused or belongs to no job, and take it after all",
     .more =
-	"list            refused calls, and events that no job has claimed (u..)\n"
+	"list            refused calls; events that no job has claimed (u..)\n"
 	"show ID         all that was kept of it\n"
-	"replay ID [JOB] takes it as if it came again, for JOB: you vouch for it\n"
+	"replay ID [JOB] takes it as if it came again: you vouch for it\n"
 	"replay uID JOB  gives it, and all of its external id, to that job\n"
 	"forget ID       throws it away; --all: all refused calls\n",
     .flags = flags,

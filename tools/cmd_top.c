@@ -3,8 +3,9 @@
  * jobwire top: what goes on, again and again, on a terminal. The numbers are
  * those of /metrics, asked of jobwire-events on its socket; where it does not
  * answer, those that the others have left beside the database (io/sheet.h), and
- * what nobody has counted is counted here. The jobs are read from the database. screen.c lays it out. Blocks in the
- * loop, and for 10 s at most while a program does not answer.
+ * what nobody has counted is counted here. The jobs are read from the database.
+ * screen.c lays it out. Blocks in the loop, and for 10 s at most while a
+ * program does not answer.
  */
 #include <signal.h>
 #include <stdio.h>

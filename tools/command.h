@@ -55,7 +55,8 @@ extern const struct command command_backup, command_cluster, command_completion,
 /* NULL: there is none. */
 const struct command *command_find(const char *name);
 
-/* All of them, from 0, in the order in which --help names them; NULL: no more. */
+/* All of them, from 0, in the order in which --help names them; NULL: no
+ * more. */
 const struct command *command_at(size_t i);
 
 /* The flags of all commands, for opt_flags. */
@@ -87,8 +88,8 @@ struct db *command_open(const struct command_line *c, enum db_mode mode);
 CHECK_RESULT enum err command_end(struct db *db, enum err e);
 
 /* command_end() after intent_write(). In a cluster it waits then for what comes
- * of it: ret->seq is not 0 where that is not known after cluster_wait. Errors as
- * intent_write(). */
+ * of it: ret->seq is not 0 where that is not known after cluster_wait. Errors
+ * as intent_write(). */
 CHECK_RESULT enum err command_end_written(
     struct db *db, enum err e, struct intent_result *ret);
 

@@ -61,8 +61,9 @@ CHECK_RESULT enum err service_listen(
 /*
  * Makes the loop and the FastCGI server on listen_fd (takes it), or the CGI
  * transport on standard input and output; takes the signals (SIGTERM and SIGINT
- * stop, SIGHUP reloads, SIGUSR1 opens log_file again). A CGI program's database gets its folder where that is
- * missing. Logs what fails. service_done() in any case.
+ * stop, SIGHUP reloads, SIGUSR1 opens log_file again). A CGI program's database
+ * gets its folder where that is missing. Logs what fails. service_done() in any
+ * case.
  */
 CHECK_RESULT enum err service_start(struct service *sv, int listen_fd);
 

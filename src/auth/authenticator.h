@@ -79,8 +79,8 @@ CHECK_RESULT enum err authenticator_identify(struct authenticator *a,
     struct db *db, const struct request *r, int64_t now_s, struct reader *ret,
     struct refusal *why);
 
-/* Would it be refused because its ticket is not known? In a cluster another node
- * may have just given it out. Counts nothing. */
+/* Would it be refused because its ticket is not known? In a cluster another
+ * node may have just given it out. Counts nothing. */
 bool authenticator_lacks_ticket(
     struct authenticator *a, const struct request *r, int64_t now_s);
 

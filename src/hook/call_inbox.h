@@ -3,8 +3,9 @@
  * Keeps refused calls for the operator (store/inbox.h). Layer: hook.
  *
  * Anybody can be refused, so a refusal costs a copy in memory, of at most
- * INBOX_CALLS_PER_SECOND calls of each code; what they add up to is written once
- * in a second, without waiting for the disk or for anybody. Runs on the loop.
+ * INBOX_CALLS_PER_SECOND calls of each code; what they add up to is written
+ * once in a second, without waiting for the disk or for anybody. Runs on the
+ * loop.
  */
 #ifndef JOBWIRE_CALL_INBOX_H
 #define JOBWIRE_CALL_INBOX_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A queue in the order of the outbox, which is the log's: where the first has no
- * answer, nobody behind it has one. The relay rings the bell after its commits.
+ * A queue in the order of the outbox, which is the log's: where the first has
+ * no answer, nobody behind it has one. The relay rings the bell after its
+ * commits.
  */
 #include "hook/pending.h"
 

@@ -92,6 +92,13 @@ add_input(struct buf *out, struct span input)
 	}
 }
 
+static bool
+is_left_out(struct span key, enum json_text_kind kind)
+{
+	return json_text_key_is(key, "webhook") ||
+	       (kind == JSON_TEXT_STRING && is_secret_name(key));
+}
+
 static void add_parts(struct buf *out, struct span whole);
 
 static void
@@ -101,14 +108,12 @@ add_member(struct buf *out, struct span key, struct span value)
 
 	if (json_text_key_is(key, "output") || json_text_key_is(key, "payload"))
 		buf_add_span(out, value);
-	else if (json_text_key_is(key, "webhook"))
+	else if (is_left_out(key, kind))
 		buf_add_str(out, LEFT_OUT);
 	else if (json_text_key_is(key, "input"))
 		add_input(out, value);
 	else if (kind == JSON_TEXT_OBJECT || kind == JSON_TEXT_ARRAY)
 		add_parts(out, value);
-	else if (kind == JSON_TEXT_STRING && is_secret_name(key))
-		buf_add_str(out, LEFT_OUT);
 	else
 		add_unsigned(out, value);
 }

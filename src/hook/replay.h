@@ -17,9 +17,9 @@
  * Whoever asks vouches for the sender: no signature is looked at, for none is
  * kept. job_id stands for the one that the call named; NULL: that one. Writes
  * in a transaction of its own; who calls rings the bell. *ret_status and
- * *ret_body (appended) are the answer that the sender would have got. ERR_NOENT:
- * no body was kept; ERR_NOMEM. Trouble with the database is an answer, too.
- * Blocks on the disk and on other writers.
+ * *ret_body (appended) are the answer that the sender would have got.
+ * ERR_NOENT: no body was kept; ERR_NOMEM. Trouble with the database is an
+ * answer, too. Blocks on the disk and on other writers.
  */
 CHECK_RESULT enum err replay_call(struct db *db, size_t inline_output,
     const struct inbox_call *call, const char *job_id, int *ret_status,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Who may read: tickets and revocations. And jobs that are taken away. Blocks on
- * the disk.
+ * Who may read: tickets and revocations. And jobs that are taken away. Blocks
+ * on the disk.
  */
 #include "intent/intent.h"
 #include "store/tokens.h"

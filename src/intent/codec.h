@@ -43,10 +43,10 @@ void codec_encode(const struct codec_member *members, size_t n,
     const void *from, struct buf *out);
 
 /*
- * Reads one. What it has none of stays as it is in *to; members nobody knows are
- * passed over. ERR_PROTO: it is no object, or a member has another type, or a
- * name has a NUL in it; ERR_NOMEM. *to is of use until codec_memory_done(), and
- * after OK only.
+ * Reads one. What it has none of stays as it is in *to; members nobody knows
+ * are passed over. ERR_PROTO: it is no object, or a member has another type, or
+ * a name has a NUL in it; ERR_NOMEM. *to is of use until codec_memory_done(),
+ * and after OK only.
  */
 CHECK_RESULT enum err codec_decode(const struct codec_member *members, size_t n,
     struct span object, struct codec_memory *m, void *to);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What a call writes, apart from who asked for it and how he is answered. Layer:
- * intent. Within the caller's transaction; blocks on the disk.
+ * What a call writes, apart from who asked for it and how he is answered.
+ * Layer: intent. Within the caller's transaction; blocks on the disk.
  *
  * Each kind has a structure, which says all that the writing depends on but the
  * rows themselves, and a file that carries it out. On a single node
  * intent_write() does so at once. In a cluster it puts the intent, as a JSON
- * object, into the outbox; whoever applies the log gives it to intent_apply() on
- * every node. So one code decides what becomes of it: which owner a job keeps,
- * what is a duplicate, what comes too late.
+ * object, into the outbox; whoever applies the log gives it to intent_apply()
+ * on every node. So one code decides what becomes of it: which owner a job
+ * keeps, what is a duplicate, what comes too late.
  */
 #ifndef JOBWIRE_INTENT_H
 #define JOBWIRE_INTENT_H
@@ -52,8 +52,8 @@ enum intent_kind {
 /* In these all is borrowed. A text is NULL and a span empty where it is not
  * given. */
 
-/* A row as any program inserts it. With a run of a cluster it is this run's, and
- * comes too late where that has ended. */
+/* A row as any program inserts it. With a run of a cluster it is this run's,
+ * and comes too late where that has ended. */
 struct intent_event {
 	struct event_new row;
 	struct run_ref run;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What is past its time goes on every node at the same place of the log, so that
- * floors are the same everywhere. Blocks on the disk.
+ * What is past its time goes on every node at the same place of the log, so
+ * that floors are the same everywhere. Blocks on the disk.
  */
 #include "intent/retention.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Runs begin, are submitted, are cancelled, and change their node. Blocks on the disk.
+ * Runs begin, are submitted, are cancelled, and change their node. Blocks on
+ * the disk.
  */
 #include <stdio.h>
 #include <stdlib.h>

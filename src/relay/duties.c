@@ -19,8 +19,8 @@ enum {
 	/* To go back is for what a failover loses: seconds. Where it would have
 	 * to go further back, the log begins anew with what the nodes have. */
 	KEEP_MS = 10 * 60000,
-	/* A node that is away so long keeps nobody from forgetting the way back;
-	 * the script forgets it after a day, and with it its entries. */
+	/* A node that is away so long keeps nobody from forgetting the way
+	 * back; the script forgets it after a day, and its entries. */
 	NODE_AWAY_MS = 3600000,
 	PRUNE_EVERY_S = 5,
 	TRIM_EVERY_S = 30,

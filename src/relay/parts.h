@@ -86,7 +86,7 @@ void relay_read(struct relay *r);
  * later. */
 bool relay_check(struct relay *r, enum err e);
 
-/* --- duties.c ------------------------------------------------------------- */
+/* --- Of duties.c ---------------------------------------------------------- */
 
 CHECK_RESULT enum err duties_start(struct relay *r);
 void duties_stop(struct relay *r);

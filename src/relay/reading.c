@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Follows the stream from where the node stands: what comes is applied, or it is
- * found out why it does not fit. Blocks on the disk.
+ * Follows the stream from where the node stands: what comes is applied, or it
+ * is found out why it does not fit. Blocks on the disk.
  */
 #include <string.h>
 

@@ -44,7 +44,7 @@ redis_has_tls(void)
 	return redis_tls_exists();
 }
 
-/* --- hiredis and the loop ------------------------------------------------- */
+/* --- The library and the loop --------------------------------------------- */
 
 static void
 want(struct redis *r, unsigned bits, bool is_on)
@@ -71,8 +71,8 @@ del_read(void *arg)
 	want(arg, IO_READ, false);
 }
 
-/* What is sent in a turn leaves at its end, in one write: the loop is asked only
- * when not all of it went. */
+/* What is sent in a turn leaves at its end, in one write: the loop is asked
+ * only when not all of it went. */
 static void
 add_write(void *arg)
 {
@@ -226,7 +226,7 @@ redis_open(struct loop *loop, const struct redis_url *url,
 		*ret = r;
 	else
 		redis_close(&r);
-	return e;
+	return e; /* NOLINT(clang-analyzer-unix.Malloc): on_end() frees r */
 }
 
 void

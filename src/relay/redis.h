@@ -28,9 +28,9 @@ bool redis_has_tls(void);
 /*
  * Begins to connect; commands may be sent at once. on_closed is called once,
  * from deferred work, when it cannot be had or is lost, with a reason in plain
- * words; then only redis_close() is left. url and arg are borrowed for its life.
- * Returns owned (redis_close). ERR_SYS: *why says why (static, or valid until
- * the next call); ERR_NOMEM.
+ * words; then only redis_close() is left. url and arg are borrowed for its
+ * life. Returns owned (redis_close). ERR_SYS: *why says why (static, or valid
+ * until the next call); ERR_NOMEM.
  */
 CHECK_RESULT enum err redis_open(struct loop *loop, const struct redis_url *url,
     void (*on_closed)(void *arg, const char *reason), void *arg,

@@ -170,6 +170,17 @@ follow(struct run *r, const struct step_rules *rules, int64_t run_ms,
 	return ask(STEP_NOTHING);
 }
 
+/* It was sent, or was about to be, and nobody knows whether it arrived. */
+static struct step_verdict
+doubt(struct run *r, const struct step_rules *rules, int64_t now_ms)
+{
+	if (!may_resubmit(r, rules))
+		return await_proof(r, rules, now_ms);
+	r->state = RUN_WAITING;
+	r->next_at = now_ms;
+	return ask(STEP_NOTHING);
+}
+
 struct step_verdict
 step_due(struct run *r, const struct step_rules *rules, int64_t run_ms,
     int64_t now_ms)
@@ -187,13 +198,9 @@ step_due(struct run *r, const struct step_rules *rules, int64_t run_ms,
 		if (r->deadline != 0)
 			return give_up();
 		/* It waited in a database that was put back. */
-		/* fall through */
+		return doubt(r, rules, now_ms);
 	case RUN_SUBMITTING: /* by a runner that is no more */
-		if (!may_resubmit(r, rules))
-			return await_proof(r, rules, now_ms);
-		r->state = RUN_WAITING;
-		r->next_at = now_ms;
-		return ask(STEP_NOTHING);
+		return doubt(r, rules, now_ms);
 	case RUN_SUBMITTED:
 		if (r->deadline == 0)
 			return follow(r, rules, run_ms, now_ms);

@@ -21,8 +21,9 @@
 enum { CHECKPOINT_NEVER = -1 }; /* in the place of a limit */
 
 /* Checkpoints now (RESTART) when the WAL is filled beyond limit_bytes (0: when
- * there is anything in it), on a DB_WRITE connection outside a transaction. Blocks on the disk. ERR_BUSY is harmless: at
- * once where another program is at it, else after the connection's deadline. */
+ * there is anything in it), on a DB_WRITE connection outside a transaction.
+ * Blocks on the disk. ERR_BUSY is harmless: at once where another program is at
+ * it, else after the connection's deadline. */
 CHECK_RESULT enum err checkpoint_if_filled(struct db *db, int64_t limit_bytes);
 
 #endif

@@ -30,46 +30,61 @@
 	"WHEN instr(NEW." column ", char(0)) THEN RAISE(ABORT, "               \
 	"'CHECK constraint failed: NUL in " column "') "
 
+/* As SQL is read, which the formatter takes for a list of calls. */
+/* clang-format off */
 static const char triggers[] =
-    "CREATE TRIGGER cluster_event BEFORE INSERT ON job_events " DIVERTED
-    "SELECT CASE " REFUSE_JOB_ID
-    "WHEN NEW.type IS NULL OR length(NEW.type) > 64 "
-    "OR NEW.type NOT GLOB '[a-z]*' "
-    "OR ltrim(NEW.type, 'abcdefghijklmnopqrstuvwxyz_0123456789.-') <> '' "
-    "THEN RAISE(ABORT, 'CHECK constraint failed: event_type_format') "
-    "WHEN NOT (NEW.data IS NULL OR CASE WHEN json_valid(NEW.data) "
-    "THEN json_type(NEW.data) = 'object' AND instr(NEW.data, char(0)) = 0 "
-    "AND length(CAST(NEW.data AS BLOB)) <= 33554432 ELSE 0 END) "
-    "THEN RAISE(ABORT, 'CHECK constraint failed: data_is_json_object') "
-    "WHEN NEW.created_at IS NULL THEN RAISE(ABORT, "
-    "'NOT NULL constraint failed: job_events.created_at') "
-    "WHEN NEW.status IS NULL THEN RAISE(ABORT, "
-    "'NOT NULL constraint failed: job_events.status') " REFUSE_NUL("source")
-	REFUSE_NUL("delivery_key") REFUSE_NUL("restore_id") REFUSE_NUL(
-	    "created_at") "END;"
-			  "INSERT INTO outbox (kind, payload) VALUES ('event', json_object("
-			  "'job_id', NEW.job_id, 'type', NEW.type, 'data', NEW.data, "
-			  "'source', NEW.source, 'delivery_key', NEW.delivery_key, "
-			  "'restore_id', NEW.restore_id, 'created_at', nullif(NEW.created_at, "
-			  "strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))));"
-			  "SELECT RAISE(IGNORE); END;"
+	"CREATE TRIGGER cluster_event BEFORE INSERT ON job_events "
+	DIVERTED
+	"SELECT CASE "
+	REFUSE_JOB_ID
+	"WHEN NEW.type IS NULL OR length(NEW.type) > 64 "
+	"OR NEW.type NOT GLOB '[a-z]*' "
+	"OR ltrim(NEW.type, 'abcdefghijklmnopqrstuvwxyz_0123456789.-') <> '' "
+	"THEN RAISE(ABORT, 'CHECK constraint failed: event_type_format') "
+	"WHEN NOT (NEW.data IS NULL OR CASE WHEN json_valid(NEW.data) "
+	"THEN json_type(NEW.data) = 'object' "
+	"AND instr(NEW.data, char(0)) = 0 "
+	"AND length(CAST(NEW.data AS BLOB)) <= 33554432 ELSE 0 END) "
+	"THEN RAISE(ABORT, 'CHECK constraint failed: data_is_json_object') "
+	"WHEN NEW.created_at IS NULL THEN RAISE(ABORT, "
+	"'NOT NULL constraint failed: job_events.created_at') "
+	"WHEN NEW.status IS NULL THEN RAISE(ABORT, "
+	"'NOT NULL constraint failed: job_events.status') "
+	REFUSE_NUL("source")
+	REFUSE_NUL("delivery_key")
+	REFUSE_NUL("restore_id")
+	REFUSE_NUL("created_at")
+	"END;"
+	"INSERT INTO outbox (kind, payload) VALUES ('event', json_object("
+	"'job_id', NEW.job_id, 'type', NEW.type, 'data', NEW.data, "
+	"'source', NEW.source, 'delivery_key', NEW.delivery_key, "
+	"'restore_id', NEW.restore_id, 'created_at', nullif(NEW.created_at, "
+	"strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))));"
+	"SELECT RAISE(IGNORE); END;"
 
-			  /* What a program may say of a job before its first event. */
-			  "CREATE TRIGGER cluster_job BEFORE INSERT ON jobs " DIVERTED
-			  "SELECT CASE " REFUSE_JOB_ID REFUSE_NUL("owner")
-			      REFUSE_NUL("external_id") REFUSE_NUL(
-				  "restore_id") "WHEN NEW.state IS NOT 'queued' OR NEW.floor IS NOT 0 "
-						"OR NEW.output IS NOT NULL OR NEW.error IS NOT NULL THEN RAISE(ABORT, "
-						"'in a cluster a job is inserted with its names only') END;"
-						"INSERT INTO outbox (kind, payload) VALUES ('registration', json_object("
-						"'job_id', NEW.job_id, 'owner', NEW.owner, "
-						"'external_id', NEW.external_id, 'restore_id', NEW.restore_id));"
-						"SELECT RAISE(IGNORE); END;"
+	/* What a program may say of a job before its first event. */
+	"CREATE TRIGGER cluster_job BEFORE INSERT ON jobs "
+	DIVERTED
+	"SELECT CASE "
+	REFUSE_JOB_ID
+	REFUSE_NUL("owner")
+	REFUSE_NUL("external_id")
+	REFUSE_NUL("restore_id")
+	"WHEN NEW.state IS NOT 'queued' OR NEW.floor IS NOT 0 "
+	"OR NEW.output IS NOT NULL OR NEW.error IS NOT NULL "
+	"THEN RAISE(ABORT, "
+	"'in a cluster a job is inserted with its names only') END;"
+	"INSERT INTO outbox (kind, payload) VALUES ('registration', "
+	"json_object('job_id', NEW.job_id, 'owner', NEW.owner, "
+	"'external_id', NEW.external_id, 'restore_id', NEW.restore_id));"
+	"SELECT RAISE(IGNORE); END;"
 
-						"CREATE TRIGGER cluster_deletion BEFORE DELETE ON jobs " DIVERTED
-						"INSERT INTO outbox (kind, payload) "
-						"VALUES ('deletion', json_object('job_id', OLD.job_id));"
-						"SELECT RAISE(IGNORE); END;";
+	"CREATE TRIGGER cluster_deletion BEFORE DELETE ON jobs "
+	DIVERTED
+	"INSERT INTO outbox (kind, payload) "
+	"VALUES ('deletion', json_object('job_id', OLD.job_id));"
+	"SELECT RAISE(IGNORE); END;";
+/* clang-format on */
 
 static const char no_triggers[] = "DROP TRIGGER IF EXISTS cluster_event;"
 				  "DROP TRIGGER IF EXISTS cluster_job;"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What makes a database that of a node of a cluster. Layer: store. Blocks on the
- * disk and on other writers.
+ * What makes a database that of a node of a cluster. Layer: store. Blocks on
+ * the disk and on other writers.
  *
  * In a cluster (meta.cluster is the node's id) nothing is written into
  * job_events and jobs but by who applies the log; what other programs insert
@@ -25,8 +25,8 @@ bool cluster_node_ok(const char *node_id);
  * programs act accordingly. Either gives the database another epoch, `epoch` or
  * where that is NULL a new one, so that clients who come with an id get
  * `resync`. To join again is to take another epoch or node id. ERR_PROTO: no
- * node id, or no epoch; ERR_EXISTS: to leave while the outbox holds what has not
- * been applied (intent_settle()); else as db_begin().
+ * node id, or no epoch; ERR_EXISTS: to leave while the outbox holds what has
+ * not been applied (intent_settle()); else as db_begin().
  */
 CHECK_RESULT enum err cluster_join(
     struct db *db, const char *node_id, const char *epoch);

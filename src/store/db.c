@@ -258,7 +258,7 @@ read_names(struct db *db)
 	if (e == OK && (epoch == NULL || strlen(epoch) != DB_EPOCH_SIZE - 1 ||
 			   (node != NULL && strlen(node) > DB_NODE_MAX)))
 		e = stmt_failed(db, SQLITE_CORRUPT);
-	if (e == OK) {
+	if (e == OK && epoch != NULL) {
 		memcpy(db->epoch, epoch, DB_EPOCH_SIZE);
 		snprintf(db->node_id, sizeof(db->node_id), "%s",
 		    node != NULL ? node : "");

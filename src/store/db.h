@@ -90,9 +90,9 @@ void db_close(struct db **db);
 /* The last failure on this connection; code 0 when there was none. */
 const struct db_fault *db_last_fault(const struct db *db);
 
-/* 8 hex digits made when the database was created, and anew when it was put back
- * (mark.h), or joined or left a cluster; as the last db_begin(), mark_look() or
- * db_refresh() found it, and valid until the next. */
+/* 8 hex digits made when the database was created, and anew when it was put
+ * back (mark.h), or joined or left a cluster; as the last db_begin(),
+ * mark_look() or db_refresh() found it, and valid until the next. */
 const char *db_epoch(const struct db *db);
 
 /* The name of this node of a cluster, likewise; "": it is a single one. */

@@ -6,8 +6,8 @@
  *
  * It is another SQLite file because anybody can be refused: here nobody's
  * publications wait for the lock, nothing waits for the disk (synchronous =
- * OFF), backups do not carry strangers' texts, and what is worst for it, a power
- * cut in the middle of a write, costs the inbox alone.
+ * OFF), backups do not carry strangers' texts, and what is worst for it, a
+ * power cut in the middle of a write, costs the inbox alone.
  */
 #ifndef JOBWIRE_INBOX_H
 #define JOBWIRE_INBOX_H

@@ -151,7 +151,7 @@ read_db(struct db *db, int64_t row_id, struct mark *ret, bool *ret_is_marked)
 	e = stmt_row_text(db, st, &epoch);
 	if (e == OK && (epoch == NULL || strlen(epoch) != EPOCH_LEN))
 		e = stmt_failed(db, SQLITE_CORRUPT);
-	if (e == OK) {
+	if (e == OK && epoch != NULL) {
 		memcpy(ret->epoch, epoch, EPOCH_LEN);
 		ret->highest_id = sqlite3_column_int64(st, 1);
 		*ret_is_marked = sqlite3_column_int(st, 2) != 0;

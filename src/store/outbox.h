@@ -3,8 +3,8 @@
  * The table outbox: what this node of a cluster has taken, in the order in
  * which it goes into the log, and what came of it there. Layer: store. Knows
  * nothing of what a payload says (intent/intent.h does). All within the
- * caller's transaction, where nothing else is said; errors as db_begin(). Blocks
- * on the disk.
+ * caller's transaction, where nothing else is said; errors as db_begin().
+ * Blocks on the disk.
  */
 #ifndef JOBWIRE_OUTBOX_H
 #define JOBWIRE_OUTBOX_H
@@ -43,8 +43,8 @@ CHECK_RESULT enum err outbox_read(struct db *db, int64_t after_seq, int limit,
 CHECK_RESULT enum err outbox_answer(
     struct db *db, int64_t seq, struct span result);
 
-/* Appends it to *ret. ERR_AGAIN: not yet; ERR_NOENT: there is no such row. Needs
- * no transaction. */
+/* Appends it to *ret. ERR_AGAIN: not yet; ERR_NOENT: there is no such row.
+ * Needs no transaction. */
 CHECK_RESULT enum err outbox_result(
     struct db *db, int64_t seq, struct buf *ret);
 

@@ -6,8 +6,8 @@
  * db_begin().
  *
  * An entry of the log is known by the id that its first event gets. Lineages of
- * the log that part, as when a failover leaves two masters, may use an id twice:
- * the tag of its epoch tells them apart.
+ * the log that part, as when a failover leaves two masters, may use an id
+ * twice: the tag of its epoch tells them apart.
  */
 #ifndef JOBWIRE_REPLICA_H
 #define JOBWIRE_REPLICA_H
@@ -45,8 +45,8 @@ CHECK_RESULT enum err replica_start(struct db *db, const char *node_id);
 CHECK_RESULT enum err replica_position(struct db *db, struct log_position *ret);
 CHECK_RESULT enum err replica_horizon(struct db *db, struct log_position *ret);
 
-/* The last applied entry of that tag and not behind that id, of what can be gone
- * back to. ERR_NOENT. */
+/* The last applied entry of that tag and not behind that id, of what can be
+ * gone back to. ERR_NOENT. */
 CHECK_RESULT enum err replica_find(
     struct db *db, const struct log_position *last, struct log_position *ret);
 

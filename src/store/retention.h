@@ -36,9 +36,9 @@ CHECK_RESULT enum err retention_step(struct db *db,
 
 /*
  * What is past its time in a cluster, where it is found by one node and deleted
- * by all (intent/intent.h): these jobs, if they have ended before that time, and
- * of those that have not, all but the newest events; and what goes by its age.
- * Zeroed at first; "" and an empty buffer: nothing.
+ * by all (intent/intent.h): these jobs, if they have ended before that time,
+ * and of those that have not, all but the newest events; and what goes by its
+ * age. Zeroed at first; "" and an empty buffer: nothing.
  */
 enum { RETENTION_TIME_SIZE = CLOCK_RFC3339_SIZE + 1 };
 

@@ -68,8 +68,8 @@ struct run_cancelled {
 
 /* Publishes `cancelled` where it cannot have arrived, or has the runner see to
  * it and publishes `cancelling`, once. Of a cluster's run only its own node
- * knows whether it was sent, so that is left to its runner. ERR_NOENT: no run of
- * the job is open. */
+ * knows whether it was sent, so that is left to its runner. ERR_NOENT: no run
+ * of the job is open. */
 CHECK_RESULT enum err runs_cancel(
     struct db *db, const char *job_id, struct run_cancelled *ret);
 
@@ -85,8 +85,8 @@ CHECK_RESULT enum err runs_retry(struct db *db, int64_t run_id);
  * Before a provider's report about the job is stored: whose it is. The names
  * are those of the report, NULL where it has none. *ret_is_late: it is about an
  * earlier run than the open one, so it must not be stored. Else it proves,
- * where nobody knew, that the open run was submitted; of a cluster's run that is
- * runs_doubted()'s.
+ * where nobody knew, that the open run was submitted; of a cluster's run that
+ * is runs_doubted()'s.
  */
 CHECK_RESULT enum err runs_report(struct db *db, const char *job_id,
     const char *external_id, const char *restore_id, bool *ret_is_late);

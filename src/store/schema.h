@@ -13,11 +13,11 @@
  * Checks application_id and user_version. Unless it is to be read only, it also
  * turns WAL on and brings an older schema up to date, and with DB_CREATE an
  * empty database; safe when several processes do so at once. Of an older one a
- * copy is made before, PATH-schema-N, and logged with how to return to it; where
- * there is no room for that, all stays as it is: ERR_FULL. ERR_CORRUPT:
+ * copy is made before, PATH-schema-N, and logged with how to return to it;
+ * where there is no room for that, all stays as it is: ERR_FULL. ERR_CORRUPT:
  * another program's; ERR_VERSION: newer than we know, older than the first
- * release, or what the mode does not bring up to date: then the fault has
- * code 0 and a whole text. Else as db_open().
+ * release, or what the mode does not bring up to date: then the fault has code
+ * 0 and a whole text. Else as db_open().
  */
 CHECK_RESULT enum err schema_check(struct db *db, enum db_mode mode);
 

@@ -195,6 +195,9 @@ enum stmt_id {
 	/* STMT_READ_JOB + k for each job of a merge: the same SQL */
 };
 
+/* Of each statement but the jobs of a merge after the first; stmt_sql.c. */
+extern const char *const stmt_sql[];
+
 struct db {
 	sqlite3 *h;
 	char *path;	       /* as given */

@@ -40,12 +40,13 @@ struct wal {
 static bool
 read_header(struct db *db, struct wal *w)
 {
-	const unsigned char *h = w->header;
+	const unsigned char *h;
 
 	w->f = wal_file(db);
 	if (w->f == NULL ||
 	    w->f->pMethods->xRead(w->f, w->header, HEADER_SIZE, 0) != SQLITE_OK)
 		return false;
+	h = w->header;
 	w->frame_size = FRAME_HEADER_SIZE + ((int64_t)h[8] << 24) +
 			((int64_t)h[9] << 16) + ((int64_t)h[10] << 8) + h[11];
 	return true;

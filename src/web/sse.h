@@ -59,11 +59,11 @@ struct sse_event {
 /*
  * Appends the event's data: one line of JSON that begins with job_id,
  * restore_id (where known), status, and origin and seq (where given), then the
- * row's own members except these; an `output` longer than inline_output bytes (as the line it would be)
- * is left out and `"output_omitted":true` stands for it. Of several outputs
- * only the last counts. ERR_PROTO when data is not a JSON object; ERR_LIMIT
- * when it is longer than SSE_DATA_MAX or nested deeper than
- * JSON_TEXT_DEPTH_MAX; ERR_NOMEM. On error nothing was appended (without
+ * row's own members except these; an `output` longer than inline_output bytes
+ * (as the line it would be) is left out and `"output_omitted":true` stands for
+ * it. Of several outputs only the last counts. ERR_PROTO when data is not a
+ * JSON object; ERR_LIMIT when it is longer than SSE_DATA_MAX or nested deeper
+ * than JSON_TEXT_DEPTH_MAX; ERR_NOMEM. On error nothing was appended (without
  * memory, *out may have failed).
  */
 CHECK_RESULT enum err sse_add_data(struct buf *out, const struct sse_event *e);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Preloaded into a program, makes the system fail as told: FAULT_ORDERS names a file
- * of struct orders, which all such programs map and driver.py writes. Counted
- * orders are taken by whoever comes first and are over when they reach 0.
+ * Preloaded into a program, makes the system fail as told: FAULT_ORDERS names a
+ * file of struct orders, which all such programs map and driver.py writes.
+ * Counted orders are taken by whoever comes first and are over when they reach
+ * 0.
  */
 #include <sys/mman.h>
 #include <sys/socket.h>

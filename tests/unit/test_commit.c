@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: ISC */
-/* hook/commit.c: what is in a transaction, when it is, and what becomes of
- * who. */
+/* hook/commit.c: what is in a transaction, and what becomes of it. */
 #include "hook/commit.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -60,7 +58,7 @@ on_done(struct commit_item *item)
 }
 
 static void
-reset_things(void)
+begin(void)
 {
 	memset(things, 0, sizeof(things));
 	for (size_t i = 0; i < ITEMS; i++) {
@@ -70,6 +68,7 @@ reset_things(void)
 		    things[i].job_id, sizeof(things[i].job_id), "job-%zu", i);
 	}
 	n_done = n_wanted = 0;
+	assert_int_equal(loop_new(&loop), OK);
 }
 
 static void
@@ -87,16 +86,14 @@ start(const struct site *s, int busy_ms, bool is_brief)
 static int
 set_up_empty(void **state)
 {
-	reset_things();
-	assert_int_equal(loop_new(&loop), OK);
+	begin();
 	return site_empty(state);
 }
 
 static int
 set_up(void **state)
 {
-	reset_things();
-	assert_int_equal(loop_new(&loop), OK);
+	begin();
 	site_setup(state);
 	start(*state, BUSY_MS, false);
 	return 0;
@@ -579,14 +576,13 @@ test_stop_while_locked(void **state)
 static void
 test_wal_is_begun_anew(void **state)
 {
-	struct site *s = *state;
 	off_t size;
 
 	commit_one(FEW);
-	size = wal_size(s);
+	size = wal_size(*state);
 	for (size_t i = 0; i < FEW; i++)
 		commit_one(i);
-	assert_true(wal_size(s) < 2 * size);
+	assert_true(wal_size(*state) < 2 * size);
 }
 
 /* --- A process for one call ----------------------------------------------- */
