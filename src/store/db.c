@@ -346,18 +346,27 @@ stop_counting(void)
 	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
 
+struct db *
+db_new(void)
+{
+	struct db *db = calloc(1, sizeof(*db));
+
+	if (db != NULL)
+		db->bell = (struct bell)BELL_INIT;
+	return db;
+}
+
 enum err
 db_open(const char *path, enum db_mode mode, int busy_ms, struct db **ret,
     struct db_fault *fault)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	struct db *db = calloc(1, sizeof(*db));
+	struct db *db = db_new();
 	enum err e = ERR_NOMEM;
 
 	(void)pthread_once(&once, stop_counting);
 	if (db == NULL)
 		goto out;
-	db->bell = (struct bell)BELL_INIT;
 	db->busy_ms = busy_ms;
 	if ((db->path = strdup(path)) == NULL)
 		goto out;

@@ -116,7 +116,7 @@ static enum err
 try_open(const char *db_path, enum db_mode mode, int busy_ms, struct db **ret,
     struct db_fault *fault)
 {
-	struct db *inbox = calloc(1, sizeof(*inbox));
+	struct db *inbox = db_new();
 	struct buf path = BUF_INIT;
 	enum err e = ERR_NOMEM;
 

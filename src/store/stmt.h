@@ -220,6 +220,10 @@ struct db {
 	sqlite3_stmt *stmts[STMT_SLOTS]; /* NULL until first used */
 };
 
+/* With nothing open, which is not all zeros: 0 is a descriptor. Returns owned
+ * (db_close); NULL without memory. */
+struct db *db_new(void);
+
 /* Copies what SQLite says of the call that just failed with rc into the
  * connection's fault, and returns rc as our error. */
 CHECK_RESULT enum err stmt_failed(struct db *db, int rc);

@@ -3,12 +3,14 @@
  * is in test_inbox.py. */
 #include "store/inbox.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -151,10 +153,24 @@ test_not_through_a_link(void **state)
 	assert_int_equal(unlink(path), 0);
 }
 
+/* 0 is a descriptor like any other. */
+static void
+test_closes_only_its_own(void **state)
+{
+	struct db *inbox = open_inbox(*state);
+
+	if (fcntl(STDIN_FILENO, F_GETFD) == -1)
+		assert_int_equal(open("/dev/null", O_RDONLY), STDIN_FILENO);
+	db_close(&inbox);
+	assert_int_not_equal(fcntl(STDIN_FILENO, F_GETFD), -1);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(
+		test_closes_only_its_own, site_setup, site_teardown),
 	    cmocka_unit_test_setup_teardown(
 		test_the_most_frequent_goes, site_setup, site_teardown),
 	    cmocka_unit_test_setup_teardown(
