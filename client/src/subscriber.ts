@@ -18,7 +18,7 @@ const enum Max {
   /** A job that has ended may be taken up again; after so many milliseconds without news it is over. */
   unsettled = 2000,
   /** More than the server keeps of a job, so nothing older is sent again. */
-  seen = 5000,
+  remembered = 5000,
 }
 /** In a cluster numbers in ids are greater: the log's epoch stands above 40 bits. */
 const CLUSTER_ID = 1e12;
@@ -79,7 +79,7 @@ export function createSubscriber(jobs: string[], options: SubscribeOptions, hub:
     const key = data.seq && +id.slice(9) > CLUSTER_ID ? data.origin + " " + data.seq : id;
     if (seen.has(key) || (isMade && isTerminal(track.status))) return;
     const [oldest] = seen.add(key);
-    if (seen.size > Max.seen) seen.delete(oldest!);
+    if (seen.size > Max.remembered) seen.delete(oldest!);
     track.status = data.status;
     clearTimeout(track.timer);
     if (isTerminal(data.status)) track.timer = setTimeout(finish, Max.unsettled, job);
