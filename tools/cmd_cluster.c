@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * jobwire cluster: makes this database that of a node of a cluster, or that of a
- * single node again, and says how the node is. How it is replaced by a copy of
- * another one's is in cluster_clone.c. Blocks on the disk.
+ * jobwire cluster: makes this database that of a node of a cluster, or that of
+ * a single node again, and says how the node is. How it is replaced by a copy
+ * of another one's is in cluster_clone.c. Blocks on the disk.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -228,7 +228,7 @@ status(const struct command_line *c)
 	return e == OK ? EXIT_DONE : EXIT_FAILED;
 }
 
-/* -------------------------------------------------------------------------- */
+/* --- The command ---------------------------------------------------------- */
 
 static int
 clone(const struct command_line *c)

@@ -226,7 +226,7 @@ redis_open(struct loop *loop, const struct redis_url *url,
 		*ret = r;
 	else
 		redis_close(&r);
-	return e; /* NOLINT(clang-analyzer-unix.Malloc): on_end() frees r */
+	return e;
 }
 
 void
@@ -246,7 +246,8 @@ redis_close(struct redis **redis)
 		r->ac = NULL;
 		return;
 	}
-	redisAsyncFree(r->ac); /* within a callback, after that */
+	/* Within a callback, after that; and then on_end() frees r. */
+	redisAsyncFree(r->ac); /* NOLINT(clang-analyzer-unix.Malloc) */
 }
 
 /* --- Commands ------------------------------------------------------------- */

@@ -123,9 +123,10 @@ def test_nothing_to_listen_on(make_site):
 # -- help ------------------------------------------------------------------
 
 COMMANDS = [
-    "init", "url", "publish", "tail", "jobs", "show", "delete", "runs",
-    "run", "inbox", "token", "ticket", "prune", "backup", "restore", "stats",
-    "reload", "top", "doctor", "simulate", "completion", "help", "version",
+    "init", "url", "publish", "tail", "jobs", "show", "delete", "runs", "run",
+    "inbox", "token", "ticket", "cluster", "prune", "backup", "restore",
+    "stats", "reload", "top", "doctor", "simulate", "completion", "help",
+    "version",
 ]
 
 

@@ -111,8 +111,8 @@ static const char *const queries[] = {
     "SELECT external_id, type, data, source, delivery_key, restore_id, output, "
     "error FROM unclaimed_events ORDER BY id",
     "SELECT key, request, first_id, n_events FROM idempotency_keys",
-    "SELECT run_id, job_id, action, endpoint, restore_id, input, policy, state, "
-    "external_id, cancel_wanted, error FROM runs ORDER BY run_id",
+    "SELECT run_id, job_id, action, endpoint, restore_id, input, policy, "
+    "state, external_id, cancel_wanted, error FROM runs ORDER BY run_id",
     "SELECT kind, digest, revoked_at FROM revoked",
     "SELECT digest, claims, expires_at FROM tickets",
     "SELECT value FROM meta WHERE key = 'gone_floor'",
