@@ -59,7 +59,7 @@ beside_open(const char *db_path, const char *suffix, int flags)
 		    flags | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK,
 		    0660);
 	buf_done(&path);
-	if (fd != -1 && (flags & O_CREAT) != 0)
+	if (fd != -1 && (flags & O_ACCMODE) != O_RDONLY)
 		give_to_owner(fd, db_path);
 	return fd;
 }

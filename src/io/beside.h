@@ -19,8 +19,8 @@ void beside_add(struct buf *out, const char *db_path, const char *suffix);
 void beside_add_folder(struct buf *out, const char *db_path);
 
 /* Opens the file there, O_CLOEXEC, with the flags of open(2); not through a
- * symbolic link, and without waiting for anybody. What root makes is given to
- * the database's owner. -1 with errno. */
+ * symbolic link, and without waiting for anybody. What root opens to
+ * write is given to the database's owner. -1 with errno. */
 int beside_open(const char *db_path, const char *suffix, int flags);
 
 #endif

@@ -9,7 +9,7 @@ written nothing but log lines; a failed test shows all logs.
 import contextlib
 
 import pytest
-from harness import contract
+from harness import contract, leaks
 from harness.nginx import Nginx
 from harness.site import Site
 
@@ -61,14 +61,11 @@ def fixture_web(site):
     return Nginx(site).start()
 
 
-def pytest_collection_modifyitems(items):
-    """What looks back on all tests runs after them."""
-    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
-
-
-def pytest_configure(config):
-    """Our marker."""
-    config.addinivalue_line("markers", "last: runs after all other tests")
+@pytest.fixture(scope="session", autouse=True)
+def fixture_no_secret_is_written():
+    """When all tests, or those of this process, are over."""
+    yield
+    assert leaks.hits() == []
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -85,7 +82,8 @@ def pytest_runtest_makereport(item, call):
 def pytest_terminal_summary(terminalreporter):
     """Prints what tests have measured (record_property), and how many answers
     were held to the contract."""
-    terminalreporter.write_line(contract.summary())
+    if not getattr(terminalreporter.config.option, "numprocesses", None):
+        terminalreporter.write_line(contract.summary())
     for report in terminalreporter.stats.get("passed", []):
         for name, value in report.user_properties:
             if report.when == "call":

@@ -2,7 +2,7 @@
 
 The parts of the harness that make a secret register it here, and those that
 read what the programs say note that here: logs, events, metrics, answers. When
-all tests are over, test_leaks.py looks for the first in the second.
+all tests are over, conftest.py looks for the first in the second.
 """
 
 import contextlib
