@@ -260,12 +260,25 @@ def go_on(node):
     node.relay.child.send_signal(18)
 
 
+def wait_for_one_epoch(cluster):
+    """Until who reads, too, has seen which log it is: it looks now and then
+    while nobody waits."""
+    until(
+        lambda: len({
+            node.get("/events/x?format=json").json()["last_event_id"][:8]
+            for node in cluster
+        }) == 1,
+        "all nodes to name one epoch",
+    )
+
+
 def test_client_that_is_ahead_waits_for_the_node(make_cluster):
     """Both forms: it gets what follows, and no resync."""
     cluster = make_cluster(cluster_wait="20s").start()
     a, b, _ = cluster
     a.publish("j", {"type": "note", "data": {"n": 0}})
     cluster.settle()
+    wait_for_one_epoch(cluster)
     stop_applying(b)
     ahead = a.publish("j", {"type": "note", "data": {"n": 1}}).json()["event_ids"][0]
     with b.stream("j", last_id=ahead) as stream:
@@ -284,6 +297,7 @@ def test_client_that_stays_ahead_is_told(make_cluster):
     a, b, _ = cluster
     a.publish("j", {"type": "note", "data": {"n": 0}})
     cluster.settle()
+    wait_for_one_epoch(cluster)
     stop_applying(b)
     ahead = a.publish("j", {"type": "note", "data": {"n": 1}}).json()["event_ids"][0]
     with b.stream("j", last_id=ahead) as stream:
