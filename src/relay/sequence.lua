@@ -67,7 +67,9 @@ local function state()
 end
 
 -- Nothing but this script adds entries, so what is behind the last one is
--- nobody's, and would keep the next one out.
+-- nobody's, and would keep the next one out. Redis 8 wants the highest deleted
+-- id set back, too, or refuses the last one; and then what was deleted before
+-- stays so.
 local function mend(s)
   local found = 0
   local first = '(' .. position(s.epoch, s.n)
@@ -77,8 +79,9 @@ local function mend(s)
     for _, row in ipairs(rows) do redis.call('XDEL', KEYS[2], row[1]) end
     found = found + #rows
   end
-  if found > 0 then
-    redis.call('XSETID', KEYS[2], position(s.epoch, s.n))
+  if redis.call('EXISTS', KEYS[2]) == 1 then
+    local last = position(s.epoch, s.n)
+    redis.call('XSETID', KEYS[2], last, 'MAXDELETEDID', last)
   end
   return found
 end
