@@ -55,6 +55,21 @@ holders_add(struct buf *out, pid_t pid)
 	buf_done(&name);
 }
 
+/* Has it no memory any more? Its parent has not asked for its end yet. */
+static bool
+has_ended(pid_t pid)
+{
+	struct buf text = BUF_INIT;
+	char path[60];
+	bool is_empty;
+
+	(void)snprintf(path, sizeof(path), "/proc/%ld/statm", (long)pid);
+	is_empty = file_read(path, 256, &text) == OK && text.len > 1 &&
+		   text.data[0] == '0' && text.data[1] == ' ';
+	buf_done(&text);
+	return is_empty;
+}
+
 bool
 holders_has_open(pid_t pid, const struct stat *file, bool *ret_hidden)
 {
@@ -66,7 +81,9 @@ holders_has_open(pid_t pid, const struct stat *file, bool *ret_hidden)
 
 	(void)snprintf(path, sizeof(path), "/proc/%ld/fd", (long)pid);
 	fds = opendir(path);
-	*ret_hidden = fds == NULL && (errno == EACCES || errno == EPERM);
+	/* What has ended has nothing open, but only root may see that. */
+	*ret_hidden = fds == NULL && (errno == EACCES || errno == EPERM) &&
+		      !has_ended(pid);
 	while (fds != NULL && !is_found && (entry = readdir(fds)) != NULL) {
 		(void)snprintf(path, sizeof(path), "/proc/%ld/fd/%.20s",
 		    (long)pid, entry->d_name);

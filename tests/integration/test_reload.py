@@ -17,6 +17,7 @@ from harness.publish import fixture, signed_query
 from harness.reading import get
 from harness.site import SECRET, program, run, source_root, webhook_target
 from harness.tokens import HS_SECRET, bearer, claims, private_key, public_key, token
+from harness.users import needs_root
 from harness.wait import patience, until
 from harness.workers import wait_workers, workers_of
 
@@ -400,3 +401,23 @@ def test_logrotate(make_site, tmp_path):
     site.deliver("a", COMPLETED)
     until(lambda: "job_id=a" in log.read_text(), "its line")
     assert read_text(f"{log}.1") == old
+
+
+@needs_root
+def test_command_beside_one_that_has_ended(make_site):
+    """Another user's, whose parent has not asked for its end: it has nothing
+    open, though nobody may look."""
+    site = make_site()
+    os.chmod(site.db_folder, 0o755)
+    os.chmod(site.db, 0o644)
+    twin = shutil.copy("/bin/true", os.path.join(site.root, "jobwire-events"))
+    tool = shutil.copy(program("jobwire"), site.root)
+    with subprocess.Popen([twin], user=12345) as ended:
+        until(lambda: "State:\tZ" in read_text(f"/proc/{ended.pid}/status"),
+              "it to end")
+        done = subprocess.run(
+            [tool, "reload", "--config", site.config],
+            user=23456, capture_output=True, text=True, cwd="/", check=False,
+        )
+    assert done.returncode == 1
+    assert f"jobwire-events {ended.pid}" not in done.stdout
