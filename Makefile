@@ -138,7 +138,7 @@ $(BUILD)/bundle/cgi-bin/%.cgi: $(OBJ)/cgi-bin/%.o $(LIB) FORCE
 
 $(BIN)/jobwire: $(TOOL_OBJS) $(LIB)
 	$(call say,LD)
-	$(link) $(LIBS) $(CURL_LIBS)
+	$(link) $(LIBS) $(CURL_LIBS) -lm
 
 $(BIN)/jobwire-runner: $(OBJ)/tools/runner.o $(LIB)
 	$(call say,LD)

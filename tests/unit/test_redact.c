@@ -28,8 +28,7 @@ test_what_has_no_secret_is_the_same(void **state)
 {
 	static const char *const bodies[] = {
 	    "{}",
-	    "{ \"id\" : \"r\", \"status\":\"COMPLETED\","
-	    "\"n\":[1, {\"a\":null}]}",
+	    "{ \"id\" : \"r\", \"status\":\"DONE\",\"n\":[1, {\"a\":null}]}",
 	    "{\"output\":{\"token\":\"t\",\"u\":\"?sig=abc\",\"n\":1e400}}",
 	    "{\"payload\":{\"webhook\":\"w\",\"input\":1}}",
 	    "{\"data\":{\"output\":{\"secret\":\"s\"}}}",
