@@ -80,6 +80,13 @@ interrupted(struct db *db)
 
 /* --- The other name ------------------------------------------------------- */
 
+static enum err
+busy(struct db *db, const char *path)
+{
+	return stmt_refuse(
+	    db, ERR_BUSY, "another copy is being written to %s", path);
+}
+
 /* Its lock tells a copy that is being written from what a kill has left. */
 static enum err
 remove_stale(struct db *db, const char *path)
@@ -90,8 +97,7 @@ remove_stale(struct db *db, const char *path)
 	if (fd == -1)
 		return errno == ENOENT ? OK : fail(db, "open", path);
 	if (flock(fd, LOCK_EX | LOCK_NB) != 0)
-		e = stmt_refuse(
-		    db, ERR_BUSY, "another copy is being written to %s", path);
+		e = busy(db, path);
 	else if (unlink(path) != 0 && errno != ENOENT)
 		e = fail(db, "remove", path);
 	close(fd);
@@ -102,6 +108,7 @@ static enum err
 part_open(struct part *p, struct db *db)
 {
 	const char *path = p->path.data;
+	struct stat st;
 	enum err e;
 
 	if (!buf_ok(&p->path))
@@ -110,10 +117,13 @@ part_open(struct part *p, struct db *db)
 		return e;
 	p->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (p->fd == -1)
-		return fail(db, "write", path);
-	p->is_ours = true;
-	return flock(p->fd, LOCK_EX | LOCK_NB) == 0 ? OK
-						    : fail(db, "lock", path);
+		return errno == EEXIST ? busy(db, path)
+				       : fail(db, "write", path);
+	/* Another one may have taken it for a stale one before it was locked,
+	 * and removed it. */
+	p->is_ours = flock(p->fd, LOCK_EX | LOCK_NB) == 0 &&
+		     fstat(p->fd, &st) == 0 && st.st_nlink > 0;
+	return p->is_ours ? OK : busy(db, path);
 }
 
 static void
