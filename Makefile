@@ -176,7 +176,7 @@ $(LOAD): $(OBJ)/tests/bench/load.o
 	$(link)
 
 # Preloaded into the programs under test, so without what these are built with.
-$(BUILD)/faults/%.so: tests/faults/%.c
+$(BUILD)/faults/%.so: tests/faults/%.c tests/faults/preload.h
 	$(call say,LD)
 	$(Q)mkdir -p $(@D) && $(CC) -std=c11 -D_GNU_SOURCE -O2 $(WARNINGS) \
 		$(if $(WERROR),-Werror) -shared -fPIC -pthread -o $@ $< -ldl

@@ -233,8 +233,7 @@ static bool
 on_look(void *arg, bool is_base)
 {
 	struct relay *r = arg;
-	bool is_new = r->leader.db == NULL || db_changed(r->leader.db) ||
-		      (is_base && db_has_moved(r->leader.db));
+	bool is_new = leader_has_news(&r->leader, is_base);
 
 	if (is_new && r->db_state == OK)
 		relay_turn(r);

@@ -63,3 +63,10 @@ leader_take(struct leader *l, struct db_fault *fault)
 	}
 	return e;
 }
+
+bool
+leader_has_news(struct leader *l, bool is_base)
+{
+	return l->db == NULL || db_changed(l->db) ||
+	       (is_base && db_has_moved(l->db));
+}

@@ -6,6 +6,8 @@
 #ifndef JOBWIRE_LEADER_H
 #define JOBWIRE_LEADER_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 #include "store/db.h"
 
@@ -30,6 +32,10 @@ struct leader {
  * file, with *fault. Waits for nobody but a short while for other writers.
  */
 CHECK_RESULT enum err leader_take(struct leader *l, struct db_fault *fault);
+
+/* Has another one written, or does the leader lack its database? is_base: also
+ * when the file was replaced. For watch_config.on_look. */
+bool leader_has_news(struct leader *l, bool is_base);
 
 /* Closes all; accepts one that has taken nothing. */
 void leader_release(struct leader *l);

@@ -22,6 +22,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "preload.h"
+
 /* driver.py has the same list. */
 struct orders {
 	_Atomic int32_t eio_writes; /* so many fail, of the database's files */
@@ -36,18 +38,6 @@ struct orders {
 
 static struct orders none;
 static struct orders *orders = &none;
-
-#define REAL(name) (__extension__(__typeof__(&name)) real(#name))
-
-static void *
-real(const char *name)
-{
-	void *found = dlsym(RTLD_NEXT, name);
-
-	if (found == NULL)
-		abort();
-	return found;
-}
 
 __attribute__((constructor)) static void
 start(void)

@@ -13,7 +13,6 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -22,6 +21,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "preload.h"
 
 enum {
 	FDS = 4096,
@@ -50,18 +51,6 @@ static size_t db_path_len;
 static int log_fd = -1;
 static bool is_ours[FDS];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-
-#define REAL(name) (__extension__(__typeof__(&name)) real(#name))
-
-static void *
-real(const char *name)
-{
-	void *found = dlsym(RTLD_NEXT, name);
-
-	if (found == NULL)
-		abort();
-	return found;
-}
 
 __attribute__((constructor)) static void
 start(void)
