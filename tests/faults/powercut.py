@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: ISC
-"""usage: powercut.py [--states N] [--calls N] [--seed N] [--lying-disk]
+"""usage: powercut.py [--states N] [--calls N] [--seed N] [--restarts SHARE]
+[--lying-disk] [--recording FOLDER]
 (make powercut)
 
 Power cuts without a switch. Programs write a database under a recorder; then,
@@ -18,10 +19,12 @@ built (disk.py), opened and judged:
 With --lying-disk no sync counts, as on hardware that says it has stored what it
 has not: then events are lost, and the judge must see it.
 
-The last line says how many; exit 1 with the command that repeats a failure."""
+The last line says how many; exit 1 with the command that repeats a failure.
+Programs are not as quick a second time, so what they wrote is kept with it."""
 
 import argparse
 import concurrent.futures
+import glob
 import hashlib
 import json
 import os
@@ -39,7 +42,7 @@ sys.path.insert(0, os.path.join(_HERE, "..", "integration"))
 # pylint: disable=wrong-import-position
 import disk  # noqa: E402
 from harness.inbound import KEY, publish  # noqa: E402
-from harness.site import BIN, Site  # noqa: E402
+from harness.site import Site, checkpoint  # noqa: E402
 from harness.wait import patience  # noqa: E402
 
 RECORDER = os.path.join(
@@ -73,11 +76,19 @@ def _publish(site, number, rng):
     assert answer.status == 201, answer
 
 
-def record(site, rng, calls):
-    """Lets programs write the database; the path of the recording."""
-    log = os.path.join(site.root, "record")
+def record(site, rng, calls, folder):
+    """Lets programs write the database, and puts into the folder what was on
+    the disk before, what they did, and what came of it."""
+    site.tool("publish", "first", "note")
+    checkpoint(site.db)
+    # What was there before the recording is on the disk.
+    for path in glob.glob(site.db + "*"):
+        suffix = path[len(site.db):]
+        if suffix != "-shm":
+            shutil.copy(path, os.path.join(folder, "before" + suffix))
     watched = {**site._environment, "LD_PRELOAD": os.path.abspath(RECORDER),
-               "RECORD_DB": site.db, "RECORD_LOG": log}
+               "RECORD_DB": site.db,
+               "RECORD_LOG": os.path.join(folder, "record")}
     site._environment = watched
     site.start("webhook")
     with subprocess.Popen(
@@ -94,7 +105,19 @@ def record(site, rng, calls):
                 job.result()
         assert foreign.wait(patience(60)) == 0
     assert site.webhook.terminate() == 0
-    return log
+    checkpoint(site.db)
+    shutil.copy(site.db, os.path.join(folder, "after"))
+
+
+def read_recording(folder):
+    """All operations, first those that made what was there before."""
+    records = []
+    for path in glob.glob(os.path.join(folder, "before*")):
+        suffix = os.path.basename(path)[len("before"):]
+        with open(path, "rb") as file:
+            records += [disk.Record("W", suffix, 0, file.read()),
+                        disk.Record("S", suffix, 0, b"")]
+    return records, disk.read_records(os.path.join(folder, "record"))
 
 
 def final_rows(path):
@@ -207,10 +230,10 @@ def choices(rng, n_pending, count):
 _ANSWERED = re.compile(rb'"[0-9a-f]{8}-([0-9]+)"')
 
 
-def play(records, rows, moments, seed, part, parts):
+def play(records, rows, moments, seed, restarts, part, parts):
     """Judges this part of the moments; (states, restarts, faults)."""
     judge = Judge(rows)
-    files, answered, states, restarts, faults = {}, set(), 0, 0, []
+    files, answered, states, restarted, faults = {}, set(), 0, 0, []
     try:
         for number, each in enumerate(records):
             if each.op == "A":
@@ -225,73 +248,82 @@ def play(records, rows, moments, seed, part, parts):
                 judge.build(files, choose)
                 bad = judge.judge(answered)
                 states += 1
-                if not bad and rng.random() < 0.002:
+                if not bad and rng.random() < restarts:
                     judge.build(files, choose)
                     bad = judge.restart(answered)
-                    restarts += 1
+                    restarted += 1
                 faults += [f"moment {number}, {kind}: {f}" for f in bad]
             if len(faults) > 20:
                 break
     finally:
         judge.close()
-    return states, restarts, faults
+    return states, restarted, faults
 
 
-def sample(records, states, rng):
+def sample(records, first_moment, states, rng):
     """Moments, with the number of each: evenly over what can change a state,
     an answer being the most telling one."""
-    telling = [n for n, each in enumerate(records) if each.op == "A"]
+    recorded = range(first_moment, len(records))
+    telling = [n for n in recorded if records[n].op == "A"]
     wanted = max(1, states // STATES_PER_MOMENT)
-    first = [n for n, each in enumerate(records) if each.op != "A"]
+    first = [n for n in recorded if records[n].op != "A"]
     chosen = set(rng.sample(telling, min(len(telling), wanted // 2)))
     chosen.update(rng.sample(first, min(len(first), wanted - len(chosen))))
     return {number: index for index, number in enumerate(sorted(chosen))}
 
 
-def main():
-    """One recording, and its states on all processors."""
+def _options():
     parser = argparse.ArgumentParser()
     parser.add_argument("--states", type=int, default=2000)
     parser.add_argument("--calls", type=int, default=600)
-    parser.add_argument("--seed", default=None)
+    parser.add_argument("--seed", default=str(random.randrange(10**9)))
+    parser.add_argument("--restarts", type=float, default=0.01)
     parser.add_argument("--lying-disk", action="store_true")
-    options = parser.parse_args()
-    seed = options.seed or str(random.randrange(10**9))
-    rng = random.Random(seed)
+    parser.add_argument("--recording", default=None)
+    return parser.parse_args()
+
+
+def _record_anew(options):
+    """The folder of a new recording."""
+    folder = tempfile.mkdtemp(prefix="jobwire-recording-")
     site = Site(publish_keys=KEY, keep_events="1000000",
                 keep_progress="1000000").init()
-    site.tool("publish", "first", "note")
-    # What was there before the recording is on the disk.
     try:
-        subprocess.run(["/usr/bin/sqlite3", site.db,
-                        "PRAGMA wal_checkpoint(TRUNCATE)"], check=True,
-                       stdout=subprocess.DEVNULL)
-        with open(site.db, "rb") as file:
-            before = file.read()
-        log = record(site, rng, options.calls)
-        records = [disk.Record("W", "", 0, before), disk.Record("S", "", 0, b"")]
-        records += disk.read_records(log)
-        rows = final_rows(site.db)
-        if options.lying_disk:
-            records[2:] = [each for each in records[2:] if each.op != "S"]
+        record(site, random.Random(options.seed), options.calls, folder)
     finally:
         site.remove()
-    moments = sample(records, options.states, rng)
+    return folder
+
+
+def main():
+    """One recording, and its states on all processors."""
+    options = _options()
+    folder = options.recording or _record_anew(options)
+    before, records = read_recording(folder)
+    rows = final_rows(os.path.join(folder, "after"))
+    if options.lying_disk:
+        records = [each for each in records if each.op != "S"]
+    records = before + records
+    moments = sample(records, len(before), options.states,
+                     random.Random(options.seed))
     parts = os.cpu_count() or 1
     with concurrent.futures.ProcessPoolExecutor(parts) as pool:
         done = list(pool.map(play, *zip(*[
-            (records, rows, moments, seed, part, parts)
-            for part in range(parts)
+            (records, rows, moments, options.seed, options.restarts, part,
+             parts) for part in range(parts)
         ])))
     states = sum(each[0] for each in done)
     faults = [fault for each in done for fault in each[2]]
     for fault in faults[:20]:
         print(fault)
-    if faults:
-        print(f"again: {sys.argv[0]} --states {options.states}"
-              f" --calls {options.calls} --seed {seed}")
+    if faults and not options.lying_disk:
+        print(f"again: {sys.argv[0]} --states {options.states} --seed"
+              f" {options.seed} --restarts {options.restarts}"
+              f" --recording {folder}")
+    elif options.recording is None:
+        shutil.rmtree(folder)
     ops = {op: sum(each.op == op for each in records) for op in "WTSUA"}
-    print(json.dumps(ops), f"{len(rows)} events, seed {seed}")
+    print(json.dumps(ops), f"{len(rows)} events, seed {options.seed}")
     print(f"{states} states of {len(moments)} moments opened,"
           f" {sum(each[1] for each in done)} of them by the responder:"
           f" {len(faults)} faults")

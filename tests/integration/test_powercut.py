@@ -34,7 +34,9 @@ def cut(*options):
 
 
 def test_no_cut_takes_what_was_answered():
-    status, faults, text = cut("--states", "300", "--calls", "80")
+    status, faults, text = cut(
+        "--states", "300", "--calls", "80", "--restarts", "0.15"
+    )
     assert (status, faults) == (0, 0), text
 
 
