@@ -34,6 +34,8 @@ class Publisher(threading.Thread):
     """Publishes numbers to some jobs, one after the other, each in one of the
     ways, until it is told that the number is stored."""
 
+    ways = ("webhook", "http", "python", "shell")
+
     def __init__(self, scene, jobs, numbers, seed):
         super().__init__(daemon=True)
         self.scene = scene
@@ -47,7 +49,7 @@ class Publisher(threading.Thread):
         try:
             for number in self._numbers:
                 job = self._rng.choice(self._jobs)
-                way = self._rng.choice(["webhook", "http", "python", "shell"])
+                way = self._rng.choice(self.ways)
                 self.told.append(Told(job, number, way))
                 self._store(self.told[-1])
         except Exception as fault:  # the driver tells of it
@@ -116,6 +118,8 @@ class Publisher(threading.Thread):
 class Page(threading.Thread):
     """Follows one job until the server says that there is no more (204)."""
 
+    leaves = 0.02  # how often it goes away after an event, to come back
+
     def __init__(self, scene, job, seed):
         super().__init__(daemon=True)
         self.scene = scene
@@ -135,10 +139,7 @@ class Page(threading.Thread):
     def _follow(self, last_id):
         """One connection; the id to go on from."""
         self.connections += 1
-        stream = Stream(
-            self.scene.front("events", self._rng), events_target(self.job),
-            last_id=last_id,
-        )
+        stream = self._open(last_id)
         try:
             if stream.status == 204:
                 self.is_done = True
@@ -146,13 +147,23 @@ class Page(threading.Thread):
                 while not self.scene.is_over:
                     self.events.append(stream.next(patience(0.2)))
                     last_id = stream.last_id
-                    if self._rng.random() < 0.02:
-                        break  # the reader goes into a tunnel
+                    if self._is_leaving():
+                        break
         except (StreamEnded, *_CUT):
             pass
         finally:
             stream.close()
         return last_id
+
+    def _open(self, last_id):
+        return Stream(
+            self.scene.front("events", self._rng), events_target(self.job),
+            last_id=last_id,
+        )
+
+    def _is_leaving(self):
+        """After an event: does the reader go into a tunnel?"""
+        return self._rng.random() < self.leaves
 
     def epoch(self):
         """The database that it was told of last."""
