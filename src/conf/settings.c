@@ -341,27 +341,56 @@ broken_rule(const struct settings *s)
 	return action_list_fault(s->runpod_actions);
 }
 
+/* The settings file in the folder above the one that a file is in. Returns
+ * owned; NULL without memory. */
+static char *
+file_above(const char *path)
+{
+	struct buf folder = BUF_INIT, above = BUF_INIT;
+
+	file_add_folder(&folder, path);
+	file_add_folder(&above, buf_span(&folder).p);
+	above.failed = above.failed || !buf_ok(&folder);
+	buf_done(&folder);
+	buf_add_str(&above, "/" FILE_NAME);
+	return buf_take(&above);
+}
+
 /* Where the settings are when nobody says so. Returns owned; NULL without
- * memory, or where /proc does not tell a CGI program its own place. */
+ * memory, or where /proc does not tell a CGI program its own place.
+ *
+ * Of ~/cgi-bin/events.cgi: ~. Where cgi-bin is in a folder that the web server
+ * gives out, ~/public_html, the settings belong above that one; and suexec lets
+ * no JOBWIRE_CONFIG through that could say so. */
 static char *
 default_file(enum program program)
 {
-	struct buf folder = BUF_INIT, path = BUF_INIT;
 	char self[PATH_MAX + 1] = "";
-	ssize_t n;
+	char *file, *higher;
 
 	if ((program & PROGRAMS_CGI) == 0)
 		return strdup(SETTINGS_FILE);
-	n = readlink("/proc/self/exe", self, PATH_MAX);
-	if (n <= 0)
+	if (readlink("/proc/self/exe", self, PATH_MAX) <= 0)
 		return NULL;
-	/* Of ~/cgi-bin/events.cgi: ~ */
-	file_add_folder(&folder, self);
-	file_add_folder(&path, buf_span(&folder).p);
-	path.failed = path.failed || !buf_ok(&folder);
-	buf_done(&folder);
-	buf_add_str(&path, "/" FILE_NAME);
-	return buf_take(&path);
+	file = file_above(self);
+	if (file == NULL || access(file, F_OK) == 0)
+		return file;
+	higher = file_above(file);
+	if (higher == NULL || access(higher, F_OK) != 0) {
+		free(higher);
+		return file;
+	}
+	free(file);
+	return higher;
+}
+
+static bool
+has_variables(void)
+{
+	for (char **e = environ; *e != NULL; e++)
+		if (strncmp(*e, "JOBWIRE_", strlen("JOBWIRE_")) == 0)
+			return true;
+	return false;
 }
 
 /* Makes relative paths begin in the folder of a file. */
@@ -426,6 +455,13 @@ settings_load(struct settings *s, enum program program,
 	if (e == OK && s->config == NULL && access(src.file, F_OK) == 0 &&
 	    (s->config = strdup(src.file)) == NULL)
 		e = ERR_NOMEM;
+	/* It would answer as if all were well, with a database of its own. */
+	if (e == OK && s->config == NULL && settings_is_cgi(program) &&
+	    !has_variables()) {
+		buf_addf(message, "no %s, and none in the folder above it",
+		    src.file);
+		e = ERR_NOENT;
+	}
 	if (e == OK && message->len > 0)
 		log_warn("setting_gone", "detail", message->data);
 	if (e == OK)

@@ -3,6 +3,7 @@ costs."""
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,12 +12,16 @@ import pytest
 from harness.cgi import CgiEndpoint, cgi_stream, install, wait_ended
 from harness.process import Server, read_text
 from harness.reading import get, kinds
-from harness.site import is_sanitized
+from harness.site import is_sanitized, program
 from harness.wait import patience, until
 
 MIB = 1 << 20
 TARGET = "/api/v1/events/a"
 STREAM = {"Accept": "text/event-stream"}
+REQUEST = {
+    "GATEWAY_INTERFACE": "CGI/1.1", "REQUEST_METHOD": "GET",
+    "REQUEST_URI": "/api/v1/healthz",
+}
 
 
 @pytest.fixture(name="cgi", params=["pipe", "socket"])
@@ -95,6 +100,32 @@ def test_another_settings_file(make_site, tmp_path):
     extra = {"JOBWIRE_CONFIG": str(other)}
     assert cgi.call("GET", "/api/v1/healthz", extra=extra).status == 200
     assert (tmp_path / "other.db").exists()
+
+
+def test_settings_above_a_folder_that_is_given_out(make_site):
+    """~/public_html/cgi-bin reads ~/jobwire.conf; one that is nearer counts."""
+    site = make_site(init=False, db="data/jobs.db")
+    folder = os.path.join(site.root, "public_html")
+    os.makedirs(os.path.join(folder, "cgi-bin"))
+    path = shutil.copy(program("events.cgi"), os.path.join(folder, "cgi-bin"))
+    assert "db = data/jobs.db" in run(path, "--check").stdout
+    done = run(path, environment=REQUEST)
+    assert done.returncode == 0 and os.path.exists(site.root + "/data/jobs.db")
+    with open(folder + "/jobwire.conf", "w", encoding="ascii") as file:
+        file.write("db = nearer.db\n")
+    assert "db = nearer.db" in run(path, "--check").stdout
+
+
+def test_no_settings_at_all(tmp_path):
+    """No database is made in the wrong place; variables would do."""
+    (tmp_path / "home" / "cgi-bin").mkdir(parents=True)
+    path = shutil.copy(program("events.cgi"), tmp_path / "home" / "cgi-bin")
+    done = run(path, environment=REQUEST)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"no {tmp_path}/home/jobwire.conf" in done.stderr
+    assert os.listdir(tmp_path / "home") == ["cgi-bin"]
+    done = run(path, environment={**REQUEST, "JOBWIRE_DB": str(tmp_path / "x.db")})
+    assert done.returncode == 0 and (tmp_path / "x.db").exists()
 
 
 def test_unusable_settings(make_site):
