@@ -293,8 +293,12 @@ allow_what_connects(struct fence *f)
 	    "/usr/share/ca-certificates", "/usr/local/share/ca-certificates",
 	    "/usr/share/pki", "/usr/lib/ssl", "/var/lib/ca-certificates"};
 
+	const char *authorities = getenv("SSL_CERT_FILE"); /* for http_client */
+
 	for (size_t i = 0; i < COUNT(folders); i++)
 		allow(f, folders[i], MAY_READ | LANDLOCK_ACCESS_FS_READ_DIR);
+	if (authorities != NULL)
+		allow_file(f, authorities, MAY_READ);
 }
 
 /* Returns NULL, or why there is no fence. */

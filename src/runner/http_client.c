@@ -317,6 +317,7 @@ set_options(
     struct http_client *c, struct http_call *call, const struct http_request *r)
 {
 	CURL *e = call->easy;
+	const char *authorities = getenv("SSL_CERT_FILE");
 	long is_once = r->is_once ? 1 : 0;
 
 	curl_easy_setopt(e, CURLOPT_URL, r->url.data);
@@ -333,6 +334,10 @@ set_options(
 	curl_easy_setopt(e, CURLOPT_FORBID_REUSE, is_once);
 	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(e, CURLOPT_USERAGENT, "jobwire/" JOBWIRE_VERSION);
+	/* libcurl knows where Debian has them. Taken along to another system, it
+	 * has to be told, and reads the variable in its own program only. */
+	if (authorities != NULL && *authorities != '\0')
+		curl_easy_setopt(e, CURLOPT_CAINFO, authorities);
 	/* What is not encrypted stays on this machine. */
 	if (strncmp(r->url.data, "http:", 5) == 0)
 		curl_easy_setopt(e, CURLOPT_PROXY, "");

@@ -420,6 +420,14 @@ def test_a_certificate_that_is_not_valid(make, certificate):
     assert runs.provider.calls == []
 
 
+def test_certificates_in_a_file_of_our_own(make, certificate):
+    """Where the system's are not where libcurl was built to look."""
+    runs = make(certificate=certificate, run=[answer(200, {"id": "e1"})])
+    runs.add()
+    runs.start(env={**os.environ, "SSL_CERT_FILE": certificate[0]})
+    runs.wait("submitted")
+
+
 def test_the_key_stands_nowhere(make):
     runs = make(run=[answer(401, {"error": f"unknown key {KEY}"})])
     runs.add()

@@ -142,11 +142,11 @@ class RunnerSite:
         with open(self.key_file, "w", encoding="utf-8") as file:
             file.write(key + "\n")
 
-    def start(self, *flags, name="runner"):
+    def start(self, *flags, name="runner", **options):
         """Starts a runner."""
         process = Process(
             name, [program("jobwire-runner"), "--config", self.site.config, *flags],
-            self.site.log_path(name),
+            self.site.log_path(name), **options,
         )
         self.site.processes.append(process)
         return process
