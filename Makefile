@@ -242,6 +242,10 @@ powercut: all $(FAULTS) ## open disks that a power cut may have left [STATES=100
 	$(Q)JOBWIRE_BIN='$(abspath $(BIN))' FAULTS='$(BUILD)/faults' /usr/bin/python3 \
 		tests/faults/powercut.py --states $(STATES) $(if $(SEED),--seed $(SEED))
 
+HOURS ?= 1
+soak: all ## run at a steady rate; plot memory, files, latency [HOURS=1]
+	$(Q)JOBWIRE_BIN='$(abspath $(BIN))' /usr/bin/python3 tests/faults/soak.py --hours $(HOURS)
+
 SEEDS ?= 1-100
 faults: all $(FAULTS) ## play schedules of faults over all programs [SEEDS=1-100]
 	$(Q)JOBWIRE_BIN='$(abspath $(BIN))' FAULTS='$(BUILD)/faults' /usr/bin/python3 \
@@ -351,4 +355,4 @@ help: ## this list
 
 FORCE:
 .PHONY: all unit-programs client run check unit integration browser check-npm asan asan-tests \
-	fuzz fuzz-run bench powercut faults bench-micro lint format install uninstall dist bundle deps clean help FORCE
+	fuzz fuzz-run bench powercut soak faults bench-micro lint format install uninstall dist bundle deps clean help FORCE

@@ -196,15 +196,20 @@ def judge(connection, publishers, pages, lost=()):
     (check,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if check != "ok":
         yield f"quick_check: {check}"
-    yield from _judge_publishers(rows, publishers, lost)
     (epoch,) = connection.execute(
         "SELECT value FROM meta WHERE key = 'epoch'"
     ).fetchone()
-    yield from _judge_pages(rows, pages, epoch if lost else None)
-    yield from _judge_ids(pages)
+    yield from judge_rows(rows, publishers, pages, lost, epoch)
     for job, state in connection.execute("SELECT job_id, state FROM jobs"):
         if state != "completed":
             yield f"{job} is {state} in the end"
+
+
+def judge_rows(rows, publishers, pages, lost=(), epoch=None):
+    """The same of these rows: (id, job_id, type, data) in order."""
+    yield from _judge_publishers(rows, publishers, lost)
+    yield from _judge_pages(rows, pages, epoch if lost else None)
+    yield from _judge_ids(pages)
 
 
 def _judge_publishers(rows, publishers, lost):
