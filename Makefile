@@ -344,8 +344,15 @@ apt: ## put build/*.deb into a signed repository for apt [KEY=gpg-key APT=build/
 bundle: $(addprefix $(BUILD)/bundle/cgi-bin/,$(CGI)) ## CGI programs for hosts that only take uploads [STATIC=1]
 	$(Q)scripts/bundle $(BUILD)/bundle build/jobwire-bundle.tar.gz
 
-deps: ## install Debian packages [G="build run client test browser lint bench package"]
-	@scripts/deps $(or $(G),build run client test browser lint bench package)
+site: ## the documentation as pages, in build/site; they need no server
+	@scripts/deps build run client site
+	@+$(submake) all
+	@scripts/client
+	@docs/site/record build/site-run.svg
+	@scripts/site build/site
+
+deps: ## install Debian packages [G="build run client test browser lint bench package site"]
+	@scripts/deps $(or $(G),build run client test browser lint bench package site)
 
 clean: ## remove what was built
 	$(Q)rm -rf build
@@ -355,4 +362,4 @@ help: ## this list
 
 FORCE:
 .PHONY: all unit-programs client run check unit integration browser check-npm asan asan-tests \
-	fuzz fuzz-run bench powercut soak faults bench-micro lint format install uninstall dist bundle deps clean help FORCE
+	fuzz fuzz-run bench powercut soak faults bench-micro lint format install uninstall dist bundle site deps clean help FORCE
