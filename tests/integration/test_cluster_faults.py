@@ -10,7 +10,7 @@ import os
 
 import pytest
 from harness.cluster import fixture_make_cluster
-from harness.cluster_faults import Drama, Engine
+from harness.cluster_faults import DOUBLING, Drama, Engine
 from harness.network import fixture_networks, why_no_networks
 from harness.redis import fixture_make_redis
 
@@ -20,10 +20,6 @@ ROUNDS_PER_GROUP = 20
 GROUPS = -(-int(os.environ.get("JOBWIRE_FAULT_ROUNDS", "20")) // ROUNDS_PER_GROUP)
 _SEED = os.environ.get("JOBWIRE_FAULT_SEED")
 SEEDS = [int(_SEED)] if _SEED else range(1, GROUPS + 1)
-
-# After these, events may come twice: Redis has lost what it had acknowledged.
-# (With `appendfsync everysec` it writes its file later when the disk is slow.)
-DOUBLING = {"failover", "lost", "redis"}
 
 
 @pytest.fixture(name="make_drama")
@@ -54,7 +50,10 @@ def report(record_property, drama, doubled):
 
 
 @pytest.mark.parametrize(
-    "kind", ["relay", "webhook", "events", "redis", "cut", "failover", "lost"]
+    "kind", [
+        "relay", "webhook", "events", "stop", "reload", "redis", "cut",
+        "failover", "lost",
+    ]
 )
 def test_promise(make_drama, record_property, kind):
     """A row of the table, five times."""

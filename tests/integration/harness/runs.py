@@ -51,11 +51,11 @@ class RunSite:
         self.runner = None
         self.runpod = RunPod(site, *flags).start()
         self.web = web(site)
-        site.configure(
-            base_url=f"http://127.0.0.1:{self.web.port}",
-            publish_keys=PUBLISH_KEY,
-            **{**self.runpod.settings(), **QUICK, **settings},
-        )
+        site.configure(**{
+            "base_url": f"http://127.0.0.1:{self.web.port}",
+            "publish_keys": PUBLISH_KEY,
+            **self.runpod.settings(), **QUICK, **settings,
+        })
 
     def start(self):
         """Starts all of it."""
