@@ -247,9 +247,9 @@ soak: all ## run at a steady rate; plot memory, files, latency [HOURS=1]
 	$(Q)JOBWIRE_BIN='$(abspath $(BIN))' /usr/bin/python3 tests/faults/soak.py --hours $(HOURS)
 
 SEEDS ?= 1-100
-faults: all $(FAULTS) ## play schedules of faults over all programs [SEEDS=1-100]
+faults: all $(FAULTS) ## play schedules of faults over all programs [SEEDS=1-100 JOBS=1]
 	$(Q)JOBWIRE_BIN='$(abspath $(BIN))' FAULTS='$(BUILD)/faults' /usr/bin/python3 \
-		tests/faults/driver.py --seeds $(SEEDS)
+		tests/faults/driver.py --seeds $(SEEDS) --jobs $(or $(JOBS),1)
 
 bench-micro: $(MICRO) ## instructions of the hot paths against tests/bench/micro.txt [UPDATE=1]
 	@CC='$(CC)' CFLAGS='$(CFLAGS)' tests/bench/micro.py $(MICRO) $(if $(UPDATE),update)

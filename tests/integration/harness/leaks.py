@@ -25,6 +25,21 @@ def secret(text):
     return text
 
 
+def secrets():
+    """All that were registered so far."""
+    return frozenset(_secrets)
+
+
+def restart(kept):
+    """Forgets what was written, and all secrets but these: for a process that
+    plays one scene after another."""
+    global _written
+    _written.close()
+    _written = tempfile.TemporaryFile()
+    _secrets.clear()
+    _secrets.update(kept)
+
+
 def note(origin, data):
     """Keeps what a program wrote."""
     _written.write(b"\n== " + origin.encode() + b"\n" + data)
