@@ -334,8 +334,10 @@ mend_reader(struct db *db)
 	sqlite3_exec(db->h, "PRAGMA query_only = OFF", NULL, NULL, NULL);
 	e = mend(db);
 	sqlite3_exec(db->h, "PRAGMA query_only = ON", NULL, NULL, NULL);
-	/* Who cannot write can do no more; the first who can will. */
-	return e == ERR_READONLY || e == ERR_FULL ? OK : e;
+	/* Who may not write can do no more; the first who may will. On a full
+	 * disk others may have room, and give ids out that clients have seen:
+	 * nothing is read until there is another epoch. */
+	return e == ERR_READONLY ? OK : e;
 }
 
 enum err

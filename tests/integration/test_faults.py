@@ -1,29 +1,51 @@
 """Schedules of faults over the real programs behind a real nginx; here a few,
 each time others. `make faults` plays more."""
 
+import contextlib
+import importlib
 import os
 import random
+import sqlite3
 import subprocess
 
 import pytest
 
 from harness.redis import redis_program
 from harness.site import BIN, is_sanitized, program, source_root
-from harness.wait import patience
+from harness.sse import StreamEnded, data_of
+from harness.wait import patience, until
 
-_SCRIPT = os.path.join(source_root(), "tests", "faults", "driver.py")
+_FOLDER = os.path.join(source_root(), "tests", "faults")
 _FAULTS = os.path.join(source_root(), "build", "release", "faults")
 SEEDS = 10  # of each kind two at least
 
 
-def test_what_was_promised_is_kept():
+@pytest.fixture(name="faults", autouse=True)
+def fixture_faults():
+    """What lets the system fail, or a skip with the reason."""
     if is_sanitized(program("jobwire-webhook")):
         pytest.skip("a sanitizer's library must be the first that is loaded")
     if not os.path.exists(_FAULTS):
         pytest.skip("nothing to let the system fail with: make unit-programs")
+
+
+@pytest.fixture(name="scene")
+def fixture_scene(monkeypatch):
+    """What a schedule is played on; nobody uses it."""
+    monkeypatch.syspath_prepend(_FOLDER)
+    monkeypatch.setenv("FAULTS", _FAULTS)
+    made = importlib.import_module("scene").Scene(0, False, False)
+    yield made
+    try:
+        assert not list(made.finish())
+    finally:
+        made.remove()
+
+
+def test_what_was_promised_is_kept():
     first = random.randrange(10**6)
     done = subprocess.run(
-        ["/usr/bin/python3", _SCRIPT, "--jobs", "2", "--seeds",
+        ["/usr/bin/python3", os.path.join(_FOLDER, "driver.py"), "--jobs", "2", "--seeds",
          f"{first}-{first + SEEDS - 1}"],
         capture_output=True, text=True, timeout=patience(300),
         env={**os.environ, "FAULTS": _FAULTS, "JOBWIRE_BIN": BIN},
@@ -33,3 +55,55 @@ def test_what_was_promised_is_kept():
     if redis_program():
         kinds.insert(0, "2 cluster")
     assert f"seeds played ({', '.join(kinds)})" in done.stdout
+
+
+def _replace(site, copy):
+    """Puts a copy in the database's place, as administrators do."""
+    for suffix in ("-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(site.db + suffix)
+    os.replace(copy, site.db)
+
+
+def _copy(site, path):
+    with contextlib.closing(sqlite3.connect(path)) as target:
+        site.writer.connection.backup(target)
+
+
+def _publish(site, text):
+    site.writer.publish("job", "note", {"text": text})
+
+
+def _has_old_file(server):
+    """Is the database still open that was replaced?"""
+    folder = f"/proc/{server.pid}/fd"
+    for name in os.listdir(folder):
+        with contextlib.suppress(FileNotFoundError):
+            if os.readlink(f"{folder}/{name}").endswith("jobwire.db (deleted)"):
+                return True
+    return False
+
+
+def test_an_older_copy_is_told_of_although_the_disk_is_full(scene):
+    site = scene.site
+    _publish(site, "kept")
+    _copy(site, site.db + ".copy")
+    _publish(site, "lost")
+    with site.stream("job") as page:
+        seen = page.take(2)
+        site.drop_writer()
+        scene.orders.is_full = 1
+        _replace(site, site.db + ".copy")
+        _publish(site, "new")  # by who has room, under the id of `lost`
+        until(lambda: not _has_old_file(site.events), "the copy to be seen")
+        with site.stream("job", last_id=seen[0].id) as other:
+            with contextlib.suppress(TimeoutError, StreamEnded):
+                other.next(0.2)
+            assert other.events == []  # there is no room for another epoch
+        scene.heal()
+        _publish(site, "newer")
+        events = page.take(4)
+    assert [event.event for event in events] == ["resync", "note", "note", "note"]
+    texts = [data_of(event)["text"] for event in events[1:]]
+    assert texts == ["kept", "new", "newer"]
+    assert len({event.id for event in [*seen, *events[1:]]}) == 5
