@@ -3,6 +3,7 @@
 // them, shows a job's timeline, and cancels it or starts it again. It opens no
 // stream, which would count among those that it shows: events are asked for.
 
+import { clock, duration, element, make, moment, said } from "./page.js";
 import { bucketsOf, parseMetrics, percentile, since, total } from "./metrics.js";
 
 const EVERY_MS = 1000;
@@ -11,20 +12,10 @@ const SHOWN_EVENTS = 15;
 const WATCHED_JOBS = 20;
 const ENDS = ["completed", "failed", "cancelled", "timed_out"];
 const STATES = ["queued", "processing", ...ENDS];
-/** The members of an event's data that are worth a place in the list. */
-const SAID = ["progress", "step", "error", "delayTime", "executionTime"];
 const LATENCIES = [
-  { name: "jobwire_commit_to_read_seconds", title: "Commit to read", bars: "commit-bars" },
-  { name: "jobwire_read_to_sent_seconds", title: "Read to sent", bars: "sent-bars" },
+  { name: "jobwire_commit_to_read_seconds", title: "Commit to read", bars: "commit-bars", half: "half-read" },
+  { name: "jobwire_read_to_sent_seconds", title: "Read to sent", bars: "sent-bars", half: "half-sent" },
 ];
-
-const element = (id) => document.getElementById(id);
-
-function make(tag, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
-}
 
 function row(heading, ...cells) {
   const first = make("th", { scope: "row", textContent: heading });
@@ -33,15 +24,7 @@ function row(heading, ...cells) {
 
 const cell = (text, className = "") => make("td", { textContent: text, className });
 
-/** Seconds in the unit that reads best. */
-function duration(seconds) {
-  if (seconds === undefined) return "–";
-  if (seconds === Infinity) return "over 5 s";
-  if (seconds < 0.001) return `${Math.round(seconds * 1e6)} µs`;
-  return seconds < 1 ? `${Number((seconds * 1000).toPrecision(2))} ms` : `${seconds.toFixed(1)} s`;
-}
-
-/** The same for what lasts. */
+/** What lasts, in whole units. */
 function age(seconds) {
   if (seconds < 120) return `${Math.max(0, Math.round(seconds))} s`;
   if (seconds < 7200) return `${Math.floor(seconds / 60)} min`;
@@ -133,9 +116,10 @@ function drawLatencies() {
   const { at, metrics } = readings.at(-1);
   const minuteAgo = readings.find((reading) => at - reading.at <= 60_000);
   const rows = [];
-  for (const { name, title, bars } of LATENCIES) {
+  for (const { name, title, bars, half } of LATENCIES) {
     const all = bucketsOf(metrics, name);
     const lately = since(bucketsOf(minuteAgo.metrics, name), all);
+    element(half).textContent = duration(percentile(all, 0.5));
     for (const [when, buckets] of [["last minute", lately], ["since the start", all]]) {
       const parts = [0.5, 0.95, 0.99].map((part) => cell(duration(percentile(buckets, part)), "number"));
       rows.push(row(`${title}, ${when}`, ...parts, cell(total(buckets).toLocaleString(), "number")));
@@ -181,13 +165,8 @@ function draw() {
 }
 
 async function tick() {
-  try {
-    await read();
-    draw();
-    element("trouble").textContent = "";
-  } catch (error) {
-    element("trouble").textContent = `The metrics cannot be read: ${error.message}.`;
-  }
+  await read();
+  draw();
 }
 
 // --- events -----------------------------------------------------------------------
@@ -220,10 +199,6 @@ async function follow(job, known) {
   }
 }
 
-const CLOCK = { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false };
-const clock = (date, more = {}) => date.toLocaleTimeString([], { ...CLOCK, ...more });
-const said = (data) => SAID.filter((key) => data[key] !== undefined).map((key) => `${key}: ${data[key]}`).join(", ");
-
 function drawEvents() {
   const all = [...watched.values()].flatMap(({ events }) => events);
   const newest = all.sort((a, b) => b.at - a.at).slice(0, SHOWN_EVENTS);
@@ -246,14 +221,7 @@ function replaceIfOther(parent, children) {
 
 function drawTimeline() {
   const { events } = watched.get(shown);
-  const items = events.map(({ at, event, data }, i) => {
-    const after = i > 0 ? `+${duration((at - events[i - 1].at) / 1000)}` : at.toLocaleDateString();
-    const time = make("time", { dateTime: at.toISOString(), textContent: clock(at, { fractionalSecondDigits: 3 }) });
-    const item = make("li", {}, time, make("span", { className: "quiet" }, after), make("strong", {}, event));
-    item.append(make("span", {}, said(data)));
-    item.dataset.type = event;
-    return item;
-  });
+  const items = events.map(({ at, event, data }, i) => moment(event, data, at, events[i - 1]?.at));
   replaceIfOther(element("timeline"), items.length ? items : [make("li", {}, "No events yet")]);
 }
 
@@ -361,12 +329,18 @@ function watchDemo() {
 }
 
 async function look() {
+  await Promise.all([...watched].map(([job, known]) => follow(job, known)));
+  drawEvents();
+  if (shown) await refresh();
+}
+
+/** Does it; what went wrong, as a sentence, or nothing. */
+async function attempt(what, action) {
   try {
-    await Promise.all([...watched].map(([job, known]) => follow(job, known)));
-    drawEvents();
-    if (shown) await refresh();
+    await action();
+    return "";
   } catch (error) {
-    element("trouble").textContent = `The events cannot be read: ${error.message}.`;
+    return `The ${what} cannot be read: ${error.message}.`;
   }
 }
 
@@ -375,8 +349,8 @@ for (const job of new URL(location.href).searchParams.getAll("job")) show(job);
 for (;;) {
   if (!document.hidden) {
     watchDemo();
-    await tick();
-    await look();
+    const trouble = [await attempt("metrics", tick), await attempt("events", look)].join(" ").trim();
+    if (trouble !== element("trouble").textContent) element("trouble").textContent = trouble; // said once
   }
   await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
 }

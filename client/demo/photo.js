@@ -4,11 +4,12 @@
 
 import { subscribe } from "./client/jobwire.js";
 import { cancel, start } from "./client/runs.js";
+import { element, make, moment } from "./page.js";
 import { samples } from "./samples.js";
 
 const MAX_SIDE = 320;
 const MAX_KEPT = 8;
-const SHOWN_EVENTS = 200;
+const AGAIN_MS = 2000;
 const STATES = {
   queued: "Queued",
   processing: "Processing",
@@ -17,23 +18,24 @@ const STATES = {
   cancelled: "Cancelled",
   timed_out: "Timed out",
 };
+const OPEN = ["queued", "processing"];
+/** From the one that matters most. */
 const CONNECTIONS = {
-  open: "connected",
-  polling: "connected by long polling",
-  connecting: "connecting",
   waiting: "lost, trying again",
+  connecting: "connecting",
+  polling: "connected by long polling",
+  open: "connected",
   closed: "finished",
 };
-/** A refused or unreachable call, as a sentence. */
+/** A call that was refused, as a sentence. */
 class Trouble extends Error {}
-
-const element = (id) => document.getElementById(id);
-
-function make(tag, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
+/** One that nobody answered. */
+class Away extends Trouble {
+  message = "The server does not answer.";
 }
+
+const asked = new URL(location.href).searchParams.get("job");
+const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 // --- choosing -------------------------------------------------------------------
 
@@ -50,17 +52,23 @@ element("file").addEventListener("change", () => {
   for (const radio of document.querySelectorAll("[name=sample]")) radio.checked = isNone && radio.value === "0";
 });
 
-/** Name and canvas of what is chosen, small enough for a demo. */
-async function chosen() {
-  const [file] = element("file").files;
-  if (!file) return samples[document.querySelector("[name=sample]:checked").value];
-  const photo = await createImageBitmap(file).catch(() => {
-    throw new Trouble(`${file.name} is not a picture that this browser can read.`);
-  });
+/** A picture's file on a canvas, small enough for a demo. */
+async function drawn(file) {
+  const photo = await createImageBitmap(file);
   const scale = Math.min(1, MAX_SIDE / Math.max(photo.width, photo.height));
   const [width, height] = [photo.width, photo.height].map((side) => Math.max(5, Math.round(side * scale)));
   const canvas = make("canvas", { width, height });
   canvas.getContext("2d").drawImage(photo, 0, 0, width, height);
+  return canvas;
+}
+
+/** Name and canvas of what is chosen. */
+async function chosen() {
+  const [file] = element("file").files;
+  if (!file) return samples[document.querySelector("[name=sample]:checked").value];
+  const canvas = await drawn(file).catch(() => {
+    throw new Trouble(`${file.name} is not a picture that this browser can read.`);
+  });
   return { name: file.name, canvas };
 }
 
@@ -76,15 +84,15 @@ function pixelsOf(canvas) {
 
 /** The answer's data, or its reason as a sentence. */
 function good(answer) {
-  if (!answer.ok) throw new Trouble(answer.status ? answer.message : "The server does not answer.");
+  if (/^(unreachable|http_5..)$/.test(answer.code)) throw new Away();
+  if (!answer.ok) throw new Trouble(answer.message);
   return answer;
 }
 
-/** Starts a job, whose id is ours to choose; the worker is told it, too. */
-async function order(input) {
-  const job = crypto.randomUUID();
-  good(await start(job, "restore", { job_id: job, ...input }));
-  return job;
+/** Starts the job, or starts it anew; the worker is told its id, too. */
+async function order(job, canvas, should_fail) {
+  const { width, height } = canvas;
+  good(await start(job, "restore", { job_id: job, width, height, pixels: pixelsOf(canvas), should_fail }));
 }
 
 /** Does it; what goes wrong with the server is told in the form. */
@@ -95,7 +103,21 @@ async function attempt(action) {
   } catch (error) {
     if (!(error instanceof Trouble)) throw error;
     element("trouble").textContent = error.message;
+    if (error instanceof Away) untilBack(error);
   }
+}
+
+/** What is said of a server that is away goes when it is back. A stream does not know: nginx opens one all the same. */
+async function untilBack({ message }) {
+  do await pause(AGAIN_MS);
+  while (!(await fetch("/healthz?all=1").catch(() => undefined))?.ok);
+  if (element("trouble").textContent === message) element("trouble").textContent = "";
+}
+
+/** Tells jobs of one picture apart. */
+function numbered(name) {
+  const taken = kept.filter((one) => one.name.startsWith(`${name} #`)).map((one) => +one.name.split("#").at(-1));
+  return `${name} #${Math.max(0, ...taken) + 1}`;
 }
 
 element("order").addEventListener("submit", async (submitted) => {
@@ -103,111 +125,205 @@ element("order").addEventListener("submit", async (submitted) => {
   element("start").disabled = true;
   await attempt(async () => {
     const { name, canvas } = await chosen();
-    const { width, height } = canvas;
-    const job = await order({ width, height, pixels: pixelsOf(canvas), should_fail: element("fail").checked });
-    const restoration = { job, name, before: canvas.toDataURL("image/jpeg", 0.8) };
+    const job = crypto.randomUUID();
+    await order(job, canvas, element("fail").checked);
+    const restoration = { job, name: numbered(name), before: canvas.toDataURL("image/jpeg", 0.8) };
     keep([restoration, ...kept]);
-    follow(restoration);
+    new Card(restoration).follow();
   });
   element("start").disabled = false;
   element("start").focus();
 });
 
-// --- following ------------------------------------------------------------------
+// --- the connection -------------------------------------------------------------
 
 const connections = new Map();
 
-function showConnection(job, state) {
-  connections.set(job, state);
+function showConnection(job, state, error) {
+  connections.set(job, { state, error });
   const all = [...connections.values()];
-  const worst = ["waiting", "connecting", "polling", "open"].find((state) => all.includes(state)) ?? "closed";
-  const text = CONNECTIONS[worst];
-  if (text === element("connection").textContent) return;
+  const worst = Object.keys(CONNECTIONS).find((one) => all.some(({ state }) => state === one));
+  element("why").textContent = all.find(({ state }) => state === worst).error?.message ?? "";
+  if (worst === element("pill").dataset.state) return;
+  element("pill").dataset.state = worst;
+  element("connection").textContent = CONNECTIONS[worst];
   if (worst === "open") console.log("connected");
-  element("connection").textContent = text;
 }
 
-function showEvent(event) {
-  const item = make(
-    "li",
-    {},
-    make("strong", { textContent: event.type }),
-    make("pre", { textContent: JSON.stringify(event.data) }),
-  );
-  Object.assign(item.dataset, { id: event.id, type: event.type });
-  element("events").append(item);
-  if (element("events").childElementCount > SHOWN_EVENTS) element("events").firstElementChild.remove();
-}
+element("raw").addEventListener("change", () => {
+  for (const strip of document.querySelectorAll(".strip")) strip.scrollTop = strip.scrollHeight;
+});
+
+// --- a restoration --------------------------------------------------------------
 
 function picture(caption, alt, src) {
   const shown = src ? make("img", { src, alt }) : make("div", { className: "empty" });
   return make("figure", {}, shown, make("figcaption", { textContent: caption }));
 }
 
-/** Puts a card into the list and keeps it up to date from now on. */
-function follow({ job, name, before }) {
-  const status = make("span", { className: "status", textContent: "Waiting for its first event" });
-  const bar = make("progress", { max: 100, value: 0, ariaLabel: `Progress of ${name}` });
-  const result = make("div");
-  const stop = make("button", { type: "button", textContent: "Cancel", hidden: true, ariaLabel: `Cancel ${name}` });
-  stop.addEventListener("click", () => attempt(async () => good(await cancel(job))));
-  const after = picture("After", "");
-  const both = [picture("Before", `${name}, before`, before), after];
-  const pictures = before ? [make("div", { className: "pictures" }, ...both)] : [];
-  const card = make(
-    "li",
-    {},
-    make("h3", { textContent: name }),
-    make("p", {}, status),
-    bar,
-    make("p", {}, stop),
-    ...pictures,
-    result,
-    make("p", { className: "quiet" }, "Job ", make("code", { textContent: job })),
-  );
-  card.dataset.job = job;
-  element("restorations").prepend(card);
-  element("none").hidden = true;
-  let announced = "";
+/** A command to run in a terminal, with a button that copies it. */
+function commandLine(text) {
+  const code = make("code", { textContent: text });
+  const copy = make("button", { type: "button", className: "plain", textContent: "Copy" });
+  copy.addEventListener("click", async () => {
+    getSelection().selectAllChildren(code); // all that can be done where pages may not copy
+    await navigator.clipboard?.writeText(text);
+    if (!navigator.clipboard) return;
+    copy.textContent = element("announcement").textContent = "Copied";
+    await pause(AGAIN_MS);
+    copy.textContent = "Copy";
+  });
+  return make("div", { className: "command" }, code, copy);
+}
+
+/** A job in the list. `before` is the picture of those that this page has started. */
+class Card {
+  #seen = new Set();
+  #announced = "";
+  #lastAt;
+
+  constructor({ job, name, before }) {
+    Object.assign(this, { job, name, before });
+    const button = (text, action) => {
+      const made = make("button", { type: "button", className: "plain", textContent: text, ariaLabel: `${text} ${name}` });
+      made.addEventListener("click", () => attempt(() => action.call(this)));
+      return made;
+    };
+    this.status = make("p", { className: "status", textContent: "Waiting for its first event" });
+    this.bar = make("progress", { max: 100, value: 0, ariaLabel: `Progress of ${name}` });
+    this.buttons = { stop: button("Cancel", this.cancel), again: button("Retry", this.retry), remove: button("Remove", this.remove) };
+    this.buttons.stop.hidden = this.buttons.again.hidden = true;
+    this.buttons.remove.hidden = Boolean(before); // until it is known whether it runs
+    this.result = make("div", { className: "result" });
+    this.events = make("ol", { className: "timeline" });
+    this.strip = make("div", { className: "strip", tabIndex: 0, role: "group", ariaLabel: `Events of ${name}` }, this.events);
+    const title = make("h3", { textContent: name });
+    this.shown = make(
+      "li",
+      { className: "panel card" },
+      make("div", { className: "heading" }, title, this.status, make("div", { className: "actions" }, ...Object.values(this.buttons))),
+      this.bar,
+      this.result,
+      this.strip,
+      make("p", { className: "quiet id" }, "Job ", make("code", { textContent: job })),
+    );
+    this.shown.dataset.job = job;
+    if (before) this.showPictures();
+    element("restorations").prepend(this.shown);
+    element("none").hidden = true;
+  }
+
+  showPictures(after) {
+    const restored = after ? [`${this.name}, restored`, after] : [];
+    this.result.replaceChildren(picture("Before", `${this.name}, before`, this.before), picture("After", ...restored));
+  }
+
+  /** The end of a job that nobody works on. */
+  offer(command) {
+    const text = "It runs nowhere: complete it yourself, as RunPod would, from another terminal.";
+    this.result.replaceChildren(make("div", { className: "waiting" }, make("p", { textContent: text }), commandLine(command)));
+  }
+
+  /** From now on, and again after a retry. `times` are those of events that are known to have been. */
+  follow(times = new Map()) {
+    this.subscription?.close();
+    this.subscription = subscribe(this.job, {
+      onEvent: (event) => this.take(event, times.get(event.id) ?? new Date()),
+      onState: (state, error) => showConnection(this.job, state, error),
+    });
+  }
+
+  take(event, at) {
+    if (this.#seen.has(event.id)) return; // before a retry
+    this.#seen.add(event.id);
+    this.showEvent(event, at);
+    this.show(event);
+    if (event.type === "completed") this.showOutput(event.data);
+  }
+
+  showEvent({ id, type, data }, at) {
+    const item = moment(type, data, at, this.#lastAt);
+    item.append(make("pre", { className: "data", textContent: JSON.stringify(data) }));
+    item.dataset.id = id;
+    this.#lastAt = at;
+    const { strip } = this;
+    const isAtEnd = strip.scrollTop + strip.clientHeight > strip.scrollHeight - 8;
+    this.events.append(item);
+    if (isAtEnd) strip.scrollTop = strip.scrollHeight;
+  }
+
+  show({ type, data }) {
+    const { status, progress, step, error } = data;
+    const isOpen = OPEN.includes(status);
+    const moves = status === "processing" && progress !== undefined;
+    this.shown.dataset.status = status;
+    if (type === "queued") this.bar.value = 0;
+    if (moves) this.bar.value = progress;
+    if (type === "completed") this.bar.value = 100;
+    this.showButtons(isOpen, status === "completed");
+    this.buttons.stop.disabled = type === "cancelling";
+    if (type === "cancelling") return this.say("Cancelling", type);
+    if (!isOpen && !this.before) this.result.replaceChildren();
+    const detail = moves ? `, ${progress} %${step ? `: ${step}` : ""}` : "";
+    const quarter = moves ? Math.floor(progress / 25) : "";
+    this.say(`${STATES[status] ?? status}${detail}${error ? `: ${error}` : ""}`, status + quarter);
+  }
+
+  /** What has the focus and goes leaves it to the next. */
+  showButtons(isOpen, isCompleted) {
+    const { stop, again, remove } = this.buttons;
+    const focused = document.activeElement;
+    stop.hidden = !this.before || !isOpen;
+    again.hidden = !this.before || isOpen || isCompleted;
+    remove.hidden = !stop.hidden;
+    if (focused.hidden) Object.values(this.buttons).find(({ hidden }) => !hidden).focus();
+  }
 
   /** To the eye each time, to a screen reader four times a job and at its end. */
-  function say(text, step) {
-    status.textContent = text;
-    if (step === announced) return;
-    announced = step;
-    element("announcement").textContent = `${name}: ${text}`;
+  say(text, step) {
+    this.status.textContent = text;
+    if (step === this.#announced) return;
+    this.#announced = step;
+    element("announcement").textContent = `${this.name}: ${text}`;
   }
 
-  function show({ type, data }) {
-    card.dataset.status = data.status;
-    const moves = data.status === "processing" && data.progress !== undefined;
-    if (moves) bar.value = data.progress;
-    if (type === "completed") bar.value = 100;
-    stop.hidden = !before || !["queued", "processing"].includes(data.status);
-    if (type === "cancelling") return say("Cancelling", type);
-    const detail = moves ? `, ${data.progress} %${data.step ? `: ${data.step}` : ""}` : "";
-    const why = data.error ? `: ${data.error}` : "";
-    const quarter = moves ? Math.floor(data.progress / 25) : "";
-    say(`${STATES[data.status] ?? data.status}${detail}${why}`, data.status + quarter);
-  }
-
-  async function showOutput({ data }) {
-    // A large output does not travel in events.
-    const output = data.output_omitted ? (await (await fetch(`/api/v1/jobs/${job}`)).json()).output : data.output;
+  /** A large output does not travel in events: it is fetched, as soon as the server lets it. */
+  async showOutput(data) {
+    let { output } = data;
+    while (data.output_omitted && this.shown.isConnected) {
+      const answer = await fetch(`/api/v1/jobs/${this.job}`).catch(() => undefined);
+      if (answer?.ok) {
+        ({ output } = await answer.json());
+        break;
+      }
+      this.status.textContent = "Completed; its picture cannot be fetched at the moment";
+      await pause(AGAIN_MS);
+    }
+    this.status.textContent = STATES.completed;
     const image = String(output?.image ?? "");
-    if (image.startsWith("data:image/png;base64,") && before)
-      after.replaceWith(picture("After", `${name}, restored`, image));
-    else result.replaceChildren(make("pre", { textContent: JSON.stringify(output, null, 2) }));
+    if (image.startsWith("data:image/png;base64,") && this.before) this.showPictures(image);
+    else this.result.replaceChildren(make("pre", { textContent: JSON.stringify(output, null, 2) }));
   }
 
-  subscribe(job, {
-    onEvent(event) {
-      showEvent(event);
-      show(event);
-    },
-    onCompleted: (event) => showOutput(event).catch(() => result.replaceChildren("Reload the page to see the result.")),
-    onState: (state) => showConnection(job, state),
-  });
+  async cancel() {
+    good(await cancel(this.job));
+  }
+
+  /** The same job runs again, this time to a good end. */
+  async retry() {
+    await order(this.job, await drawn(await (await fetch(this.before)).blob()), false);
+    this.follow();
+  }
+
+  remove() {
+    this.subscription.close();
+    const next = this.shown.nextElementSibling?.querySelector("button:not([hidden])");
+    this.shown.remove();
+    (next ?? element("restorations-title")).focus();
+    element("none").hidden = element("restorations").childElementCount > 0;
+    keep(kept.filter(({ job }) => job !== this.job));
+    if (this.job === asked) history.replaceState(null, "", "./");
+  }
 }
 
 // --- what was ordered before ----------------------------------------------------
@@ -226,9 +342,29 @@ async function isKnown({ job }) {
   return answer?.status !== 404;
 }
 
+/** When each event was that the server has of the job: a stream does not say it. */
+async function timesOf(job) {
+  const answer = await fetch(`/api/v1/events/${job}?format=json`).catch(() => undefined);
+  const { events } = answer?.ok ? await answer.json() : { events: [] };
+  return new Map(events.map(({ id, created_at }) => [id, new Date(created_at)]));
+}
+
 const known = await Promise.all(kept.map(isKnown));
 keep(kept.filter((_, i) => known[i]));
-for (const restoration of kept.toReversed()) follow(restoration);
+const times = await Promise.all(kept.map(({ job }) => timesOf(job)));
+for (let i = kept.length; i-- > 0; ) new Card(kept[i]).follow(times[i]);
 
-const job = new URL(location.href).searchParams.get("job");
-if (job && !kept.some((restoration) => restoration.job === job)) follow({ job, name: "The job in the address" });
+/** The job in the address, whose end scripts/run says how to bring about. */
+async function followAsked(job) {
+  if (!/^[\w.:~-]{1,128}$/.test(job))
+    throw new Trouble(
+      `“${job}”, in the address of this page, is no job's id: those are 1 to 128 letters, digits and . _ : ~ - without spaces.`,
+    );
+  const card = new Card({ job, name: "The job in the address" });
+  const times = await timesOf(job);
+  const answer = times.size ? undefined : await fetch("complete.txt").catch(() => undefined);
+  if (answer?.ok) card.offer((await answer.text()) + job);
+  card.follow(times);
+}
+
+if (asked && !kept.some(({ job }) => job === asked)) attempt(() => followAsked(asked));

@@ -37,13 +37,13 @@ afterEach(async () => {
   await stack.close();
 });
 
-/** The page's list: type, number in the data (progress), id. */
+/** What the card has of each event. */
 function shown() {
-  return page.$$eval("#events li", (items) =>
+  return page.$$eval(".timeline li", (items) =>
     items.map((item) => ({
       type: item.dataset.type,
       id: item.dataset.id,
-      data: JSON.parse(item.querySelector("pre").textContent),
+      data: JSON.parse(item.querySelector(".data").textContent),
     })),
   );
 }
@@ -53,7 +53,14 @@ const status = () => page.textContent("#restorations .status");
 const untilShown = (count) =>
   until(async () => (await shown()).length >= count, `${count} events on the page`);
 
-test("the printed curl completes the job on the page", async () => {
+test("the printed command completes the job on the page, which shows and copies it", async () => {
+  const command = page.locator(".command code");
+  assert.equal(await command.textContent(), stack.completes);
+  await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
+  await page.getByRole("button", { name: "Copy" }).click();
+  await page.getByRole("button", { name: "Copied" }).waitFor();
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), stack.completes);
+
   const answer = JSON.parse(await stack.complete());
   assert.equal(answer.ok, true);
   await untilShown(1);
@@ -70,15 +77,21 @@ test("a killed responder costs the page no event and doubles none", async () => 
   await stack.publish("processing", {});
   await stack.publish("progress", { progress: 10 });
   await untilShown(2);
+  assert.equal(await page.locator(".command").count(), 1);
 
   const killed = await stack.pidOf("events");
   await stack.kill("events");
   await until(async () => (await text("connection")) !== "connected", "the page to notice");
   for (const progress of [20, 30, 40]) await stack.publish("progress", { progress });
   await stack.complete();
+  await stack.kill("webhook");
+  await page.click("#start");
+  await page.getByText("The server does not answer.").waitFor();
   stack.revive();
 
   await untilShown(6);
+  await until(async () => (await text("trouble")) + (await text("why")) === "", "the trouble to be over");
+  assert.equal(await page.locator(".command").count(), 0);
   assert.notEqual(await stack.pidOf("events"), killed);
   const events = await shown();
   assert.deepEqual(

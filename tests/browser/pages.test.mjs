@@ -16,7 +16,7 @@ const require = createRequire(fileURLToPath(new URL("../../client/package.json",
 const axe = await readFile(require.resolve("axe-core"), "utf8");
 const PHONE = { width: 390, height: 844 };
 const NARROW = { width: 320, height: 640 };
-const DESKTOP = { width: 1280, height: 900 };
+const DESKTOP = { width: 1440, height: 900 };
 
 let browser, stack, context, photos;
 const errors = [];
@@ -61,32 +61,83 @@ test("a job started by keyboard becomes a restored picture without a reload", as
   });
   await photos.focus("[name=sample]:checked");
   await photos.keyboard.press("ArrowRight");
-  for (const key of ["Tab", "Tab", "Enter"]) await photos.keyboard.press(key);
+  for (const key of ["Tab", "Tab", "Tab", "Enter"]) await photos.keyboard.press(key);
 
   await card().locator("progress:not([value='0'])").waitFor({ state: "attached" });
   await ended("completed");
-  assert.equal(await card().locator("h3").textContent(), "Mountains");
+  assert.equal(await card().locator("h3").textContent(), "Mountains #1");
   assert.equal(await card().locator("progress").evaluate(({ value }) => value), 100);
-  assert.deepEqual(await sizeOf(card().getByAltText("Mountains, before")), [320, 240]);
-  assert.deepEqual(await sizeOf(card().getByAltText("Mountains, restored")), [320, 240]);
+  assert.deepEqual(await sizeOf(card().getByAltText("Mountains #1, before")), [320, 240]);
+  assert.deepEqual(await sizeOf(card().getByAltText("Mountains #1, restored")), [320, 240]);
   assert.equal(await photos.evaluate(() => window.isTheSame), true);
 
   // A screen reader hears where it stands, not each step; and nobody sees what is in the webhook.
   const heard = await photos.evaluate(() => window.heard);
-  assert.equal(heard.at(-1), "Mountains: Completed");
-  assert.ok(heard.some((text) => text.startsWith("Mountains: Processing, 50 %")), heard.join("\n"));
+  assert.equal(heard.at(-1), "Mountains #1: Completed");
+  assert.ok(heard.some((text) => text.startsWith("Mountains #1: Processing, 50 %")), heard.join("\n"));
   assert.ok(heard.length <= 7, heard.join("\n"));
-  const events = await photos.$$eval("#events li", (items) => items.map((item) => item.dataset.type));
+  const events = await photos.$$eval(".timeline li", (items) => items.map((item) => item.dataset.type));
   assert.deepEqual([...new Set(events)], ["queued", "processing", "progress", "completed"]);
-  assert.doesNotMatch(await photos.textContent("#events"), /sig=|pixels/);
+  assert.doesNotMatch(await photos.textContent(".timeline"), /sig=|pixels/);
 });
 
-test("a failed job is shown as failed, with the reason", async () => {
+test("a failed job says why, is retried, and removed; jobs of one picture are told apart", async () => {
   await photos.check("#fail");
   await photos.click("#start");
-  await ended("failed");
-  assert.equal(await card().locator(".status").textContent(), "Failed: CUDA out of memory");
-  assert.equal(await card().locator("img").count(), 1);
+  await photos.uncheck("#fail");
+  await photos.click("#start");
+  await ended("failed", 2);
+  assert.equal(await card(2).locator(".status").textContent(), "Failed: CUDA out of memory");
+  assert.equal(await card(2).locator("img").count(), 1);
+  assert.deepEqual(await photos.locator("h3").allTextContents(), ["Lighthouse #2", "Lighthouse #1"]);
+  await ended("completed", 1);
+  const colorOf = (n) => card(n).locator("progress").evaluate((bar) => getComputedStyle(bar).color);
+  assert.notEqual(await colorOf(1), await colorOf(2));
+
+  await card(2).getByRole("button", { name: "Retry Lighthouse #1" }).press("Enter");
+  await ended("completed", 2);
+  await card(2).getByAltText("Lighthouse #1, restored").waitFor();
+  const types = await card(2).locator(".timeline li").evaluateAll((items) => items.map((item) => item.dataset.type));
+  const isEdge = (type) => !["processing", "progress"].includes(type);
+  assert.deepEqual(types.filter(isEdge), ["queued", "failed", "queued", "completed"]);
+  const focused = () => photos.evaluate(() => document.activeElement.ariaLabel ?? document.activeElement.textContent);
+  assert.equal(await focused(), "Remove Lighthouse #1");
+
+  await card(1).getByRole("button", { name: "Remove Lighthouse #2" }).press("Enter");
+  assert.equal(await focused(), "Remove Lighthouse #1");
+  await photos.keyboard.press("Enter");
+  assert.equal(await focused(), "Restorations");
+  await photos.reload();
+  await photos.waitForSelector("#samples canvas");
+  await photos.getByText("None yet.").waitFor();
+  assert.equal(await card().count(), 0);
+});
+
+test("what cannot be a job's id is told in words", async () => {
+  const page = await open("?job=bad%20id");
+  await page.getByRole("alert").getByText(/^“bad id”, in the address of this page, is no job's id/).waitFor();
+  assert.equal(await page.locator("#restorations > li").count(), 0);
+});
+
+test("why there is no news is told, and goes when there is some", async () => {
+  const refusal = { error: { code: "job_forbidden", message: "not your job" } };
+  await photos.route("**/api/v1/events**", (route) => route.fulfill({ status: 403, json: refusal }));
+  await photos.click("#start");
+  await photos.locator("#why").getByText("not your job").waitFor();
+  assert.equal(await photos.textContent("#connection"), "lost, trying again");
+  await photos.unroute("**/api/v1/events**");
+  await ended("completed");
+  assert.equal(await photos.textContent("#why"), "");
+  assert.match(errors.splice(0).join(), /403/);
+});
+
+test("a reload keeps when each event was", async () => {
+  await photos.click("#start");
+  await ended("completed");
+  await photos.reload();
+  await ended("completed");
+  const times = await card().locator("time").evaluateAll((all) => all.map((one) => Date.parse(one.dateTime)));
+  assert.ok(times.at(-1) - times[0] > 2000 && times.at(-1) < Date.now(), times.join(" "));
 });
 
 test("a photo of the user's is restored; what is no photo is refused; a reload keeps the list", async () => {
@@ -98,12 +149,12 @@ test("a photo of the user's is restored; what is no photo is refused; a reload k
   await photos.setInputFiles("#file", { name: "mine.png", mimeType: "image/png", buffer: shot });
   await photos.click("#start");
   await ended("completed");
-  assert.deepEqual(await sizeOf(card().getByAltText("mine.png, restored")), [320, 164]);
+  assert.deepEqual(await sizeOf(card().getByAltText("mine.png #1, restored")), [320, 164]);
   assert.equal(await photos.textContent("#trouble"), "");
 
   await photos.reload();
   await ended("completed");
-  assert.deepEqual(await sizeOf(card().getByAltText("mine.png, restored")), [320, 164]);
+  assert.deepEqual(await sizeOf(card().getByAltText("mine.png #1, restored")), [320, 164]);
 });
 
 test("the operator's page shows streams, rates, latencies and events as they come", async () => {
@@ -131,7 +182,7 @@ test("the operator's page opens no stream, and tells when an event was, not when
   const came = Date.now();
   await operator.fill("#job", "by-hand");
   await operator.keyboard.press("Enter");
-  await operator.locator("#timeline").getByText("progress: 7", { exact: true }).waitFor();
+  await operator.locator("#timeline").getByText("7 %", { exact: true }).waitFor();
   const at = Date.parse(await operator.getAttribute("#timeline time", "datetime"));
   assert.ok(Math.abs(at - published) < 1000 && came - at > 1000, `${published} ${at} ${came}`);
   assert.match(await operator.textContent("#timeline time"), /^\d\d:\d\d:\d\d[.,]\d{3}$/);
@@ -164,22 +215,33 @@ test("a run is cancelled, and started again, with a key that nothing keeps", asy
     .first().waitFor();
 });
 
+test("the operator's page says how long an event takes, and how that is measured", async () => {
+  await photos.click("#start");
+  await ended("completed");
+  const operator = await open("operator.html");
+  for (const id of ["half-read", "half-sent"]) assert.match(await operator.textContent(`#${id}`), /^[\d.]+ (µs|ms|s)$/);
+  const link = await operator.getByRole("link", { name: "How jobwire is measured" }).getAttribute("href");
+  const answer = await fetch(new URL(link, stack.page));
+  assert.equal(answer.headers.get("content-type"), "text/plain; charset=utf-8");
+  assert.match(await answer.text(), /\n## How it is measured\n/);
+});
+
 test("both pages are fit for assistive technology, phones and the dark", async () => {
   await photos.click("#start");
   await ended("completed");
   await photos.check("#fail");
   await photos.click("#start");
   await ended("failed");
-  await photos.click("summary");
   const operator = await open("operator.html");
   await operator.waitForSelector("#events tr");
   await operator.locator("#events .link").first().click();
   await operator.waitForSelector("#timeline li[data-type]");
   for (const summary of await operator.$$("summary")) await summary.click();
 
-  for (const [name, page] of Object.entries({ photos, operator })) {
+  for (const [name, page] of [["photos", photos], ["photos-data", photos], ["operator", operator]]) {
     await page.bringToFront();
     await page.evaluate(axe);
+    if (name === "photos-data") await page.check("#raw");
     for (const colorScheme of ["light", "dark"]) {
       await page.emulateMedia({ colorScheme });
       for (const size of [DESKTOP, NARROW, PHONE]) {

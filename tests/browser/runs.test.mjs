@@ -36,13 +36,13 @@ afterEach(async () => {
 
 const card = () => page.locator("#restorations > li").first();
 const ended = (status) => card().and(page.locator(`[data-status=${status}]`)).waitFor();
-const types = () => page.$$eval("#events li", (items) => items.map((item) => item.dataset.type));
+const types = () => page.$$eval(".timeline li", (items) => items.map((item) => item.dataset.type));
 const providersLog = () => readFile(join(stack.folder, "var/log/simulated-runpod.log"), "utf8");
 
 test("a picture is restored although the webhook was lost", async () => {
   await page.click("#start");
   await ended("completed");
-  const image = card().getByAltText("Lighthouse, restored");
+  const image = card().getByAltText("Lighthouse #1, restored");
   const size = await image.evaluate((image) => image.decode().then(() => [image.naturalWidth, image.naturalHeight]));
   assert.deepEqual(size, [320, 240]);
   assert.deepEqual([...new Set(await types())], ["queued", "processing", "progress", "completed"]);
@@ -54,10 +54,10 @@ test("a picture is restored although the webhook was lost", async () => {
 test("a restoration is cancelled from its card", async () => {
   await page.click("#start");
   await card().and(page.locator("[data-status=processing]")).waitFor();
-  await card().getByRole("button", { name: "Cancel Lighthouse" }).click();
+  await card().getByRole("button", { name: "Cancel Lighthouse #1" }).click();
   await ended("cancelled");
   assert.equal(await card().locator(".status").textContent(), "Cancelled");
   assert.ok((await types()).includes("cancelling"));
-  assert.equal(await card().getByRole("button").isVisible(), false);
+  assert.equal(await card().getByRole("button", { name: "Cancel" }).count(), 0);
   assert.match(await providersLog(), /CANCELLED/);
 });

@@ -47,7 +47,7 @@ export async function freePort() {
   return port;
 }
 
-/** The running stack: `page` and `curl` are what scripts/run printed for its fresh job. */
+/** The running stack: `page` and `completes` are what scripts/run printed for its fresh job. */
 export class Stack {
   static async start(environment = {}) {
     const stack = new Stack();
@@ -68,13 +68,13 @@ export class Stack {
     }, "scripts/run to be ready");
     stack.page = /^ *(http:\S+)$/m.exec(message)[1];
     stack.job = new URL(stack.page).searchParams.get("job");
-    stack.curl = /^ *(curl .*)$/m.exec(message)[1];
+    stack.completes = /^ *(\S*\/complete .*)$/m.exec(message)[1];
     return stack;
   }
 
-  /** Executes the printed command as it was printed; its output. */
+  /** Executes the printed command as it was printed; the last line of its output, which is the answer. */
   async complete() {
-    return (await run("bash", ["-c", this.curl])).stdout;
+    return (await run("bash", ["-c", this.completes])).stdout.trim().split("\n").at(-1);
   }
 
   /** Commits an event by the command line. */
