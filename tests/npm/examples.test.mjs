@@ -84,8 +84,8 @@ async function install(name) {
   return where;
 }
 
-/** The page follows a job from its first event to its end, and complains of nothing. */
-async function drive(server, job) {
+/** Opens a page and does something with it, of which it complains nowhere. */
+async function visit(server, path, act) {
   const context = await newContext(browser);
   const page = await context.newPage();
   const complaints = [];
@@ -95,16 +95,23 @@ async function drive(server, job) {
     if (response.status() >= 400 && !response.url().endsWith("/favicon.ico"))
       complaints.push(`${response.status()} ${response.url()}`);
   });
-  await stack.publish("processing", {}, job);
-  await page.goto(`http://127.0.0.1:${server.address().port}/?job=${job}`);
-  const shows = (status) => page.locator("output", { hasText: new RegExp(`^${status}$`) }).waitFor();
-  await shows("processing");
-  await stack.publish("progress", { progress: 40 }, job);
-  await page.waitForFunction(() => document.querySelector("progress").value === 40);
-  await stack.publish("completed", { output: "whole" }, job);
-  await shows("completed");
+  await page.goto(`http://127.0.0.1:${server.address().port}/${path}`);
+  await act(page);
   await context.close();
   assert.deepEqual(complaints.filter((text) => !/favicon|404 \(Not Found\)/.test(text)), []);
+}
+
+/** The page follows a job from its first event to its end. */
+async function drive(server, job) {
+  await stack.publish("processing", {}, job);
+  await visit(server, `?job=${job}`, async (page) => {
+    const shows = (status) => page.locator("output", { hasText: new RegExp(`^${status}$`) }).waitFor();
+    await shows("processing");
+    await stack.publish("progress", { progress: 40 }, job);
+    await page.waitForFunction(() => document.querySelector("progress").value === 40);
+    await stack.publish("completed", { output: "whole" }, job);
+    await shows("completed");
+  });
 }
 
 for (const name of ["html", "react", "vue", "svelte"])
@@ -116,6 +123,44 @@ for (const name of ["html", "react", "vue", "svelte"])
       server.close();
     }
   });
+
+/** The page of photos starts jobs, follows them to their ends, cancels one, and forgets none. */
+async function restorePhotos(page) {
+  const photo = { name: "old.png", mimeType: "image/png", buffer: await page.screenshot() };
+  const photos = page.getByRole("listitem");
+  const shows = (n, status) => photos.nth(n).locator("output", { hasText: new RegExp(`^${status} *$`) }).waitFor();
+  const order = async () => {
+    await page.setInputFiles("[name=photo]", photo);
+    await page.getByRole("button", { name: "Restore" }).click();
+  };
+  const showsRestored = async (n) => {
+    await shows(n, "completed");
+    const image = photos.nth(n).getByAltText("old.png, restored");
+    await image.waitFor();
+    const size = await image.evaluate((image) => image.decode().then(() => [image.naturalWidth, image.naturalHeight]));
+    assert.deepEqual(size, [320, 240]);
+  };
+  await order();
+  await page.locator("progress:not([value='0'])").waitFor();
+  await showsRestored(0);
+  await order();
+  await photos.nth(0).getByRole("button", { name: "Cancel" }).click();
+  await shows(0, "cancelled");
+  for (const again of [() => page.getByRole("button", { name: "Refresh" }).click(), () => page.reload()]) {
+    await again();
+    await shows(0, "cancelled");
+    await showsRestored(1);
+  }
+}
+
+test("restore is installed, built, and restores photos", { timeout: patience(300_000) }, async () => {
+  const server = await serve({ folder: join(await install("restore"), "dist") });
+  try {
+    await visit(server, "", restorePhotos);
+  } finally {
+    server.close();
+  }
+});
 
 test("next is installed, built, rendered on a server and follows a job", { timeout: patience(300_000) }, async () => {
   const where = await install("next");
