@@ -165,7 +165,9 @@ IS_FUZZ := $(filter fuzz,$(FLAVOUR))
 $(BUILD)/fuzz/%: $(OBJ)/tests/fuzz/%.o $(if $(IS_FUZZ),,$(OBJ)/tests/fuzz/replay.o) \
 		$(MOVING_BUF) $(LIB)
 	$(call say,LD)
-	$(link) $(if $(IS_FUZZ),-fsanitize=fuzzer) $(LIBS)
+	$(link) $(if $(IS_FUZZ),-fsanitize=fuzzer) $(LIBS) -Wl,--as-needed $(CURL_LIBS) \
+		$(REDIS_LIBS) -lm
+$(BUILD)/fuzz/fuzz_exposition: $(OBJ)/tools/exposition.o
 
 $(MICRO): $(patsubst %.c,$(OBJ)/%.o,$(wildcard tests/bench/micro*.c)) $(LIB)
 	$(call say,LD)

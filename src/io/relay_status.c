@@ -106,6 +106,16 @@ read_peer(struct relay_status *s, const char *value)
 		s->nodes[s->n_nodes++] = n;
 }
 
+/* None that we write is below -1; the difference of two such fits. */
+static void
+read_number(int64_t *ret, const char *value)
+{
+	int64_t n = strtoll(value, NULL, 10);
+
+	if (n >= -1)
+		*ret = n;
+}
+
 static void
 read_line(struct relay_status *s, char *line)
 {
@@ -126,7 +136,7 @@ read_line(struct relay_status *s, char *line)
 		read_peer(s, value);
 	for (size_t i = 0; i < N_NUMBERS; i++)
 		if (strcmp(line, numbers[i].name) == 0)
-			*number_of(s, &numbers[i]) = strtoll(value, NULL, 10);
+			read_number(number_of(s, &numbers[i]), value);
 }
 
 enum err

@@ -79,7 +79,7 @@ take(const char *file, size_t n, int64_t now_ms, struct span *ret)
 	if (n < HEAD_SIZE ||
 	    sscanf(file, "%20" SCNd64 " %10zu %16" SCNx64, &at_ms, &text.n,
 		&sum) != 3 ||
-	    now_ms - at_ms >= SHEET_AWAY_MS)
+	    at_ms < 0 || now_ms - at_ms >= SHEET_AWAY_MS)
 		return ERR_NOENT;
 	if (text.n > n - HEAD_SIZE || checksum(text) != sum)
 		return ERR_AGAIN;

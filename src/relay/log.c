@@ -198,7 +198,7 @@ log_read_epoch(const struct log_state *s, size_t i, struct log_epoch *ret)
 
 	ret->tag = redis_text(redis_item(v, 1));
 	return read_number(redis_item(v, 0), &ret->number) &&
-	       ret->tag.n < REPLICA_TAG_SIZE &&
+	       ret->tag.n < REPLICA_TAG_SIZE && span_is_plain(ret->tag) &&
 	       read_at(redis_item(v, 2), &ret->base);
 }
 
@@ -222,8 +222,9 @@ take_field(struct log_row *row, struct span name, const struct redis_value *v)
 	case 'b':
 		return position_read(text, &row->base) == OK;
 	case 'g':
-		if (text.n >= sizeof(row->at.tag) || text.n == 0)
+		if (text.n >= sizeof(row->at.tag) || !span_is_plain(text))
 			return false;
+		memset(row->at.tag, 0, sizeof(row->at.tag));
 		memcpy(row->at.tag, text.p, text.n);
 		return true;
 	case 'k':

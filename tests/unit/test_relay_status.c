@@ -127,6 +127,24 @@ test_none(void **state)
 	assert_int_equal(relay_status_read(p->db, 0, &r), ERR_NOENT);
 }
 
+/* A time that no clock has is none of ours. */
+static void
+test_odd_times(void **state)
+{
+	static const char text[4096] = "state ok\nat -9223372036854775808\n"
+				       "contact -2\nbehind -1\n";
+	struct place *p = *state;
+	struct relay_status r;
+
+	assert_int_equal(write(p->fd, text, sizeof(text)), sizeof(text));
+	assert_int_equal(
+	    relay_status_read(p->db, INT64_C(1764000000000), &r), OK);
+	assert_int_equal(r.state, RELAY_AWAY);
+	assert_int_equal(r.at_ms, 0);
+	assert_int_equal(r.contact_ms, 0);
+	assert_int_equal(r.behind, -1);
+}
+
 int
 main(void)
 {
@@ -136,6 +154,7 @@ main(void)
 	    TEST(test_a_shorter_one_replaces_it),
 	    TEST(test_a_silent_one_is_away),
 	    TEST(test_none),
+	    TEST(test_odd_times),
 	};
 
 	return cmocka_run_group_tests_name("relay_status", tests, NULL, NULL);
