@@ -30,19 +30,25 @@ def run_site(prepare=None, **settings):
         )
 
 
-def submission():
-    """From 202 to the moment at which the provider has the job, one job after
-    the other."""
+def submission_times(count):
+    """Seconds from 202 to the moment at which the provider has the job, one
+    job after the other."""
     times = []
     with run_site() as runs:
         runs.start()
-        for number in range(STARTS):
+        for number in range(count):
             job = f"job-{number}"
             runs.start_job(job, {"n": number, "simulate": {"webhook": "drop"}})
             accepted = time.time()
             until(lambda: len(runs.runpod.jobs()) > number, "a submission")
             taken = list(runs.runpod.jobs().values())[-1]["accepted"]
             times.append(max(0, taken - accepted))
+    return times
+
+
+def submission():
+    """Prints them."""
+    times = submission_times(STARTS)
     print(f"runs_accepted_to_submitted n={STARTS} {milliseconds(times)}",
           flush=True)
 

@@ -7,14 +7,20 @@ import os
 import shutil
 import statistics
 import subprocess
+import sys
 import threading
 import time
 
+from bench_cluster import NodeSystem, measure_latency, three_nodes
+from bench_runs import submission_times
 from common import BenchSite, commit_to_event, percentile
 from driver import Load, count_calls, idle_share
 from harness.publish import ForeignWriter, fixture
+from harness.redis import redis_program
 from harness.site import checkpoint, webhook_target
-from systems import Jobwire, Nchan, NchanRedis, cpu_seconds
+from systems import (
+    BetterSse, Jobwire, Nchan, NchanRedis, OldDesign, cpu_seconds,
+)
 
 CONNECTIONS = 32
 STREAMS = 9000  # the most that are open; each is two descriptors of nginx
@@ -71,11 +77,13 @@ class Notes:
 
 
 PAIR = {"jobwire": Jobwire, "nchan + Redis": NchanRedis}
+# Those that keep events in memory, too.
+WIDE = {**PAIR, **{kind.name: kind for kind in (Nchan, BetterSse, OldDesign)}}
 
 
-def _events(notes, label, jobs, rate, seconds, connections):
+def _events(notes, label, jobs, rate, seconds, connections, makers=PAIR):
     """Streams of a job each, and posts at a rate."""
-    for name, system in notes.alternate(PAIR):
+    for name, system in notes.alternate(makers):
         targets = [f"job-{number}" for number in range(jobs)]
         with Load(
             system, map(system.stream_target, targets),
@@ -96,7 +104,7 @@ def _events(notes, label, jobs, rate, seconds, connections):
 
 def stream(notes):
     """One stream, 100 posts a second."""
-    _events(notes, "stream", 1, 100, notes.size(8, 2), 1)
+    _events(notes, "stream", 1, 100, notes.size(8, 2), 1, WIDE)
 
 
 def streams(notes):
@@ -138,8 +146,7 @@ def posts(notes):
     with the other answer to whether nginx keeps its connections, and by the
     programs of an older revision."""
     seconds = notes.size(5, 2)
-    makers = {"jobwire": Jobwire, "nchan + Redis": NchanRedis,
-              "turned": lambda: Jobwire(turned=True)}
+    makers = {**WIDE, "turned": lambda: Jobwire(turned=True)}
     if notes.base:
         makers["base"] = lambda: Jobwire(notes.base)
     for name, system in notes.alternate(makers):
@@ -147,7 +154,7 @@ def posts(notes):
             _note_posts(notes, name, "webhook",
                         _post_webhooks(system, seconds))
             notes.note(name, is_kept=int(system.is_kept))
-        if name in PAIR:
+        if name in WIDE:
             targets = [system.post_target(f"job-{n}") for n in range(JOBS)]
             _note_posts(notes, name, "publication",
                         _post(system, targets,
@@ -331,6 +338,31 @@ def history(notes):
     notes.note("long", history_power=powers["long"])
 
 
+def submission(notes):
+    """From 202 to the moment at which a simulated RunPod has the job."""
+    for _ in range(notes.rounds):
+        times = submission_times(notes.size(200, 50))
+        notes.note("jobwire", submitted_ms=percentile(times, 0.5) * 1e3,
+                   submitted_p99_ms=percentile(times, 0.99) * 1e3)
+
+
+def nodes(notes):
+    """A webhook on node A to its event on node C, beside a single node."""
+    if redis_program() is None:
+        notes.skipped["nodes"] = "redis-server is not installed"
+        return
+    seconds = notes.size(8, 2)
+    for _ in range(notes.rounds):
+        with Jobwire() as single:
+            alone = measure_latency("single", single, single.port, seconds)
+        with three_nodes() as cluster:
+            system = NodeSystem(cluster, cluster[0])
+            three = measure_latency("a_to_c", system, cluster[2].web.port,
+                                    seconds)
+        notes.note("single", nodes_p50=alone["event_p50_ms"])
+        notes.note("jobwire", nodes_p50=three["event_p50_ms"])
+
+
 def _sync_ms(folder, count):
     """The median of an append of 4 KiB with fdatasync."""
     path, times = os.path.join(folder, "append"), []
@@ -365,7 +397,7 @@ def floor(notes):
 MEASURES = {
     "floor": floor, "stream": stream, "streams": streams, "posts": posts,
     "calls": calls, "foreign": foreign, "lock": lock, "idle": idle,
-    "fan": fan, "history": history,
+    "fan": fan, "history": history, "submission": submission, "nodes": nodes,
 }
 
 
@@ -383,6 +415,10 @@ def build_base(revision):
         environment = {name: value for name, value in os.environ.items()
                        if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS",
                                        "BIN", "MAKEOVERRIDES", "BASE")}
-        subprocess.run(["make", "-s", f"-j{os.cpu_count()}", "all"], check=True,
-                       cwd=folder, env=environment, stdout=subprocess.DEVNULL)
+        done = subprocess.run(
+            ["make", "-s", f"-j{os.cpu_count()}", "all"], check=False,
+            cwd=folder, env=environment, stdout=subprocess.DEVNULL)
+        if done.returncode != 0:
+            sys.exit(f"bench: {revision} cannot be built here; what it needs:"
+                     f" (cd build/base/{revision} && scripts/deps build)")
     return folder

@@ -11,8 +11,8 @@ from typing import NamedTuple, Optional
 
 FOLDER = "build/bench"
 DOC = "docs/benchmarks.md"
-_BEGIN, _END = "<!-- made by make bench DOC=1: begin -->\n", "<!-- end -->\n"
 PEER, MEMORY = "nchan + Redis", "nchan"
+IN_MEMORY = (MEMORY, "Node.js, better-sse", "the old design (FastAPI)")
 
 
 class Row(NamedTuple):
@@ -134,6 +134,11 @@ def rows(notes):
         *_history_rows(notes),
         _plain(notes, "idle_cpu", "%", f"idle CPU, {notes.most():,} streams", 1),
         _plain(notes, "foreign_ms", "ms", "foreign commit → client, p50", 0.5),
+        _plain(notes, "submitted_ms", "ms",
+               "run accepted → submitted to a local provider, p50", 20),
+        _ratio(notes, "nodes_p50", "ms",
+               "three nodes: post on A → event on C, p50, against one node",
+               1.5, "single"),
     ]
 
 
@@ -157,7 +162,7 @@ def budgets_table(notes):
 
 def split_table(notes):
     """Where a post's CPU time and system calls go."""
-    programs = ("jobwire-webhook", "jobwire-events", "nginx", "redis")
+    programs = ("jobwire-webhook", "jobwire-events", "application", "nginx", "redis")
     kept = notes.get("jobwire", "is_kept")
     turned = "kept" if kept == 0 else "not kept"
     systems = [
@@ -165,7 +170,7 @@ def split_table(notes):
         ("jobwire, publications", "jobwire", "publication"),
         (f"jobwire, webhooks, nginx's connections {turned}", "turned", "webhook"),
         ("the older revision, webhooks", "base", "webhook"),
-        (PEER, PEER, "publication"),
+        *((name, name, "publication") for name in (PEER, *IN_MEMORY)),
     ]
     lines = [
         [what, number(notes.get(name, f"{label}_rate"), "/s")]
@@ -178,12 +183,31 @@ def split_table(notes):
             "program:\n\n" + markdown(
                 ["system", "rate", "p50", "p99", *programs, "in all"], lines)
             if lines else "")
+    programs = tuple(p for p in programs if p != "application")
     lines = [[name] + [number(notes.get(name, f"calls_{p}")) for p in programs]
              for name in ("jobwire", PEER) if notes.get(name, "calls_nginx")]
     if lines:
         text += ("\nSystem calls per post, in a run of their own:\n\n"
                  + markdown(["system", *programs], lines))
     return text
+
+
+def systems_table(notes):
+    """Each system, also those that keep events in memory."""
+    lines = [
+        [name, "yes" if name in ("jobwire", PEER) else "no"]
+        + [number(notes.get(name, label), unit) for label, unit in (
+            ("stream_p50", "ms"), ("stream_p99", "ms"),
+            ("publication_rate", "/s"), ("publication_p99", "ms"),
+            ("publication_us", "µs"))]
+        for name in ("jobwire", PEER, *IN_MEMORY)
+        if notes.get(name, "stream_p50") or notes.get(name, "publication_us")]
+    if not lines:
+        return ""
+    return ("Each system, also those that keep events in memory: one stream at "
+            "100/s; publications from 32 connections, CPU of all servers:\n\n"
+            + markdown(["system", "200 is on disk", "stream p50", "p99",
+                        "posts", "p99", "CPU per post"], lines) + "\n")
 
 
 def floor_text(notes):
@@ -215,6 +239,15 @@ def _package(name):
     return _said_by("dpkg-query", "-Wf", "${Version}", name) or "none"
 
 
+def _better_sse():
+    path = os.path.join(os.path.dirname(__file__),
+                        "node/node_modules/better-sse/package.json")
+    if not os.path.exists(path):
+        return "none"
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)["version"]
+
+
 def machine():
     """What it was measured on, and with."""
     with open("/proc/cpuinfo", encoding="ascii") as file:
@@ -230,8 +263,16 @@ def machine():
         "load averages at the end": " ".join(f"{x:.1f}" for x in os.getloadavg()),
         **{name: _package(package) for name, package in (
             ("nginx", "nginx"), ("nchan", "libnginx-mod-nchan"),
-            ("Redis", "redis-server"), ("SQLite", "libsqlite3-0"))},
+            ("Redis", "redis-server"), ("SQLite", "libsqlite3-0"),
+            ("FastAPI", "python3-fastapi"), ("uvicorn", "python3-uvicorn"))},
+        "Node.js": _said_by("node", "--version") or "none",
+        "better-sse": _better_sse(),
     }
+
+
+def facts():
+    """The same in a line."""
+    return "; ".join(f"{name} {value}" for name, value in machine().items())
 
 
 def _svg_bar(row, top):
@@ -262,18 +303,25 @@ def svg(notes):
 
 def document(notes, seconds):
     """The made part of the page."""
-    facts = "; ".join(f"{name} {value}" for name, value in machine().items())
-    return (f"{facts}. {notes.rounds} round{'s' * (notes.rounds > 1)}, "
+    return (f"{facts()}. {notes.rounds} round{'s' * (notes.rounds > 1)}, "
             f"{seconds / 60:.0f} minutes.\n\n" + budgets_table(notes) + "\n"
-            + split_table(notes) + "\n" + floor_text(notes))
+            + systems_table(notes) + split_table(notes) + "\n" + floor_text(notes))
+
+
+def write_made(path, text):
+    """Puts it into a page, between the lines that say that it is made."""
+    with open(path, encoding="utf-8") as file:
+        page = file.read()
+    page, count = re.subn(
+        r"(?s)(<!-- made by [^\n]*: begin -->\n).*?(<!-- end -->\n)",
+        lambda found: found[1] + text + found[2], page)
+    assert count == 1, f"{path} has {count} places"
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(page)
 
 
 def _write_doc(text, plot):
-    with open(DOC, encoding="utf-8") as file:
-        before, _, rest = file.read().partition(_BEGIN)
-    after = rest.partition(_END)[2]
-    with open(DOC, "w", encoding="utf-8") as file:
-        file.write(before + _BEGIN + text + _END + after)
+    write_made(DOC, text)
     with open("docs/benchmarks.svg", "w", encoding="utf-8") as file:
         file.write(plot)
 

@@ -24,6 +24,7 @@ from harness.webserver import find_program, switch
 KEY = "publish-key-of-the-benchmark"
 # The number finds an event's post again; see load.c.
 BODY = '{"type":"note","data":{"progress":40,"n":"@@@########"}}'
+_HERE = os.path.dirname(os.path.abspath(__file__))
 NCHAN_MODULE = "/usr/lib/nginx/modules/ngx_nchan_module.so"
 
 
@@ -56,9 +57,9 @@ class Jobwire:
     name = "jobwire"
     header = f"Authorization: Bearer {KEY}"
 
-    def __init__(self, folder=None, turned=False):
+    def __init__(self, folder=None, turned=False, **settings):
         self.site = BenchSite(
-            publish_keys=KEY, max_streams="20000", drain="1s",
+            publish_keys=KEY, max_streams="20000", drain="1s", **settings,
         )
         if folder:
             self.site.source = folder
@@ -69,7 +70,7 @@ class Jobwire:
     def __enter__(self):
         self.site.__enter__()
         try:
-            self.site.start_both()
+            self._start_programs()
             self.nginx = Nginx(self.site)
             self.nginx.prepare()
             self.nginx.rewrite(self._turn)
@@ -78,6 +79,9 @@ class Jobwire:
             self.site.__exit__(type(fault), fault, None)
             raise
         return self
+
+    def _start_programs(self):
+        self.site.start_both()
 
     def held_ms(self):
         """How long jobwire-webhook had a call, from its log: the median."""
@@ -138,8 +142,8 @@ class Jobwire:
         ).fetchone()[0]
 
 
-_NCHAN_CONF = """
-load_module {module};
+_NGINX_CONF = """
+{load}
 user {user};
 pid {folder}/nginx.pid;
 error_log {folder}/error.log;
@@ -161,6 +165,12 @@ http {{
     server {{
         listen 127.0.0.1:{port} backlog=4096;
         access_log {folder}/access.log jobwire;
+        {locations}
+    }}
+}}
+"""
+
+_NCHAN_LOCATIONS = """
         location ~ ^/pub/(.+)$ {{
             nchan_publisher;
             nchan_channel_id $1;
@@ -171,61 +181,65 @@ http {{
             nchan_channel_id $1;
             {storage}
         }}
-    }}
-}}
 """
 
 
-class Nchan:
-    """nchan in memory: what is accepted is gone after a crash. Its nginx is
-    set up as ours where that means anything to it."""
+class Peer:
+    """Somebody else's server, in an nginx that is set up as ours where that
+    means anything to it. `keep`: so many events of a job stay to be had."""
 
-    name = "nchan"
     header = ""
     workers = "auto"  # as ours; one alone was neither faster nor slower
 
-    def __init__(self):
+    def __init__(self, keep=None):
+        self.keep = keep
         self.folder = tempfile.mkdtemp(prefix="jobwire-")
         self.port = free_port()
         self.processes = {}
-
-    @classmethod
-    def lacks(cls):
-        """Why it cannot be measured; None when it can."""
-        if not os.path.exists(NCHAN_MODULE):
-            return "libnginx-mod-nchan is not installed"
-        return None
+        self.environment = {}  # of a program's own, by its name
+        self._argv = {}
 
     def __enter__(self):
         try:
             self._start()
+            self.wait_ready()
         except BaseException:
             self.__exit__()
             raise
         return self
 
     def _start(self):
-        self._start_nginx("", "")
+        raise NotImplementedError
 
-    def _start_nginx(self, upstream, storage):
+    def _start_nginx(self, locations, upstream="", load=""):
         user = subprocess.run(["id", "-un"], capture_output=True, text=True,
                               check=True).stdout.strip()
         group = subprocess.run(["id", "-gn"], capture_output=True, text=True,
                                check=True).stdout.strip()
         config = os.path.join(self.folder, "nginx.conf")
         with open(config, "w", encoding="utf-8") as file:
-            file.write(_NCHAN_CONF.format(
-                module=NCHAN_MODULE, user=f"{user} {group}", port=self.port,
-                folder=self.folder, workers=self.workers, upstream=upstream,
-                storage=storage,
+            file.write(_NGINX_CONF.format(
+                user=f"{user} {group}", port=self.port, folder=self.folder,
+                workers=self.workers, load=load, upstream=upstream,
+                locations=locations,
             ))
         self._run("nginx", [find_program("nginx"), "-p", self.folder, "-c",
                             config, "-g", "daemon off;"])
-        until(self._takes_posts, "nchan to take posts", 20)
 
     def _run(self, name, argv):
-        log = os.path.join(self.folder, f"{name}.log")
-        self.processes[name] = Family(name, argv, log)
+        self._argv[name] = argv
+        self.start(name)
+
+    def start(self, name):
+        """Starts one of its programs, the first time or again."""
+        self.processes[name] = Family(
+            name, self._argv[name], os.path.join(self.folder, f"{name}.log"),
+            cwd=self.folder, env={**os.environ, **self.environment.get(name, {})},
+        )
+
+    def wait_ready(self):
+        """Waits until it takes posts."""
+        until(self._takes_posts, f"{self.name} to take posts", 20)
 
     def _takes_posts(self):
         """Each worker has its own connection to Redis, and says 503 before."""
@@ -244,7 +258,7 @@ class Nchan:
     def __exit__(self, *_):
         for process in self.processes.values():
             if process.is_alive():
-                process.terminate()
+                process.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def programs(self):
@@ -265,11 +279,34 @@ class Nchan:
         return f"/pub/{job}"
 
 
+class Nchan(Peer):
+    """nchan in memory: what is accepted is gone after a crash."""
+
+    name = "nchan"
+
+    @classmethod
+    def lacks(cls):
+        """Why it cannot be measured; None when it can."""
+        if not os.path.exists(NCHAN_MODULE):
+            return "libnginx-mod-nchan is not installed"
+        return None
+
+    def _start(self):
+        self._start_nchan()
+
+    def _start_nchan(self, upstream="", storage=""):
+        if self.keep:
+            storage += f" nchan_message_buffer_length {self.keep};"
+        self._start_nginx(_NCHAN_LOCATIONS.format(storage=storage), upstream,
+                          f"load_module {NCHAN_MODULE};")
+
+
 class NchanRedis(Nchan):
     """nchan with Redis that syncs its log before it answers: the peer that
     promises what we promise."""
 
     name = "nchan + Redis"
+    durability = ("--appendonly", "yes", "--appendfsync", "always", "--save", "")
 
     @classmethod
     def lacks(cls):
@@ -281,10 +318,70 @@ class NchanRedis(Nchan):
         port = free_port()
         self._run("redis", [
             "redis-server", "--port", str(port), "--bind", "127.0.0.1",
-            "--appendonly", "yes", "--appendfsync", "always", "--save", "",
-            "--dir", self.folder,
+            *self.durability, "--dir", self.folder,
         ])
-        self._start_nginx(
+        self._start_nchan(
             f"upstream redis {{ nchan_redis_server redis://127.0.0.1:{port}; }}",
             "nchan_redis_pass redis;",
         )
+
+
+class _Application(Peer):
+    """A program behind nginx that keeps events in its memory. Its folder says
+    what it is."""
+
+    def _start(self):
+        port = free_port()
+        self._run("application", self._command(port))
+        self._start_nginx(
+            "location / { proxy_pass http://application; proxy_buffering off;"
+            " proxy_http_version 1.1; proxy_set_header Connection '';"
+            " proxy_read_timeout 1h; }",
+            f"upstream application {{ server 127.0.0.1:{port};"
+            " keepalive 64; }",
+        )
+
+    def _command(self, port):
+        raise NotImplementedError
+
+
+class OldDesign(_Application):
+    """What jobwire replaced."""
+
+    name = "the old design (FastAPI)"
+
+    @classmethod
+    def lacks(cls):
+        """Why it cannot be measured; None when it can."""
+        done = subprocess.run(
+            ["/usr/bin/python3", "-c", "import fastapi, uvicorn"],
+            capture_output=True, check=False)
+        if done.returncode != 0:
+            return "python3-fastapi or python3-uvicorn is not installed"
+        return None
+
+    def _command(self, port):
+        return [
+            "/usr/bin/python3", "-m", "uvicorn", "--app-dir", _HERE,
+            "--port", str(port), "--no-access-log", "--log-level", "warning",
+            "--timeout-keep-alive", "75", "old_design:app",
+        ]
+
+
+class BetterSse(_Application):
+    """Node.js with better-sse."""
+
+    name = "Node.js, better-sse"
+
+    @classmethod
+    def lacks(cls):
+        """Why it cannot be measured; None when it can."""
+        if not shutil.which("node"):
+            return "nodejs is not installed"
+        if not os.path.isdir(f"{_HERE}/node/node_modules/better-sse"):
+            return "better-sse is not installed (npm ci --prefix tests/bench/node)"
+        return None
+
+    def _command(self, port):
+        return ["node", f"{_HERE}/node/server.mjs", str(port),
+                str(self.keep or 10)]
