@@ -253,6 +253,12 @@ faults: all $(FAULTS) ## play schedules of faults over all programs [SEEDS=1-100
 	$(Q)JOBWIRE_BIN='$(abspath $(BIN))' FAULTS='$(BUILD)/faults' /usr/bin/python3 \
 		tests/faults/driver.py --seeds $(SEEDS) --jobs $(or $(JOBS),1)
 
+.PHONY: peers
+ROUNDS ?= 3
+peers: all $(FAULTS) ## the promises tried on jobwire and its peers under faults [ROUNDS=3 SEED=1 DOC=1]
+	$(Q)JOBWIRE_BIN='$(abspath $(BIN))' FAULTS='$(BUILD)/faults' /usr/bin/python3 \
+		tests/faults/peers.py --rounds $(ROUNDS) --seed $(or $(SEED),1) $(if $(DOC),--doc)
+
 bench-micro: $(MICRO) ## instructions of the hot paths against tests/bench/micro.txt [UPDATE=1]
 	@CC='$(CC)' CFLAGS='$(CFLAGS)' tests/bench/micro.py $(MICRO) $(if $(UPDATE),update)
 

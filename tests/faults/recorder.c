@@ -60,6 +60,10 @@ start(void)
 	db_path = getenv("RECORD_DB");
 	if (log == NULL || db_path == NULL)
 		return;
+	/* Some programs, Redis for one, write over their environment. */
+	db_path = strdup(db_path);
+	if (db_path == NULL)
+		abort();
 	db_path_len = strlen(db_path);
 	log_fd =
 	    REAL(open)(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
