@@ -202,6 +202,9 @@ run: ## start everything on 127.0.0.1:PORT and print what to open [PORT=8080]
 	@scripts/client || echo 'run: the pages need build/client; all else works'
 	@exec scripts/run --port '$(PORT)'
 
+complete: ## report a job of `make run` as done, as RunPod would [JOB=id]
+	@scripts/complete '$(JOB)'
+
 check: ## all tests a newcomer expects; installs what they need
 	@scripts/deps build run test browser
 	@+$(submake) all unit-programs
@@ -291,7 +294,7 @@ FILES := $(patsubst %,$(BIN)/%:bin,$(PROGRAMS)) \
 	schema.sql:$(SHARE) \
 	$(patsubst %,%:$(SHARE)/simulate,$(SIMULATED)) \
 	$(patsubst %,%:$(SHARE)/publish,publish/python/jobwire.py publish/php/Jobwire.php publish/node/jobwire.js) \
-	$(patsubst %,%:$(SHARE)/demo,$(filter-out %.py,$(wildcard client/demo/*))) \
+	$(patsubst %,%:$(SHARE)/demo,docs/benchmarks.md $(filter-out %.py,$(wildcard client/demo/*))) \
 	$(patsubst %,build/client/%.js:$(SHARE)/demo/client,jobwire runs) \
 	$(patsubst %,build/client/%:$(SHARE)/client,$(CLIENT)) \
 	$(GEN)/completions/jobwire:share/bash-completion/completions \
@@ -369,5 +372,5 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 
 FORCE:
-.PHONY: all unit-programs client run check unit integration browser check-npm asan asan-tests \
+.PHONY: all unit-programs client run complete check unit integration browser check-npm asan asan-tests \
 	fuzz fuzz-run bench powercut soak faults bench-micro lint format install uninstall dist bundle site deps clean help FORCE
