@@ -9,7 +9,7 @@ import re
 
 from . import leaks
 from .process import Process, read_text
-from .wait import patience, until
+from .wait import free_port, patience, until
 
 KEY = leaks.secret("rpa_harness-key-0123456789abcdef")
 _READY = re.compile(r"is simulated at http://127\.0\.0\.1:(\d+)/v2")
@@ -24,7 +24,7 @@ class RunPod:
         self.flags = flags
         self.journal = os.path.join(site.root, "runpod.journal")
         self.key_file = os.path.join(site.root, "runpod.key")
-        self.port = 0  # any, and from then on the same
+        self.port = free_port()
         self.process = None
         with open(self.key_file, "w", encoding="utf-8") as file:
             file.write(KEY + "\n")
