@@ -136,6 +136,11 @@ $(BUILD)/bundle/cgi-bin/%.cgi: $(OBJ)/cgi-bin/%.o $(LIB) FORCE
 	$(link) $(if $(STATIC),-static-pie,-Wl,--disable-new-dtags,-rpath,'$$ORIGIN/lib') \
 		$(LIBS) $(if $(STATIC),-lm)
 
+# Debian has no static libraries of what its libcurl needs.
+$(BUILD)/bundle/jobwire/jobwire-runner: $(OBJ)/tools/runner.o $(LIB) FORCE
+	$(call say,LD)
+	$(link) -Wl,--disable-new-dtags,-rpath,'$$ORIGIN/lib' $(LIBS) $(CURL_LIBS)
+
 $(BIN)/jobwire: $(TOOL_OBJS) $(LIB)
 	$(call say,LD)
 	$(link) $(LIBS) $(CURL_LIBS) -lm
@@ -341,7 +346,7 @@ dist: client ## a tarball of the last commit, with the client built, in build/
 		--prefix=jobwire-$(VERSION)/ -o build/jobwire-$(VERSION).tar.gz HEAD
 	@echo build/jobwire-$(VERSION).tar.gz
 
-.PHONY: placed deb check-deb apt
+.PHONY: placed deb check-deb apt check-hosting
 deb: ## a Debian package for this Debian, in build/
 	@scripts/deps build client package
 	@scripts/deb
@@ -352,8 +357,12 @@ check-deb: ## install, use, upgrade and purge the package; on a machine to throw
 apt: ## put build/*.deb into a signed repository for apt [KEY=gpg-key APT=build/apt]
 	@scripts/apt '$(KEY)' '$(or $(APT),build/apt)' build/*.deb
 
-bundle: $(addprefix $(BUILD)/bundle/cgi-bin/,$(CGI)) ## CGI programs for hosts that only take uploads [STATIC=1]
+bundle: $(addprefix $(BUILD)/bundle/,$(CGI:%=cgi-bin/%) jobwire/jobwire-runner) ## all that a host needs which only takes uploads [STATIC=1]
+	$(Q)scripts/client
 	$(Q)scripts/bundle $(BUILD)/bundle build/jobwire-bundle.tar.gz
+
+check-hosting: ## an account with a hoster, from INSTALL.txt to a restored photo; on a machine to throw away, as root
+	@tests/packaging/check-hosting
 
 site: ## the documentation as pages, in build/site; they need no server
 	@scripts/deps build run client site
