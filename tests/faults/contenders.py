@@ -70,6 +70,7 @@ class Ours(systems.Jobwire):
     holders = ("events", "webhook")  # who has the events
     stores = ()  # and who else
     has_history = True
+    quiet_s = 8  # of an idle machine: so long may it say nothing
 
     def __init__(self, keep, is_recorded):
         super().__init__(keep_events=str(keep))
@@ -145,6 +146,7 @@ class _Theirs:
     holders = ("nginx",)
     stores = ()
     has_history = True
+    quiet_s = 1.6  # what memory has lost does not come back
 
     def __init__(self, keep, is_recorded):
         super().__init__(keep)
@@ -192,6 +194,7 @@ class Redis(_Theirs, systems.NchanRedis):
 
     name = "nchan + Redis as it starts"
     stores = ("redis",)
+    quiet_s = 8
     durability = ()
 
     def start(self, name):

@@ -158,13 +158,13 @@ class Scene:
             "publications", 12)
 
     def settle(self, pages):
-        """Until they are done, or nothing has come for a while."""
+        """Until they are done, or nothing has come for too long."""
         count, since = -1, time.monotonic()
         while not all(page.is_done for page in pages):
             now = sum(len(page.events) for page in pages)
             if now != count:
                 count, since = now, time.monotonic()
-            elif time.monotonic() - since > patience(1.6):
+            elif time.monotonic() - since > patience(self.system.quiet_s):
                 return
             time.sleep(0.01)
 
