@@ -11,8 +11,9 @@ require "uri"
 class Jobwire
   class Error < StandardError; end
 
+  # Keys as in the settings: the text, or @FILE.
   def initialize(url, key:, jwt_key:)
-    @url, @key, @jwt_key = url.chomp("/"), key, jwt_key
+    @url, @key, @jwt_key = url.chomp("/"), text_of(key)[/[^,\s]+/], text_of(jwt_key)
   end
 
   # The event is on the disk. With the same idempotency_key: once.
@@ -38,6 +39,10 @@ class Jobwire
   end
 
   private
+
+  def text_of(key)
+    key.start_with?("@") ? File.read(key[1..]).strip : key
+  end
 
   def encode(bytes)
     [bytes].pack("m0").tr("+/", "-_").delete("=")

@@ -8,7 +8,7 @@
 
 declare(strict_types=1);
 
-require getenv('JOBWIRE_PHP') ?: '/usr/local/share/jobwire/publish/Jobwire.php';
+require getenv('JOBWIRE_PHP') ?: __DIR__ . '/Jobwire.php';
 
 $jw = Jobwire\connect(getenv('JOBWIRE_DB') ?: '/var/lib/jobwire/jobwire.db');
 

@@ -70,11 +70,11 @@ def express(site, _):
 
 
 def add_to_nginx(web, port, auth):
-    """The lines of docs/migrate.md, with this site's port."""
+    """The lines of docs/migrate.md, with this site's port; and where the client is, which jobwire's
+    own part of a configuration says as it is installed."""
     ours = read_text(os.path.join(SITES, "nginx-server.conf"))
-    ours = ours.replace("127.0.0.1:8000", f"127.0.0.1:{port}").replace(
-        "/usr/local/share/jobwire/client", CLIENT
-    )
+    ours = ours.replace("127.0.0.1:8000", f"127.0.0.1:{port}")
+    ours += f"location /jobwire/ {{ alias {CLIENT}/; }}\n"
 
     def edit(text):
         text = text.replace("        location @later {", ours + "        location @later {")
@@ -237,6 +237,9 @@ def test_ruby(make_site):
     site.configure(events_auth="ticket", publish_keys=KEY, jwt_key=HS_SECRET)
     site.start_both()
     web = Nginx(site).start()
+    key_file = os.path.join(site.root, "publish.key")
+    with open(key_file, "w", encoding="ascii") as file:
+        file.write(KEY + "\n")
     done = subprocess.run(
         ["ruby", "-w", "-r./jobwire", "-e", """
          jw = Jobwire.new(ARGV[0], key: ARGV[1], jwt_key: ARGV[2])
@@ -249,7 +252,7 @@ def test_ruby(make_site):
          rescue Jobwire::Error => error
            puts error.message
          end
-         """, f"http://127.0.0.1:{web.port}{PREFIX}", KEY, HS_SECRET],
+         """, f"http://127.0.0.1:{web.port}{PREFIX}", f"@{key_file}", HS_SECRET],
         cwd=SITES, capture_output=True, text=True, check=False, timeout=patience(20),
     )
     assert done.returncode == 0 and done.stderr == "", done.stderr
@@ -317,6 +320,7 @@ function route($path) { return (Route::$of[$path])(new Illuminate\Http\Request()
 namespace {
 $hooks = $routes = [];
 function add_action($name, $call) { $GLOBALS['hooks'][$name] = $call; }
+function add_shortcode($name, $call) { }
 function register_rest_route($space, $name, $o) { $GLOBALS['routes'][$name] = $o; }
 function is_user_logged_in() { return true; }
 function get_current_user_id() { return 7; }

@@ -31,7 +31,8 @@ def names_of(folder):
 
 BASE_NAMES = {name for folder in FOLDERS for name in names_of(folder)}
 # What readers are told to make.
-EXAMPLES = {"src/hook/provider_farm.c", "tools/cmd_NAME.c", "cmd_NAME.c"}
+EXAMPLES = {"src/hook/provider_farm.c", "tools/cmd_NAME.c", "cmd_NAME.c",
+            "app/controllers/streams_controller.rb", "app/jobs/restore_job.rb"}
 # Of libraries, and the pattern of the commands' files.
 FOREIGN = {"fcgiapp.h", "cmocka.h", "os.h", "cmd_NAME.c"}
 LAYERS = set(os.listdir(os.path.join(ROOT, "src")))

@@ -115,7 +115,8 @@ def test_all_there_is_to_read(built):
     listed = {target("index.html", link)[0] for link in pages["index.html"].links if target("index.html", link)}
     expected = {path[:-3] + ".html" for path in glob.glob("docs/*.md", root_dir=ROOT)}
     expected |= {f"{path}.html" for path in glob.glob("man/*.[1-8]", root_dir=ROOT)}
-    expected |= {"README.html", "CONTRIBUTING.html", "CHANGELOG.html", "publish/README.html", "client/README.html"}
+    expected |= {"README.html", "CONTRIBUTING.html", "CHANGELOG.html", "publish/README.html", "client/README.html",
+                 "examples/README.html"}
     assert expected <= listed, expected - listed
     index = read_text(os.path.join(folder, "searchindex.js"))
     known = json.loads(re.search(r'"?docnames"?: ?(\[.*?\])', index)[1])
