@@ -63,3 +63,21 @@ beside_open(const char *db_path, const char *suffix, int flags)
 		give_to_owner(fd, db_path);
 	return fd;
 }
+
+bool
+beside_sync(const char *path)
+{
+	struct buf folder = BUF_INIT;
+	bool is_synced;
+	int fd = -1;
+
+	beside_add_folder(&folder, path);
+	errno = ENOMEM;
+	if (buf_ok(&folder))
+		fd = open(folder.data, O_RDONLY | O_CLOEXEC);
+	is_synced = fd != -1 && fsync(fd) == 0;
+	if (fd != -1)
+		close(fd);
+	buf_done(&folder);
+	return is_synced;
+}

@@ -8,6 +8,8 @@
 #ifndef JOBWIRE_BESIDE_H
 #define JOBWIRE_BESIDE_H
 
+#include <stdbool.h>
+
 #include "base/buf.h"
 
 /* Appends the file's own path, as the name leads there now, and suffix. Where
@@ -22,5 +24,9 @@ void beside_add_folder(struct buf *out, const char *db_path);
  * symbolic link, and without waiting for anybody. What root opens to
  * write is given to the database's owner. -1 with errno. */
 int beside_open(const char *db_path, const char *suffix, int flags);
+
+/* Syncs the folder that it is in: what was made, renamed or removed there
+ * stays so. False with errno. */
+bool beside_sync(const char *path);
 
 #endif

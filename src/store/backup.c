@@ -140,18 +140,7 @@ part_done(struct part *p)
 static enum err
 sync_folder(struct db *db, const char *path)
 {
-	struct buf folder = BUF_INIT;
-	enum err e = OK;
-	int fd;
-
-	beside_add_folder(&folder, path);
-	fd = buf_ok(&folder) ? open(folder.data, O_RDONLY | O_CLOEXEC) : -1;
-	if (fd == -1 || fsync(fd) != 0)
-		e = fail(db, "sync the folder of", path);
-	if (fd != -1)
-		close(fd);
-	buf_done(&folder);
-	return e;
+	return beside_sync(path) ? OK : fail(db, "sync the folder of", path);
 }
 
 /* --- Copying -------------------------------------------------------------- */

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "io/beside.h"
 #include "store/stmt.h"
 
 enum {
@@ -254,7 +255,8 @@ mark_renew(struct db *db, bool was_restored)
 	return e;
 }
 
-/* Whatever the bell says. */
+/* Whatever the bell says. It may have just been made: then its name must be on
+ * the disk, too, which its own sync does not promise (fsync(2)). */
 static enum err
 put_mark(struct db *db, const struct bell *bell)
 {
@@ -265,7 +267,8 @@ put_mark(struct db *db, const struct bell *bell)
 	if (e != OK)
 		return e;
 	errno = 0;
-	if (!write_mark(bell, &now) || fdatasync(bell->fd) != 0)
+	if (!write_mark(bell, &now) || fdatasync(bell->fd) != 0 ||
+	    !beside_sync(db->path))
 		return stmt_refuse(db, errno == ENOSPC ? ERR_FULL : ERR_SYS,
 		    "cannot write %.100s-bell: %s", db->path, strerror(errno));
 	memcpy(db->epoch, now.epoch, EPOCH_LEN);
