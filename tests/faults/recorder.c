@@ -14,10 +14,12 @@
 #include <sys/uio.h>
 
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -30,11 +32,13 @@ enum {
 };
 
 enum op {
-	OP_OPEN = 'O', /* bytes: the path's part behind RECORD_DB */
+	/* bytes: the path's part behind RECORD_DB; "/" is its folder */
+	OP_OPEN = 'O',
 	OP_WRITE = 'W',
 	OP_TRUNCATE = 'T', /* at: the new size */
 	OP_SYNC = 'S',
 	OP_UNLINK = 'U', /* bytes: as of OP_OPEN */
+	OP_RENAME = 'R', /* bytes: the old name, NUL, the new one */
 	OP_ANSWER = 'A', /* bytes: as they are sent */
 };
 
@@ -109,9 +113,16 @@ is_recorded(int fd)
 static const char *
 suffix_of(const char *path)
 {
+	size_t folder_len = strlen(path);
 	const char *suffix;
 
-	if (log_fd == -1 || strncmp(path, db_path, db_path_len) != 0)
+	if (log_fd == -1)
+		return NULL;
+	if (folder_len < db_path_len && db_path[folder_len] == '/' &&
+	    strchr(db_path + folder_len + 1, '/') == NULL &&
+	    memcmp(path, db_path, folder_len) == 0)
+		return "/";
+	if (strncmp(path, db_path, db_path_len) != 0)
 		return NULL;
 	suffix = path + db_path_len;
 	return strcmp(suffix, "-shm") == 0 ? NULL : suffix;
@@ -275,14 +286,51 @@ int
 unlink(const char *path)
 {
 	const char *suffix = suffix_of(path);
-	int result = REAL(unlink)(path);
+	int result;
 
-	if (suffix == NULL || result != 0)
-		return result;
+	if (suffix == NULL)
+		return REAL(unlink)(path);
 	enter();
-	note(OP_UNLINK, -1, 0, suffix, strlen(suffix));
+	result = REAL(unlink)(path);
+	if (result == 0)
+		note(OP_UNLINK, -1, 0, suffix, strlen(suffix));
 	leave();
 	return result;
+}
+
+static int
+renamed(int result, const char *from, const char *to)
+{
+	const char *old = suffix_of(from), *new = suffix_of(to);
+	char names[2 * PATH_MAX];
+	int n;
+
+	if (result == 0 && old != NULL && new != NULL) {
+		n = snprintf(names, sizeof(names), "%s%c%s", old, '\0', new);
+		note(OP_RENAME, -1, 0, names, (size_t)n);
+	}
+	leave();
+	return result;
+}
+
+int
+rename(const char *from, const char *to)
+{
+	if (log_fd == -1)
+		return REAL(rename)(from, to);
+	enter();
+	return renamed(REAL(rename)(from, to), from, to);
+}
+
+int
+renameat2(
+    int folder, const char *from, int to_folder, const char *to, unsigned flags)
+{
+	if (log_fd == -1)
+		return REAL(renameat2)(folder, from, to_folder, to, flags);
+	enter();
+	return renamed(
+	    REAL(renameat2)(folder, from, to_folder, to, flags), from, to);
 }
 
 /* Before it is sent: nobody can have it earlier than it is promised. */
@@ -303,7 +351,8 @@ sendmsg(int fd, const struct msghdr *msg, int flags)
 		memcpy(answer + n, part->iov_base, part->iov_len);
 		n += part->iov_len;
 	}
-	if (memmem(answer, n, "\"event_id", 9) != NULL)
+	if (memmem(answer, n, "\"event_id", 9) != NULL ||
+	    memmem(answer, n, "\"run_id", 7) != NULL)
 		note(OP_ANSWER, fd, 0, answer, n);
 	leave();
 	return REAL(sendmsg)(fd, msg, flags);

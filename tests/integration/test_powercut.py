@@ -33,17 +33,30 @@ def cut(*options):
     return done.returncode, int(last[2]), done.stdout
 
 
-def test_no_cut_takes_what_was_answered():
+@pytest.mark.parametrize("scene, states, restarts", [
+    ("usual", 300, 0.15), ("birth", 100, 0.3), ("raise", 200, 0.5),
+    ("upkeep", 160, 0.1), ("runs", 160, 0.1),
+])
+def test_no_cut_takes_what_was_answered(scene, states, restarts):
     status, faults, text = cut(
-        "--states", "300", "--calls", "80", "--restarts", "0.15"
+        "--scenes", scene, "--states", str(states), "--calls", "80",
+        "--restarts", str(restarts),
     )
     assert (status, faults) == (0, 0), text
 
 
-def test_the_judge_sees_a_disk_that_lies():
-    """The same where no sync counts: answered events are missing."""
+@pytest.mark.parametrize("scene, sentence", [
+    ("usual", "was answered and is not there"),
+    ("birth", "no such table: meta"),
+    ("raise", "the copy"),
+    ("upkeep", "was answered and is not there"),
+    ("runs", "was accepted and is not there"),
+])
+def test_the_judge_sees_a_disk_that_lies(scene, sentence):
+    """The same where no sync counts: what was answered is missing."""
     status, faults, text = cut(
-        "--states", "100", "--calls", "40", "--lying-disk"
+        "--scenes", scene, "--states", "100", "--calls", "40", "--lying-disk",
+        "--restarts", "0",
     )
     assert status == 1 and faults > 0, text
-    assert "was answered and is not there" in text
+    assert sentence in text
