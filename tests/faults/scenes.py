@@ -13,8 +13,10 @@ import sqlite3
 import subprocess
 
 import disk
+from harness.cluster import Cluster
 from harness.inbound import KEY, cancel_run, publish, start_run
 from harness.provider import Provider, RunnerSite, answer
+from harness.redis import Redis
 from harness.site import Site, checkpoint, source_root
 from harness.wait import patience
 
@@ -481,5 +483,83 @@ class Runs(Usual):
             yield f"{sorted(again)} were sent again"
 
 
+class Applied(Usual):
+    """A node of two: its relay applies what both write, and waits for no disk
+    (synchronous=NORMAL). What it has applied is read again; what its responder
+    has answered is in its outbox until then."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self._origins = {}  # of events by id: (node, number there)
+        for path in glob.glob(os.path.join(folder, "after-" + "?" * 8)):
+            connection = sqlite3.connect(path)
+            self._origins = {row[0]: row[1:] for row in connection.execute(
+                "SELECT id, origin, origin_seq FROM job_events")}
+            connection.close()
+
+    @staticmethod
+    def record(recording, rng, calls):
+        site, sites = recording.site, []
+
+        def make_site(**settings):
+            if not sites:
+                sites.append(Site(**settings).init())
+                return sites[0]
+            site.configure(**settings)
+            return site
+
+        redis = Redis(site.root).start()
+        site.processes.append(redis.process)
+        try:
+            cluster = Cluster(make_site, redis, size=2).join()
+            recording.begin()
+            for node in cluster:
+                node.site.start("webhook")
+                node.start_relay(env=node.site._environment)
+            cluster.wait_ok()
+            call_many(site, rng, range(calls // 4), lambda _, number, rng:
+                      Applied._use(cluster[number % 2], number, rng))
+            cluster.settle(60)
+            for node in cluster:
+                assert node.relay.terminate() == 0
+                assert node.site.webhook.terminate() == 0
+        finally:
+            for other in sites:
+                other.remove()
+
+    @staticmethod
+    def _use(node, number, rng):
+        body = {"id": f"r{number}", "status": "IN_PROGRESS", "n": number,
+                "output": "x" * rng.choice([10, 10, 3000, 60_000])}
+        reply = node.deliver(f"job-{number % 5}", body,
+                             endpoint=node.site.endpoint("webhook"))
+        assert reply.status == 200, reply
+
+    def promised(self, epoch):
+        return set()  # of rows: they may have to be read again
+
+    def examine_database(self, connection, path):
+        if not self.answered and epoch_of(connection) not in self.rows:
+            return  # it has not met the others: nothing is in the log
+        yield from super().examine_database(connection, path)
+        found = rows_of(connection).keys()
+        numbers = {row[0] for row in connection.execute("SELECT seq FROM outbox")}
+        (cursor,) = connection.execute(
+            "SELECT coalesce(max(position), 0) FROM log_entries").fetchone()
+        # An entry has room for 128 events.
+        applied = {n for n in self._origins if n < cursor + 128}
+        if applied != found:
+            yield (f"it is at {cursor}, lacks {len(applied - found)} events up"
+                   f" to there and has {len(found - applied)} beyond")
+        for origin, mark in connection.execute("SELECT * FROM log_marks"):
+            last = max((self._origins[n][1] for n in found
+                        if self._origins[n][0] == origin), default=0)
+            if mark != last:
+                yield f"{mark} is the last of {origin}, {last} is there"
+        for number in set().union(*self.answered.values()) - found:
+            if self._origins[number][1] not in numbers:
+                yield f"id {number} was answered and is nowhere"
+
+
 SCENES = {"usual": Usual, "birth": Birth, "raise": Raise, "upkeep": Upkeep,
-          "runs": Runs}
+          "runs": Runs, "applied": Applied}

@@ -82,14 +82,14 @@ class Node:
         self.start_relay()
         return self
 
-    def start_relay(self, *flags):
+    def start_relay(self, *flags, **options):
         """Starts its relay, the first time or again."""
         launcher = self.place.launcher if self.place else []
         self.relay = Process(
             f"relay {self.name}",
             [*launcher, program("jobwire-relay"), "--config", self.site.config,
              *flags],
-            self.site.log_path("relay"),
+            self.site.log_path("relay"), **options,
         )
         self.site.processes.append(self.relay)
         return self.relay
