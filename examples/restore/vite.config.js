@@ -1,4 +1,8 @@
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vite";
 
-export default defineConfig({ plugins: [react()] });
+export default defineConfig({
+  plugins: [react()],
+  // As the web server of a real site does: one origin for the page and jobwire, here that of `make run`.
+  server: { proxy: { "/api/v1": "http://127.0.0.1:8080" } },
+});
