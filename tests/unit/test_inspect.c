@@ -80,7 +80,8 @@ test_whole(void **state)
 	assert_true(is_wal);
 }
 
-/* The alarm may go off before there is anything to interrupt; not always. */
+/* The alarm may go off before there is anything to interrupt, where threads are
+ * slow to start: not when there is more time. */
 static void
 test_cut_short(void **state)
 {
@@ -89,7 +90,8 @@ test_cut_short(void **state)
 
 	add_many(s);
 	for (int i = 0; i < 1000 && is_whole; i++)
-		assert_int_equal(inspect_check(s->db, 1, &is_whole), OK);
+		assert_int_equal(
+		    inspect_check(s->db, 1 + i % 16, &is_whole), OK);
 	assert_false(is_whole);
 	assert_int_equal(inspect_check(s->db, BUDGET_MS, &is_whole), OK);
 	assert_true(is_whole);

@@ -30,13 +30,13 @@ static const int64_t now_s = 1790000100;
 /* --- Key files ------------------------------------------------------------ */
 
 /* A folder with: rsa, rsa.pub, small.pub (RSA, 1024 bits), ec, ec.pub,
- * other.pub (EC), p384.pub, secret. */
+ * other.pub (EC), p384.pub, secret, locked (EC, behind a passphrase). */
 struct folder {
 	char path[64];
 };
 
 static const char *const names[] = {"rsa", "rsa.pub", "small.pub", "ec",
-    "ec.pub", "other.pub", "p384.pub", "secret"};
+    "ec.pub", "other.pub", "p384.pub", "secret", "locked"};
 
 static FILE *
 create(const struct folder *f, const char *name)
@@ -72,6 +72,20 @@ write_pem(
 }
 
 static void
+write_locked(const struct folder *f, const char *name)
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	FILE *file = create(f, name);
+	unsigned char word[] = "word";
+
+	assert_int_equal(PEM_write_PrivateKey(
+			     file, key, EVP_aes_128_cbc(), word, 4, NULL, NULL),
+	    1);
+	fclose(file);
+	EVP_PKEY_free(key);
+}
+
+static void
 write_text(const struct folder *f, const char *name, const char *text)
 {
 	FILE *file = create(f, name);
@@ -94,6 +108,7 @@ setup(void **state)
 	write_pem(f, EVP_EC_gen("P-256"), "other", false);
 	write_pem(f, EVP_EC_gen("P-384"), "p384", false);
 	write_text(f, "secret", " \n" SECRET "\r\n");
+	write_locked(f, "locked");
 	*state = f;
 	return 0;
 }
@@ -197,6 +212,21 @@ test_load_refuses(void **state)
 	    ERR_PROTO);
 }
 
+/* Nobody is asked for a passphrase. */
+static void
+test_load_locked(void **state)
+{
+	const struct folder *f = *state;
+	struct buf text = BUF_INIT;
+	struct jws_keys k;
+
+	assert_int_equal(
+	    jws_keys_load(at(f, "locked", NULL), JWS_ES256, true, &k, &text),
+	    ERR_PROTO);
+	assert_non_null(strstr(text.data, "not a private key"));
+	buf_done(&text);
+}
+
 static void
 test_find(void **state)
 {
@@ -276,6 +306,33 @@ test_known_token(void **state)
 	assert_int_equal(verify(jwt, TOKEN "A", now_s), ERR_AUTH);
 	jwt_free(&jwt);
 	assert_null(jwt);
+	jwt_free(&jwt);
+}
+
+/* One that is good for longer than a year is refused, however well signed. */
+static void
+test_life(void **state)
+{
+	const struct jwt_config cfg = {JWS_HS256, SECRET, NULL, NULL};
+	char sub[] = "alice";
+	struct claims c = {
+	    .sub = sub, .iat_s = now_s, .exp_s = now_s + CLAIMS_LIFE_MAX_S};
+	struct buf token = BUF_INIT, message = BUF_INIT;
+	struct jwt *jwt = make(&cfg);
+	struct jws_keys keys;
+
+	(void)state;
+	assert_int_equal(
+	    jws_keys_load(SECRET, JWS_HS256, true, &keys, &message), OK);
+	assert_int_equal(jwt_make(&cfg, &keys, &c, &token), OK);
+	assert_int_equal(verify(jwt, token.data, now_s), OK);
+	buf_reset(&token);
+	c.exp_s++;
+	assert_int_equal(jwt_make(&cfg, &keys, &c, &token), OK);
+	assert_int_equal(verify(jwt, token.data, now_s), ERR_AUTH);
+	assert_int_equal(rule, RULE_LIFE);
+	buf_done(&token);
+	jws_keys_done(&keys);
 	jwt_free(&jwt);
 }
 
@@ -363,8 +420,10 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_load),
 	    cmocka_unit_test(test_load_refuses),
+	    cmocka_unit_test(test_load_locked),
 	    cmocka_unit_test(test_find),
 	    cmocka_unit_test(test_known_token),
+	    cmocka_unit_test(test_life),
 	    cmocka_unit_test(test_not_for_us),
 	    cmocka_unit_test(test_made_tokens),
 	    cmocka_unit_test(test_no_memory),

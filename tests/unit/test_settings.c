@@ -140,11 +140,32 @@ test_rules(void **state)
 	static const char *const bad_urls[] = {
 	    "--base-url=", "--base-url=example.com", "--base-url=http://a/",
 	    "--base-url=ftp://a", "--base-url=https://"};
+	static const struct {
+		enum program program;
+		const char *flag;
+	} bad_of_one[] = {
+	    {PROGRAM_RUNNER, "--runpod-url=http://example.org/v2"},
+	    {PROGRAM_RUNNER, "--runpod-url=ftp://localhost"},
+	    {PROGRAM_RUNNER, "--runpod-url=https://example.org/"},
+	    {PROGRAM_RUNNER, "--runpod-url=https://user@example.org"},
+	    {PROGRAM_RUNNER, "--runpod-url=http://127.0.0.1.example.org"},
+	    {PROGRAM_RUNNER, "--runpod-key=a-key-on-the-command-line"},
+	    {PROGRAM_WEBHOOK, "--start-auth=owner"},
+	    {PROGRAM_RELAY, "--cluster-key=a{b"},
+	    {PROGRAM_RELAY, "--cluster-key="},
+	};
 	size_t i;
 
 	(void)state;
 	write_file("");
 	setenv("JOBWIRE_CONFIG", file, 1);
+	for (i = 0; i < sizeof(bad_of_one) / sizeof(bad_of_one[0]); i++)
+		assert_int_equal(
+		    load_settings(bad_of_one[i].program, bad_of_one[i].flag),
+		    ERR_PROTO);
+	assert_int_equal(load_settings(PROGRAM_RUNNER,
+			     "--runpod-url=http://127.0.0.1:8000/v2"),
+	    OK);
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		assert_int_not_equal(load_settings(PROGRAM_EVENTS, bad[i]), OK);
 	for (i = 0; i < sizeof(bad_urls) / sizeof(bad_urls[0]); i++)
