@@ -75,11 +75,13 @@ static enum err
 read_host(struct span text, struct redis_url *u, const char **why)
 {
 	struct span host;
+	bool is_whole;
 
 	if (text.n > 0 && text.p[0] == '[') {
 		text = (struct span){text.p + 1, text.n - 1};
+		is_whole = memchr(text.p, ']', text.n) != NULL;
 		host = span_cut(&text, ']');
-		if (text.n > 0 && text.p[0] != ':') {
+		if (!is_whole || (text.n > 0 && text.p[0] != ':')) {
 			*why = "an IPv6 address must be in brackets";
 			return ERR_PROTO;
 		}
@@ -87,7 +89,8 @@ read_host(struct span text, struct redis_url *u, const char **why)
 	} else {
 		host = span_cut(&text, ':');
 	}
-	if (host.n == 0 || !span_is_plain(host)) {
+	if (host.n == 0 || !span_is_plain(host) ||
+	    memchr(host.p, '[', host.n) != NULL) {
 		*why = "it names no host";
 		return ERR_PROTO;
 	}

@@ -107,8 +107,9 @@ test_what_is_none(void **state)
 	static const char *const wrong[] = {"", "h:6379", "http://h",
 	    "redis://", "redis://:secret@", "redis://h:0", "redis://h:65536",
 	    "redis://h:x", "redis://h/x", "redis://h/1/2", "redis://h/70000",
-	    "redis://[::1]x", "redis://secret@h", "unix:", "unix:run/r",
-	    "unix:/r?x=1", "unix:/r?db=x"};
+	    "redis://[::1]x", "redis://[::1", "redis://[[a]",
+	    "redis://secret@h", "unix:", "unix:run/r", "unix:/r?x=1",
+	    "unix:/r?db=x"};
 	struct redis_url u;
 	const char *why;
 
