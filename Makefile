@@ -5,7 +5,7 @@
 # CFLAGS, LDFLAGS, DESTDIR and PREFIX are the user's; what jobwire itself needs
 # is in JOBWIRE_CFLAGS. FLAVOUR names an object tree: `release` puts its programs
 # into build/bin, any other into build/FLAVOUR/bin; `asan` and `tsan` add
-# sanitizers.
+# sanitizers, `coverage` counts lines.
 
 VERSION := $(file <VERSION)
 FLAVOUR ?= release
@@ -31,18 +31,25 @@ GCC_WARNINGS := -Wduplicated-cond -Wduplicated-branches -Wlogical-op \
 	-Wformat-signedness -Walloc-zero
 IS_CLANG := $(findstring clang,$(shell $(CC) --version 2>/dev/null))
 
-SANITIZE :=
+INSTRUMENT :=
 ifeq ($(FLAVOUR),asan)
 CFLAGS ?= -O1 -g
 TEST_CFLAGS := -DJOBWIRE_MOVING_BUF
-SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+INSTRUMENT := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 else ifeq ($(FLAVOUR),tsan)
 CFLAGS ?= -O1 -g
-SANITIZE := -fsanitize=thread -fno-omit-frame-pointer
+INSTRUMENT := -fsanitize=thread -fno-omit-frame-pointer
 else ifeq ($(FLAVOUR),fuzz)
 CFLAGS ?= -O1 -g
 TEST_CFLAGS := -DJOBWIRE_MOVING_BUF
-SANITIZE := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+INSTRUMENT := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+else ifeq ($(FLAVOUR),coverage)
+CFLAGS ?= -O1 -g
+# The counters are a file that is mapped: what is killed, ends by _exit() or may open
+# no files any more has counted all the same. %m is a number of the program.
+TEST_CFLAGS := -mllvm -runtime-counter-relocation
+INSTRUMENT := -fprofile-instr-generate=$(abspath $(BUILD))/counts/%m%c.profraw \
+	-fcoverage-mapping
 else
 CFLAGS ?= -O2 -g
 # glibc warns about _FORTIFY_SOURCE without optimisation.
@@ -70,8 +77,8 @@ REDIS_CFLAGS := $(if $(REDIS_TLS),-DJOBWIRE_REDIS_TLS)
 BASE_CFLAGS := -std=c11 -D_GNU_SOURCE -DJOBWIRE_VERSION='"$(VERSION)"' \
 	-Isrc -I$(GEN) $(PKG_CFLAGS) $(REDIS_CFLAGS) -pthread -fno-common $(WARNINGS)
 JOBWIRE_CFLAGS := $(BASE_CFLAGS) $(if $(IS_CLANG),,$(GCC_WARNINGS)) -fPIE \
-	$(HARDENING) $(SANITIZE) $(TEST_CFLAGS) $(if $(WERROR),-Werror)
-JOBWIRE_LDFLAGS := -pie -pthread -Wl,-z,relro,-z,now $(SANITIZE)
+	$(HARDENING) $(INSTRUMENT) $(TEST_CFLAGS) $(if $(WERROR),-Werror)
+JOBWIRE_LDFLAGS := -pie -pthread -Wl,-z,relro,-z,now $(INSTRUMENT)
 
 # --- what there is ----------------------------------------------------------
 LIB_OBJS  := $(patsubst %.c,$(OBJ)/%.o,$(wildcard src/*/*.c))
@@ -234,6 +241,22 @@ asan: ## unit and integration tests with ASan and UBSan
 asan-tests:
 	@UBSAN_OPTIONS=print_stacktrace=1 JOBWIRE_SLOW=10 $(CHECK) unit integration
 
+# Of those that reach threads: the webhook's workers, the janitor, the relay's
+# backfill, the time limit of a check.
+THREADED := publish or webhook or inbox or reload or retention or backup or relay or cluster
+tsan: ## unit tests, and the integration tests of what has threads, with the thread sanitizer
+	@+$(submake) FLAVOUR=tsan all unit-programs
+	@JOBWIRE_SLOW=10 $(MAKE) --no-print-directory FLAVOUR=tsan unit
+	@JOBWIRE_SLOW=10 $(MAKE) --no-print-directory FLAVOUR=tsan integration T='$(or $(T),$(THREADED))'
+
+coverage: ## lines of src that no unit or integration test reaches (needs clang)
+	@scripts/deps build run test lint
+	@+$(submake) FLAVOUR=coverage CC=clang all unit-programs
+	@$(MAKE) --no-print-directory FLAVOUR=coverage coverage-report
+
+coverage-report:
+	@BIN='$(BIN)' BUILD='$(BUILD)' scripts/coverage $(if $(REPORT),report)
+
 FUZZ_SECONDS ?= 30
 fuzz: ## fuzz each parser for FUZZ_SECONDS (needs clang) [FUZZ_SECONDS=30]
 	@+$(submake) FLAVOUR=fuzz CC=clang fuzz-run
@@ -381,5 +404,6 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 
 FORCE:
-.PHONY: all unit-programs client run complete check unit integration browser check-npm asan asan-tests \
+.PHONY: all unit-programs client run complete check unit integration browser check-npm asan asan-tests tsan \
+	coverage coverage-report \
 	fuzz fuzz-run bench powercut soak faults bench-micro lint format install uninstall dist bundle site deps clean help FORCE

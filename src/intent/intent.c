@@ -200,12 +200,6 @@ union any_intent {
 	struct intent_retention retention;
 };
 
-const char *
-intent_kind_name(enum intent_kind kind)
-{
-	return kinds[kind].name;
-}
-
 enum err
 intent_encode(enum intent_kind kind, const void *intent, struct buf *ret)
 {

@@ -208,8 +208,6 @@ CHECK_RESULT enum err intent_read_result(
 
 /* --- Between the files of this layer, and for tests ----------------------- */
 
-const char *intent_kind_name(enum intent_kind kind);
-
 /* Appends the intent as a JSON object, without what is not given. ERR_NOMEM. */
 CHECK_RESULT enum err intent_encode(
     enum intent_kind kind, const void *intent, struct buf *ret);
