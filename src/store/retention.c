@@ -97,6 +97,26 @@ prune_jobs(struct db *db, int64_t keep_days, struct retention_done *done,
 	return OK;
 }
 
+/* Up to where the events behind `after` are looked at in one step; 0: there are
+ * none. A slice that is not full was the last: else a writer that never rests
+ * would be followed event by event. */
+static enum err
+find_slice(struct db *db, int64_t after, int64_t *ret_last, bool *ret_full)
+{
+	sqlite3_stmt *st = stmt_open(db, STMT_SLICE);
+	enum err e;
+
+	stmt_bind_int(db, st, 1, after);
+	stmt_bind_int(db, st, 2, SLICE_ROWS);
+	e = stmt_row(db, st);
+	if (e == OK) {
+		*ret_last = sqlite3_column_int64(st, 0);
+		*ret_full = sqlite3_column_int64(st, 1) == SLICE_ROWS;
+	}
+	stmt_close(st);
+	return e;
+}
+
 /* Ids of events of one kind beyond the newest `keep` of their job, for the
  * jobs that have events in after+1..last. */
 static enum err
@@ -144,20 +164,12 @@ prune_events(struct db *db, const struct retention *keep,
     struct retention_done *done, bool *ret_more)
 {
 	int64_t ids[STMT_BATCH_ROWS], last = 0;
-	sqlite3_stmt *st = stmt_open(db, STMT_SLICE);
 	size_t n = 0;
 	int is_progress;
-	enum err e;
+	enum err e = find_slice(db, done->seen_id, &last, ret_more);
 
-	stmt_bind_int(db, st, 1, done->seen_id);
-	stmt_bind_int(db, st, 2, SLICE_ROWS);
-	if ((e = stmt_run_int(db, st, 0, &last)) != OK)
+	if (e != OK || last == 0)
 		return e;
-	/* A slice that is not full was the last. Else a writer that never
-	 * rests would be followed event by event. */
-	*ret_more = last - done->seen_id >= SLICE_ROWS;
-	if (last == 0)
-		return OK;
 	/* Progress first: a search for other events walks over all of it. */
 	for (is_progress = 1; is_progress >= 0; is_progress--) {
 		e = find_surplus(db, done->seen_id, last, is_progress != 0,
@@ -276,14 +288,10 @@ static enum err
 find_full_jobs(struct db *db, const struct retention *keep,
     struct retention_done *done, struct retention_batch *ret, bool *ret_more)
 {
-	sqlite3_stmt *st = stmt_open(db, STMT_SLICE);
+	sqlite3_stmt *st;
 	int64_t last = 0;
-	enum err e;
+	enum err e = find_slice(db, done->seen_id, &last, ret_more);
 
-	stmt_bind_int(db, st, 1, done->seen_id);
-	stmt_bind_int(db, st, 2, SLICE_ROWS);
-	e = stmt_run_int(db, st, 0, &last);
-	*ret_more = last > 0;
 	if (e != OK || last == 0)
 		return e;
 	st = stmt_open(db, STMT_FULL_JOBS);

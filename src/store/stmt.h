@@ -97,7 +97,8 @@ enum stmt_id {
 	STMT_STRIP_JOB,	      /* rowid */
 	STMT_DELETE_EVENTS,   /* rowid of the job, limit */
 	STMT_DELETE_JOB,      /* rowid */
-	STMT_SLICE,	      /* id -> highest id of the next rows */
+	STMT_SLICE,	      /* id, limit -> highest id of the next rows, how
+			       many there are */
 	STMT_SURPLUS,	      /* id, id, is progress, keep, limit -> ids */
 	STMT_DELETE_EVENT,    /* id */
 	STMT_REVOKE,	      /* kind, digest, time */

@@ -46,6 +46,12 @@
 	"LEFT JOIN jobs AS j ON j.job_id = e.job_id "                          \
 	"WHERE " where "e.id > ?1 ORDER BY e.id LIMIT ?2"
 
+/* Has the job t more than n events, or of those? By the index alone where that
+ * is enough. */
+#define MORE_THAN(n, of)                                                       \
+	"(SELECT 1 FROM job_events AS e WHERE e.job_id = t.job_id " of         \
+	"LIMIT 1 OFFSET " n ") IS NOT NULL "
+
 /* What inbox.c reads, up to the body. */
 #define INBOX_COLUMNS                                                          \
 	"id, at_ms, status, code, method, path, job_id, restore_id, "          \
@@ -243,12 +249,14 @@ const char *const stmt_sql[] = {
 	"(state = 'completed' OR state = 'failed' OR state = 'cancelled' "
 	"OR state = 'timed_out') ",
     [STMT_FULL_JOBS] =
-	"SELECT t.job_id FROM (SELECT DISTINCT job_id FROM job_events "
-	"WHERE id > ?1 AND id <= ?2) AS t WHERE "
-	"(SELECT count(*) FROM job_events AS e WHERE e.job_id = t.job_id "
-	"AND e.type = 'progress') > ?3 OR "
-	"(SELECT count(*) FROM job_events AS e WHERE e.job_id = t.job_id "
-	"AND e.type <> 'progress') > ?4",
+	"SELECT t.job_id FROM (SELECT job_id, max(type = 'progress') AS p, "
+	"max(type <> 'progress') AS o FROM job_events "
+	"WHERE id > ?1 AND id <= ?2 GROUP BY job_id) AS t WHERE "
+	"CASE WHEN t.p AND " MORE_THAN("?3", "") "THEN " MORE_THAN("?3",
+	    "AND e.type = 'progress' ") "END OR "
+					"CASE WHEN t.o AND " MORE_THAN(
+					    "?4", "") "THEN " MORE_THAN("?4",
+					    "AND e.type <> 'progress' ") "END",
     [STMT_TRIM_JOB] =
 	"DELETE FROM job_events WHERE job_id = ?1 AND (type = 'progress') = ?2 "
 	"AND id <= (SELECT id FROM job_events WHERE job_id = ?1 "
@@ -271,7 +279,7 @@ const char *const stmt_sql[] = {
 			   "ORDER BY id LIMIT ?2)",
     [STMT_DELETE_JOB] = "DELETE FROM jobs WHERE rowid = ?1",
 
-    [STMT_SLICE] = "SELECT max(id) FROM (SELECT id FROM job_events "
+    [STMT_SLICE] = "SELECT max(id), count(*) FROM (SELECT id FROM job_events "
 		   "WHERE id > ?1 ORDER BY id LIMIT ?2)",
     /* Of each job with events in the slice: what is older than the newest ?4
      * of its kind. The newest of them come first, see retention.c. */
