@@ -68,8 +68,9 @@ enum err
 intent_settle(struct db *db)
 {
 	int64_t seq = 0;
-	enum err e = cluster_apply_begin(db, db_node_id(db), 0);
+	enum err e = cluster_apply_begin(db);
 
+	cluster_apply_entry(db, db_node_id(db), 0);
 	while (e == OK)
 		e = settle_next(db, &seq);
 	return e == ERR_NOENT ? cluster_apply_end(db) : e;

@@ -119,16 +119,13 @@ carry_out(struct applier *a, struct db *db, const struct log_entry *entry,
     const struct log_row *row, struct buf *result)
 {
 	char *kind = span_dup(row->kind);
-	enum err e = kind == NULL ? ERR_NOMEM : db_part_begin(db), ended;
+	enum err e = kind == NULL ? ERR_NOMEM : db_part_begin(db);
 	bool is_part = e == OK, goes_on = false;
 
+	cluster_apply_entry(db, entry->origin, entry->origin_seq);
 	if (e == OK)
-		e = cluster_apply_begin(db, entry->origin, entry->origin_seq);
-	if (e == OK) {
 		e = intent_apply(db, kind, row->payload, result);
-		ended = cluster_apply_end(db);
-		e = e == OK ? ended : e;
-	}
+	cluster_apply_entry(db, NULL, 0);
 	e = replica_end(db, entry, e);
 	if (is_part)
 		e = db_part_end(db, e, &goes_on);
@@ -205,13 +202,15 @@ applier_run(struct applier *a, struct db *db, const struct redis_value *rows,
 			   : APPLY_FOREIGN;
 		if (stop != APPLY_ALL)
 			break;
-		if (n == 0)
-			e = db_begin(db);
+		if (n == 0 && (e = db_begin(db)) == OK)
+			e = cluster_apply_begin(db);
 		if (e == OK)
 			e = apply_row(a, db, &row, &text);
 		at = row.at;
 	}
 	buf_done(&text);
+	if (n > 0 && e == OK)
+		e = cluster_apply_end(db);
 	if (n > 0)
 		e = db_end(db, e);
 	*ret_e = e;

@@ -191,18 +191,22 @@ cluster_leave(struct db *db)
 }
 
 enum err
-cluster_apply_begin(struct db *db, const char *origin, int64_t origin_seq)
+cluster_apply_begin(struct db *db)
+{
+	return set_meta(db, "applying", "1");
+}
+
+void
+cluster_apply_entry(struct db *db, const char *origin, int64_t origin_seq)
 {
 	db->entry_origin = origin;
 	db->entry_seq = origin_seq;
-	return set_meta(db, "applying", origin);
 }
 
 enum err
 cluster_apply_end(struct db *db)
 {
-	db->entry_origin = NULL;
-	db->entry_seq = 0;
+	cluster_apply_entry(db, NULL, 0);
 	return set_meta(db, "applying", NULL);
 }
 

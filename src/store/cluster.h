@@ -34,14 +34,15 @@ CHECK_RESULT enum err cluster_leave(struct db *db);
 
 /*
  * Between these two, within one transaction of the caller's, this connection's
- * writes are those of the log's entry number origin_seq of node `origin`
- * (borrowed) and go into the tables. Nobody else ever sees the mark that tells
- * the triggers so. After a rollback only the second is called; it then writes
- * nothing that matters. Errors as db_begin().
+ * writes go into the tables. Nobody else ever sees the mark that tells the
+ * triggers so. Errors as db_begin(): with a rollback the mark is gone, too.
  */
-CHECK_RESULT enum err cluster_apply_begin(
-    struct db *db, const char *origin, int64_t origin_seq);
+CHECK_RESULT enum err cluster_apply_begin(struct db *db);
 CHECK_RESULT enum err cluster_apply_end(struct db *db);
+
+/* In between: from now on they are those of the log's entry number origin_seq
+ * of node `origin` (borrowed; NULL and 0: of none). */
+void cluster_apply_entry(struct db *db, const char *origin, int64_t origin_seq);
 
 /* The entry that is being applied; NULL and 0: none is. */
 const char *cluster_entry_origin(const struct db *db);

@@ -199,11 +199,16 @@ events_before_last(struct db *db, const char *job_id, int n, int64_t *ret)
 static enum err
 insert(struct db *db, const struct event_new *e)
 {
+	bool is_entry = e->created_at != NULL || db->entry_seq > 0;
 	sqlite3_stmt *st =
-	    stmt_open(db, e->created_at != NULL ? STMT_APPEND_AT : STMT_APPEND);
+	    stmt_open(db, is_entry ? STMT_APPEND_ENTRY : STMT_APPEND);
 
-	if (e->created_at != NULL)
+	if (is_entry)
 		stmt_bind_text(db, st, 7, e->created_at);
+	if (db->entry_seq > 0) {
+		stmt_bind_text(db, st, 8, db->entry_origin);
+		stmt_bind_int(db, st, 9, db->entry_seq);
+	}
 	stmt_bind_text(db, st, 1, e->job_id);
 	stmt_bind_text(db, st, 2, e->type);
 	stmt_bind_span(db, st, 3, e->data);

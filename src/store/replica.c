@@ -182,8 +182,9 @@ replica_end(struct db *db, const struct log_entry *entry, enum err e)
 /* --- Back ----------------------------------------------------------------- */
 
 struct undone {
-	int64_t id, undo_after, before;
-	char *origin; /* owned; NULL: none */
+	struct log_entry entry;
+	int64_t undo_after, before;
+	char *origin; /* owned, the entry's */
 };
 
 static enum err
@@ -193,10 +194,12 @@ last_entry(struct db *db, struct undone *ret)
 	enum err e = stmt_row(db, st);
 
 	if (e == OK) {
-		ret->id = sqlite3_column_int64(st, 0);
+		ret->entry.at.id = sqlite3_column_int64(st, 0);
 		ret->undo_after = sqlite3_column_int64(st, 2);
 		ret->before = sqlite3_column_int64(st, 3);
+		ret->entry.origin_seq = sqlite3_column_int64(st, 4);
 		e = stmt_column_dup(db, st, 1, &ret->origin);
+		ret->entry.origin = ret->origin;
 	}
 	stmt_close(st);
 	return e;
@@ -205,7 +208,7 @@ last_entry(struct db *db, struct undone *ret)
 static enum err
 undo_entry(struct db *db, const struct undone *u)
 {
-	enum err e = undo_run(db, u->undo_after);
+	enum err e = undo_run(db, &u->entry, u->undo_after);
 	sqlite3_stmt *st;
 
 	if (e == OK && u->origin != NULL)
@@ -213,7 +216,7 @@ undo_entry(struct db *db, const struct undone *u)
 	if (e != OK)
 		return e;
 	st = stmt_open(db, STMT_LOG_DROP);
-	stmt_bind_int(db, st, 1, u->id);
+	stmt_bind_int(db, st, 1, u->entry.at.id);
 	return stmt_run(db, st);
 }
 
@@ -226,7 +229,7 @@ undo_some(struct db *db, const struct log_position *to, int64_t *n)
 		struct undone u = {0};
 
 		e = last_entry(db, &u);
-		if (e == OK && u.id <= to->id) {
+		if (e == OK && u.entry.at.id <= to->id) {
 			free(u.origin);
 			break;
 		}

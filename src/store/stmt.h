@@ -54,7 +54,7 @@ enum stmt_id {
 	STMT_DOUBT_RUNS,       /* time */
 	STMT_LAST_ID,	       /* -> id */
 	STMT_APPEND,	       /* job, type, data, source, key, restore id */
-	STMT_APPEND_AT,	       /* the same, time */
+	STMT_APPEND_ENTRY,     /* the same, time, origin, number there */
 	STMT_DELIVERED,	       /* source, key -> id */
 	STMT_AMEND_JOB,	       /* job, output, restore id, error */
 	STMT_REGISTER_JOB,     /* job, owner, external id, restore id */
@@ -160,6 +160,7 @@ enum stmt_id {
 				 entries, number */
 	STMT_LOG_PRUNE,	      /* position */
 	STMT_UNDO_PRUNE,      /* position */
+	STMT_UNDO_EVENTS,     /* id, origin, number there */
 	STMT_UNDO_READ,	      /* undo id -> changes */
 	STMT_UNDO_FORGET,     /* undo id */
 	STMT_MARKS,	      /* -> origin, number */

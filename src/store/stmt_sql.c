@@ -154,10 +154,12 @@ const char *const stmt_sql[] = {
 		    "(job_id, type, data, source, delivery_key, restore_id) "
 		    "VALUES (?1, ?2, ?3, ?4, ?5, ?6) "
 		    "ON CONFLICT (source, delivery_key) DO NOTHING",
-    [STMT_APPEND_AT] = "INSERT INTO job_events (job_id, type, data, source, "
-		       "delivery_key, restore_id, created_at) "
-		       "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) "
-		       "ON CONFLICT (source, delivery_key) DO NOTHING",
+    [STMT_APPEND_ENTRY] =
+	"INSERT INTO job_events (job_id, type, data, source, delivery_key, "
+	"restore_id, created_at, origin, origin_seq) "
+	"VALUES (?1, ?2, ?3, ?4, ?5, ?6, "
+	"coalesce(?7, strftime('%Y-%m-%dT%H:%M:%fZ', 'now')), ?8, ?9) "
+	"ON CONFLICT (source, delivery_key) DO NOTHING",
     [STMT_DELIVERED] = "SELECT id FROM job_events "
 		       "WHERE source = ?1 AND delivery_key = ?2",
     [STMT_AMEND_JOB] = "UPDATE jobs SET output = coalesce(?2, output), "
@@ -429,8 +431,8 @@ const char *const stmt_sql[] = {
 		      "WHERE position <= ?1 AND position >= ?2 AND tag = ?3 "
 		      "ORDER BY position DESC LIMIT 1",
     [STMT_LOG_LAST_WHOLE] =
-	"SELECT position, origin, undo_after, coalesce(origin_before, 0) "
-	"FROM log_entries ORDER BY position DESC LIMIT 1",
+	"SELECT position, origin, undo_after, coalesce(origin_before, 0), "
+	"origin_seq FROM log_entries ORDER BY position DESC LIMIT 1",
     [STMT_LOG_DROP] = "DELETE FROM log_entries WHERE position = ?1",
     [STMT_LOG_PRUNABLE] =
 	"SELECT coalesce(max(position), 0), count(*), "
@@ -442,6 +444,8 @@ const char *const stmt_sql[] = {
 	"DELETE FROM log_undo WHERE id <= coalesce((SELECT undo_after "
 	"FROM log_entries WHERE position > ?1 ORDER BY position LIMIT 1), "
 	"9223372036854775807)",
+    [STMT_UNDO_EVENTS] = "DELETE FROM job_events WHERE id >= ?1 "
+			 "AND origin = ?2 AND origin_seq = ?3",
     [STMT_UNDO_READ] = "SELECT change FROM log_undo WHERE id > ?1 "
 		       "ORDER BY id DESC",
     [STMT_UNDO_FORGET] = "DELETE FROM log_undo WHERE id > ?1",

@@ -234,7 +234,8 @@ test_no_memory(void **state)
 		struct buf text = BUF_INIT;
 
 		assert_int_equal(db_begin(s->db), OK);
-		assert_int_equal(cluster_apply_begin(s->db, "b", 1), OK);
+		assert_int_equal(cluster_apply_begin(s->db), OK);
+		cluster_apply_entry(s->db, "b", 1);
 		alloc_fail_start(n);
 		e = intent_apply(s->db, "publication", span_of(payload), &text);
 		is_more = alloc_fail_stop();
