@@ -28,8 +28,14 @@ publisher_start(struct publisher *p, int64_t number)
 	p->sent = p->published = number;
 	if (!p->wants_replica)
 		p->confirmed = number;
-	p->is_started = true;
+	p->is_started = p->has_news = true;
 	p->is_lost = false;
+}
+
+void
+publisher_news(struct publisher *p)
+{
+	p->has_news = true;
 }
 
 void
@@ -142,6 +148,7 @@ publisher_compare(struct publisher *p, int64_t number)
 struct batch {
 	struct publisher *p;
 	int64_t last; /* 0: it is empty */
+	int n;
 };
 
 static bool
@@ -155,6 +162,7 @@ add_row(void *arg, const struct outbox_row *row)
 	log_add_text(c, row->kind);
 	log_add(c, row->payload);
 	b->last = row->seq;
+	b->n++;
 	return c->text.len < BATCH_BYTES;
 }
 
@@ -166,30 +174,30 @@ clear(struct log_command *c)
 }
 
 static enum err
-push_batch(struct publisher *p, struct db *db, struct redis *r, bool *ret_more)
+push_batch(struct publisher *p, struct db *db, struct redis *r)
 {
 	struct batch b = {.p = p};
+	bool is_full;
 	enum err e;
 
 	log_call(&p->command, p->keys, link_sha(p->link), "push", p->node_id);
 	log_add_int(&p->command, p->sent);
 	log_add_int(&p->command, LOG_FORMAT);
 	e = outbox_read(db, p->sent, BATCH_ROWS, add_row, &b);
+	is_full = b.n == BATCH_ROWS || p->command.text.len >= BATCH_BYTES;
+	if (e == OK && !is_full)
+		p->has_news = false;
 	if (e != OK || b.last == 0) {
 		clear(&p->command);
-		*ret_more = false;
 		return e;
 	}
 	e = log_send(&p->command, r, on_pushed, p);
-	if (e == ERR_GONE) { /* and that will be told */
-		*ret_more = false;
-		return OK;
-	}
 	if (e == OK) {
 		p->sent = b.last;
 		p->in_flight++;
 		e = publisher_ask_replica(p);
 	}
+	/* Gone: that will be told, and then all begins anew. */
 	return e;
 }
 
@@ -197,10 +205,10 @@ enum err
 publisher_push(struct publisher *p, struct db *db)
 {
 	struct redis *r = link_writer(p->link);
-	bool has_more = r != NULL && p->is_started && !p->is_lost;
 	enum err e = OK;
 
-	while (e == OK && has_more && p->in_flight < WINDOW)
-		e = push_batch(p, db, r, &has_more);
-	return e;
+	while (e == OK && r != NULL && p->is_started && !p->is_lost &&
+	       p->has_news && p->in_flight < WINDOW)
+		e = push_batch(p, db, r);
+	return e == ERR_GONE ? OK : e;
 }

@@ -34,7 +34,8 @@ struct publisher {
 	    confirmed; /* a replica has it, too; without one: as published */
 	int in_flight; /* batches */
 	bool is_started;
-	bool is_lost; /* what is under way is of no use */
+	bool has_news; /* the outbox may have rows that were not sent */
+	bool is_lost;  /* what is under way is of no use */
 	int64_t n_published;
 };
 
@@ -45,6 +46,9 @@ void publisher_start(struct publisher *p, int64_t number);
 
 /* The connection is gone. */
 void publisher_stop(struct publisher *p);
+
+/* Others have written since. */
+void publisher_news(struct publisher *p);
 
 /* Sends what there is, as far as there is room. Errors as outbox_read(), or
  * ERR_NOMEM. */

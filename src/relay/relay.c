@@ -162,7 +162,11 @@ has_db(struct relay *r)
 	struct db_fault fault = {0};
 	enum err e;
 
-	if (r->leader.db != NULL && db_has_moved(r->leader.db))
+	if (r->is_db_ready && !db_has_moved(r->leader.db)) {
+		note_db(r, OK, "");
+		return true;
+	}
+	if (r->leader.db != NULL)
 		release_db(r);
 	e = leader_take(&r->leader, &fault);
 	if (e == OK && !r->is_db_ready)
@@ -235,9 +239,13 @@ on_look(void *arg, bool is_base)
 	struct relay *r = arg;
 	bool is_new = leader_has_news(&r->leader, is_base);
 
-	if (is_new && r->db_state == OK)
-		relay_turn(r);
-	return is_new;
+	if (!is_new)
+		return false;
+	publisher_news(&r->publisher);
+	/* Not at the end of the turn: what is sent now leaves then. */
+	if (r->db_state == OK)
+		take_turn(r);
+	return true;
 }
 
 static void

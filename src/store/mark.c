@@ -370,8 +370,8 @@ mark_ring(struct db *db)
 	struct mark now;
 	bool is_marked;
 
-	if (db->bell.fd == -1 || read_db(db, 0, &now, &is_marked) != OK ||
-	    !raise_mark(db, &now))
+	if (db->bell.fd == -1 || db_is_clustered(db) ||
+	    read_db(db, 0, &now, &is_marked) != OK || !raise_mark(db, &now))
 		bell_ring(&db->bell);
 }
 
@@ -386,7 +386,7 @@ mark_look(struct db *db, int64_t *ret_last_id, bool *ret_has_new_epoch)
 	if (e != OK)
 		return e;
 	*ret_last_id = now.highest_id;
-	if (db->bell.fd != -1)
+	if (db->bell.fd != -1 && !db_is_clustered(db))
 		(void)raise_mark(db, &now);
 	if (memcmp(db->epoch, now.epoch, EPOCH_LEN) == 0)
 		return OK;
