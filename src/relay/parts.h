@@ -43,15 +43,17 @@ struct relay {
 	struct log_keys keys;
 	struct link *link;
 	struct publisher publisher;
-	bool is_met, was_met;  /* now; ever */
-	bool is_meeting;       /* an answer is awaited */
-	bool wants_epochs;     /* it has to be settled where the log goes */
-	int n_parted;	       /* how often the next entry has not followed */
-	bool is_reading;       /* XREAD is under way */
-	bool is_behind;	       /* for good */
-	int64_t met_at_us;     /* when it was asked */
-	int64_t rows_max;      /* of the next XREAD */
-	int64_t foreign_at_us; /* when it was logged */
+	bool is_met, was_met; /* now; ever */
+	bool is_meeting;      /* an answer is awaited */
+	bool wants_epochs;    /* it has to be settled where the log goes */
+	int n_parted;	      /* how often the next entry has not followed */
+	bool is_reading;      /* XREAD is under way */
+	bool is_behind;	      /* for good */
+	int64_t met_at_us;    /* when it was asked */
+	int64_t rows_max;     /* of the next XREAD */
+	int64_t read_at_us;   /* it is not sent before */
+	struct timer read_later;
+	int64_t foreign_at_us;	   /* when it was logged */
 	struct log_position epoch; /* an entry of the log's present epoch */
 	/* duties.c */
 	struct timer second;
@@ -79,8 +81,11 @@ void relay_start_over(struct relay *r);
 void relay_fall_behind(struct relay *r, const char *why);
 
 /* Sends the next XREAD, unless one is under way or something has to be settled
- * first. */
+ * first; a little later where the last rows have just come. */
 void relay_read(struct relay *r);
+
+/* read_later's. */
+void relay_read_later(struct timer *t);
 
 /* True for OK. Else notes and logs trouble with the database, and tries again
  * later. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/container_of.h"
 #include "base/log.h"
 #include "relay/parts.h"
 #include "relay/position.h"
@@ -17,6 +18,9 @@ enum {
 	ROWS_BYTES = 1 << 20,
 	FOREIGN_LOG_MS = 60000,
 	WAL_LIMIT_BYTES = 6 << 20,
+	/* From rows that came to the next XREAD, where more may come: a
+	 * transaction of one entry costs three times what an entry does. */
+	MERGE_US = 1000,
 	PARTED_MAX = 3, /* another relay may mend, too */
 };
 
@@ -111,6 +115,8 @@ apply_rows(struct relay *r, const struct redis_value *rows)
 		r->n_parted = 0;
 		mark_ring(r->leader.db);
 		backfill_checkpoint(r->backfill, r->leader.db, WAL_LIMIT_BYTES);
+		if (n < (size_t)r->rows_max)
+			r->read_at_us = loop_now_us(r->loop) + MERGE_US;
 		adapt(r, n, r->applier.n_bytes - bytes);
 	}
 	switch (stop) {
@@ -148,19 +154,13 @@ on_rows(void *arg, const struct redis_value *v)
 		apply_rows(r, rows);
 }
 
-/* One XREAD is under way at any time, and none while something has to be
- * settled first. */
-void
-relay_read(struct relay *r)
+static void
+send_xread(struct relay *r, struct redis *from)
 {
-	struct redis *from = link_reader(r->link);
 	struct log_command c = {.text = BUF_INIT};
 	struct buf at = BUF_INIT;
 	enum err e;
 
-	if (from == NULL || r->is_reading || !r->is_met || !r->is_db_ready ||
-	    r->is_behind || r->wants_epochs)
-		return;
 	position_add_id(&at, r->applier.at.id);
 	log_add_text(&c, "XREAD");
 	log_add_text(&c, "COUNT");
@@ -176,4 +176,25 @@ relay_read(struct relay *r)
 	r->is_reading = e == OK;
 	if (e == ERR_NOMEM)
 		relay_later(r, RELAY_AGAIN_MS);
+}
+
+/* One XREAD is under way at any time, and none while something has to be
+ * settled first. Without memory for the timer it is sent at once. */
+void
+relay_read(struct relay *r)
+{
+	struct redis *from = link_reader(r->link);
+
+	if (from == NULL || r->is_reading || !r->is_met || !r->is_db_ready ||
+	    r->is_behind || r->wants_epochs)
+		return;
+	if (clock_mono_us() >= r->read_at_us ||
+	    timer_set(r->loop, &r->read_later, r->read_at_us) != OK)
+		send_xread(r, from);
+}
+
+void
+relay_read_later(struct timer *t)
+{
+	relay_read(container_of(t, struct relay, read_later));
 }

@@ -319,6 +319,7 @@ set_up(struct relay *r, struct loop *loop, const struct relay_config *cfg)
 	    (struct leader)LEADER_INIT(r->cfg.db_path, "-relay", DB_APPLY);
 	r->turn.run = on_turn;
 	r->later.on_due = on_later;
+	r->read_later.on_due = relay_read_later;
 	r->rows_max = 1;
 	applier_init(&r->applier);
 	r->applier.is_holding = cfg->wants_replica;
@@ -416,6 +417,7 @@ relay_free(struct relay **relay)
 	applier_done(&r->applier);
 	loop_undefer(r->loop, &r->turn);
 	timer_cancel(r->loop, &r->later);
+	timer_cancel(r->loop, &r->read_later);
 	backfill_stop(&r->backfill);
 	leader_release(&r->leader);
 	log_keys_done(&r->keys);

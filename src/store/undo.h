@@ -2,7 +2,8 @@
 /*
  * What takes changes of the replicated tables back: while this connection
  * writes, each changed row leaves in log_undo the statement that restores it,
- * but for new events, which are labelled with their entry. Layer: store, for replica.c alone.
+ * but for new events, which are labelled with their entry. Layer: store, for
+ * replica.c alone.
  */
 #ifndef JOBWIRE_UNDO_H
 #define JOBWIRE_UNDO_H
