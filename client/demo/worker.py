@@ -102,7 +102,7 @@ def handler(job):
     job_id = job_input["job_id"]
     width, height, pixels = picture_of(job_input)
     time.sleep(PACE)
-    publish(job_id, "processing")
+    # The first progress makes the job `processing`. An event of that type would take it up again if it was cancelled meanwhile.
     image = step = None
     for progress in range(10, 100, 10):
         step = STEPS.get(progress, step)
