@@ -1,7 +1,9 @@
 """Figures over time as an SVG: a panel for each kind of figure."""
 
 import html
+import statistics
 
+_POINTS = 240
 _WIDTH, _HEIGHT, _LEFT, _TOP = 880, 110, 70, 24
 _COLOURS = ("#27a", "#c43", "#2a7", "#a63")
 # Title, unit, and what is drawn: (column, label, what to divide it by).
@@ -42,12 +44,24 @@ def _top_of(values):
     return top
 
 
+def _thin(rows):
+    """Not more rows than can be seen; of p99 the worst, or peaks are lost."""
+    size = -(-len(rows) // _POINTS)
+    for at in range(0, len(rows), size):
+        part = rows[at:at + size]
+        yield {
+            name: (max if name == "p99_ms" else statistics.median)(
+                [row[name] for row in part if row[name] != ""] or [0])
+            for name in part[0]
+        }
+
+
 def _panel(rows, place, title, unit, lines):
     end = max(rows[-1]["seconds"], 1)
     base = place * (_HEIGHT + 40) + _TOP + _HEIGHT
     width = _WIDTH - _LEFT - 20
     top = _top_of([row[column] / by for column, _, by in lines
-                   for row in rows if row[column] != ""])
+                   for row in rows])
     yield (f'<text x="{_LEFT}" y="{base - _HEIGHT - 6}" font-weight="bold">'
            f"{html.escape(title)}</text>"
            f'<path d="M{_LEFT},{base - _HEIGHT}V{base}H{_LEFT + width}" '
@@ -59,7 +73,7 @@ def _panel(rows, place, title, unit, lines):
         points = " ".join(
             f"{_LEFT + row['seconds'] / end * width:.1f},"
             f"{base - row[column] / by / top * _HEIGHT:.1f}"
-            for row in rows if row[column] != "")
+            for row in rows)
         colour = _COLOURS[number]
         yield (f'<polyline points="{points}" fill="none" stroke="{colour}"/>'
                f'<text x="{_LEFT + width - 130 * (len(lines) - number)}" '
@@ -69,6 +83,7 @@ def _panel(rows, place, title, unit, lines):
 
 def write_plot(rows):
     """The SVG of rows that are dictionaries, with `seconds` in each."""
+    rows = list(_thin(rows))
     height = len(_PANELS) * (_HEIGHT + 40) + _TOP
     panels = "".join(
         part for place, panel in enumerate(_PANELS)

@@ -54,10 +54,11 @@ LONGEST_JOB = 60  # events
 LASTING, LASTING_RATE, LASTING_PAGES = "lasting", 2, 5
 WAL_MAX_KB = 2 * 8192  # twice DB_WAL_BYTES: a batch may come late
 # What may be more in the last third than in the first: a share, and at least
-# so much. Of sockets nginx keeps up to 32 for each worker, on either side, and
-# each page has up to two.
+# so much. nginx keeps up to 32 sockets for each worker, on either side.
 GROWTH = {"rss_kb": (0.05, 2048), "files": (0, 3), "sockets": (0.1, 64),
           "db_kb": (0.1, 1024)}
+# What one page more may take: nginx needs 12 kB for an idle one.
+PER_PAGE = {"rss_kb": 16, "sockets": 2}
 PROGRAMS = ("events", "webhook", "nginx")
 
 
@@ -266,15 +267,15 @@ class Jobs:
         return faults
 
     def _age(self, job):
-        """It, and what was kept for it, is a month old."""
+        """It is a month old, and so are keys that nobody will use again."""
         self._db.execute(
             "UPDATE jobs SET updated_at = strftime('%Y-%m-%dT%H:%M:%fZ',"
             " updated_at, '-30 days') WHERE job_id = ?", (job.name,))
-        self._db.executemany(
+        self._db.execute(
             "UPDATE idempotency_keys SET created_at = strftime("
-            "'%Y-%m-%dT%H:%M:%fZ', created_at, '-30 days') WHERE key = ?",
-            [(f"k{told.number}",) for told in job.publisher.told
-             if told.way == "http"])
+            "'%Y-%m-%dT%H:%M:%fZ', created_at, '-30 days') WHERE created_at"
+            " BETWEEN strftime('%Y-%m-%d', 'now', '-2 days')"
+            " AND strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-2 minutes')")
 
     def is_over(self):
         """Has the last one ended?"""
@@ -369,25 +370,23 @@ def _descriptors(pid):
     return sockets, len(targets) - sockets
 
 
+def thirds(rows, name):
+    """The medians of the first and the last third, after warming up."""
+    warm = min(len(rows) // 4, 60)
+    third = max(1, (len(rows) - warm) // 3)
+    return [statistics.median(row[name] for row in part)
+            for part in (rows[warm:warm + third], rows[-third:])]
+
+
 def growth(rows):
     """What grew beyond its bound, as sentences."""
-    end = rows[-1]["seconds"]
-    warm = min(end / 4, 300)
-    third = (end - warm) / 3
-    parts = ([row for row in rows if warm <= row["seconds"] <= warm + third],
-             [row for row in rows if row["seconds"] >= end - third])
-
-    def both(name):
-        return [statistics.median(row[name] for row in part) for part in parts]
-
-    came, stayed = both("pages")
+    came, stayed = thirds(rows, "pages")
     for name in rows[0]:
         kind = name if name in GROWTH else name.partition("_")[2]
         if kind not in GROWTH:
             continue
-        (share, least), (before, after) = GROWTH[kind], both(name)
-        if kind == "sockets":
-            after -= 2 * max(0, stayed - came)
+        (share, least), (before, after) = GROWTH[kind], thirds(rows, name)
+        after -= PER_PAGE.get(kind, 0) * max(0, stayed - came)
         if after - before > max(least, share * before):
             yield f"{name} grew from {before:.0f} to {after:.0f}"
     longest = max(row["wal_kb"] for row in rows)
@@ -416,17 +415,18 @@ def run(scene, options):
     jobs = Jobs(scene, options.rate, options.pages, rng)
     gauge, faults = Gauge(scene, jobs), []
     begun = time.monotonic()
-    samples, reloads = itertools.count(1), itertools.count(1)
     next_sample, next_reload = begun + every, begun + reload_every
+    reloads = itertools.count(1)
     while time.monotonic() < begun + seconds:
         faults += _told_of(jobs.turn())
         if time.monotonic() >= next_sample:
             gauge.take()
-            next_sample = begun + every * (next(samples) + 1)
+            next_sample = max(time.monotonic(), next_sample) + every
         if time.monotonic() >= next_reload:
             scene.reload(next(reloads))
             next_reload += reload_every
         time.sleep(0.02)
+    gauge.take()
     scene.is_ending = True
     while not jobs.is_over():
         faults += _told_of(jobs.turn())
@@ -465,6 +465,9 @@ def main():
         scene.site.remove()
     _write(rows)
     faults += _told_of(list(growth(rows)))
+    # A machine that is too busy does not keep the rate, and shows less.
+    print("events a second in the first and the last third: {:.0f}, {:.0f} of"
+          " {:g}".format(*thirds(rows, "events_per_s"), options.rate))
     print(f"{options.hours:g} hours, {jobs.told()} events of {jobs.ended} jobs,"
           f" {scene.deliveries} deliveries, in {FOLDER}/soak.csv and .svg:"
           f" {len(faults)} faults")
