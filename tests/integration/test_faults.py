@@ -45,8 +45,8 @@ def fixture_scene(monkeypatch):
 def test_what_was_promised_is_kept():
     first = random.randrange(10**6)
     done = subprocess.run(
-        ["/usr/bin/python3", os.path.join(_FOLDER, "driver.py"), "--jobs", "2", "--seeds",
-         f"{first}-{first + SEEDS - 1}"],
+        ["/usr/bin/python3", os.path.join(_FOLDER, "driver.py"), "--jobs", "2",
+         "--seeds", f"{first}-{first + SEEDS - 1}"],
         capture_output=True, text=True, timeout=patience(300),
         env={**os.environ, "FAULTS": _FAULTS, "JOBWIRE_BIN": BIN},
     )
