@@ -334,8 +334,8 @@ set_options(
 	curl_easy_setopt(e, CURLOPT_FORBID_REUSE, is_once);
 	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(e, CURLOPT_USERAGENT, "jobwire/" JOBWIRE_VERSION);
-	/* libcurl knows where Debian has them. Taken along to another system, it
-	 * has to be told, and reads the variable in its own program only. */
+	/* libcurl knows where Debian has them. Taken along to another system,
+	 * it has to be told, and reads the variable in its own program only. */
 	if (authorities != NULL && *authorities != '\0')
 		curl_easy_setopt(e, CURLOPT_CAINFO, authorities);
 	/* What is not encrypted stays on this machine. */

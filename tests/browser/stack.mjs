@@ -38,13 +38,25 @@ export async function until(condition, what, milliseconds = 20_000) {
   }
 }
 
+/**
+ * A port that nobody listens on. Not one of those that the kernel gives to clients: one of them could take it
+ * before the server does that it is for.
+ */
 export async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  await once(server, "close");
-  return port;
+  const range = await readFile("/proc/sys/net/ipv4/ip_local_port_range", "ascii");
+  const end = Math.max(Number.parseInt(range, 10), 10_100);
+  for (;;) {
+    const port = 10_000 + Math.floor(Math.random() * (end - 10_000));
+    const server = createServer().listen(port, "127.0.0.1");
+    const isFree = await once(server, "listening").then(
+      () => true,
+      () => false,
+    );
+    if (!isFree) continue;
+    server.close();
+    await once(server, "close");
+    return port;
+  }
 }
 
 /** The running stack: `page` and `completes` are what scripts/run printed for its fresh job. */
