@@ -30,8 +30,8 @@ doctor_cluster(struct doctor *d)
 		break;
 	case RELAY_AWAY:
 		doctor_say(d, FINDING_WARN, "cluster",
-		    "start jobwire-relay, or Redis: all that waits goes on by "
-		    "itself",
+		    "start jobwire-relay or Redis, or mend redis_url: all that "
+		    "waits goes on by itself",
 		    "node %s is away, %" PRId64 " of its writes wait: %s",
 		    s.node_id, s.waiting, s.detail);
 		break;

@@ -156,10 +156,10 @@ relay_status_read(const char *db_path, int64_t now_ms, struct relay_status *ret)
 	while ((line = strsep(&rest, "\n")) != NULL)
 		read_line(ret, line);
 	if (now_ms - ret->at_ms >= RELAY_STATUS_SILENT_MS &&
-	    ret->state == RELAY_OK) {
+	    ret->state != RELAY_BEHIND) {
 		ret->state = RELAY_AWAY;
 		snprintf(ret->detail, sizeof(ret->detail),
-		    "jobwire-relay does not run");
+		    "jobwire-relay does not run or cannot work: see its log");
 	}
 	return OK;
 }

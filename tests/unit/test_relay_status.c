@@ -107,6 +107,14 @@ test_a_silent_one_is_away(void **state)
 	assert_int_equal(
 	    relay_status_read(p->db, s.at_ms + RELAY_STATUS_SILENT_MS, &r), OK);
 	assert_int_equal(r.state, RELAY_AWAY);
+	/* What kept it from Redis then is not what does now. */
+	s.state = RELAY_AWAY;
+	snprintf(s.detail, sizeof(s.detail), "Connection refused");
+	assert_int_equal(relay_status_write(p->fd, &s), OK);
+	assert_int_equal(
+	    relay_status_read(p->db, s.at_ms + RELAY_STATUS_SILENT_MS, &r), OK);
+	assert_int_equal(r.state, RELAY_AWAY);
+	assert_non_null(strstr(r.detail, "does not run"));
 	s.state = RELAY_BEHIND;
 	assert_int_equal(relay_status_write(p->fd, &s), OK);
 	assert_int_equal(
