@@ -131,7 +131,7 @@ ticket_use(struct ticket_store *store, struct span ticket, bool is_look,
 			: tokens_take_ticket(store->db, digest, now_s, &text);
 		if (e == ERR_NOENT)
 			e = ERR_AUTH;
-		else if (e == ERR_IO || e == ERR_CORRUPT)
+		else if (db_is_spoiled_by(e))
 			db_close(&store->db);
 	}
 	if (e == ERR_BUSY)

@@ -89,8 +89,8 @@ write_batch(struct db *db, const struct commit_list *batch)
 /*
  * One transaction, and what has to be done when it fails: another file under
  * our path (rows committed into the old one are lost with it) is opened and
- * the batch written again; after an I/O error the connection is not trusted
- * any more. ERR_BUSY: others hold the lock, and nothing was written.
+ * the batch written again; after other errors of the file the next batch has a
+ * new connection. ERR_BUSY: others hold the lock, and nothing was written.
  */
 static enum err
 transact(struct committer *c, const struct commit_list *batch)
@@ -107,8 +107,10 @@ transact(struct committer *c, const struct commit_list *batch)
 		/* A lock of a file that was replaced holds nobody up. */
 		if (e == ERR_BUSY && db_has_moved(c->db))
 			e = ERR_GONE;
-		if (e == ERR_GONE || e == ERR_IO || e == ERR_CORRUPT)
+		if (db_is_spoiled_by(e)) {
+			backfill_release(c->backfill);
 			db_close(&c->db);
+		}
 	}
 	return e;
 }

@@ -149,7 +149,7 @@ relay_check(struct relay *r, enum err e)
 		return true;
 	note_db(r, e,
 	    r->leader.db != NULL ? db_last_fault(r->leader.db)->text : "");
-	if (e == ERR_IO || e == ERR_CORRUPT || e == ERR_GONE)
+	if (db_is_spoiled_by(e))
 		release_db(r);
 	relay_later(r, RELAY_AGAIN_MS);
 	return false;

@@ -470,7 +470,7 @@ take_turn(struct runner *r)
 			e = plan(r, &is_idle);
 		}
 		fault = *db_last_fault(r->leader.db);
-		if (e == ERR_IO || e == ERR_CORRUPT || e == ERR_GONE)
+		if (db_is_spoiled_by(e))
 			leader_release(&r->leader);
 	}
 	note_state(r, e, &fault);

@@ -149,6 +149,18 @@ backfill_checkpoint(struct backfill *b, struct db *db, int64_t limit_bytes)
 }
 
 void
+backfill_release(struct backfill *b)
+{
+	if (b == NULL)
+		return;
+	pthread_mutex_lock(&b->mutex);
+	while (b->step == ASKED)
+		pthread_cond_wait(&b->is_done, &b->mutex);
+	close_both(b); /* the thread waits, or for the mutex */
+	pthread_mutex_unlock(&b->mutex);
+}
+
+void
 backfill_stop(struct backfill **b)
 {
 	if (*b == NULL)

@@ -40,6 +40,10 @@ CHECK_RESULT enum err backfill_start(
 void backfill_checkpoint(
     struct backfill *b, struct db *db, int64_t limit_bytes);
 
+/* Lets a copy that is under way end, and closes the database until the next
+ * one. Accepts NULL. */
+void backfill_release(struct backfill *b);
+
 /* Lets a copy that is under way end. Accepts NULL. */
 void backfill_stop(struct backfill **b);
 

@@ -411,6 +411,13 @@ db_limit_memory(int64_t bytes)
 	(void)sqlite3_soft_heap_limit64(bytes);
 }
 
+bool
+db_is_spoiled_by(enum err e)
+{
+	return e == ERR_GONE || e == ERR_IO || e == ERR_CORRUPT ||
+	       e == ERR_READONLY;
+}
+
 void
 db_close(struct db **db)
 {

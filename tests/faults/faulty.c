@@ -34,6 +34,8 @@ struct orders {
 	_Atomic int32_t
 	    skip_alloc;		 /* so many succeed, then one fails; 0: off */
 	_Atomic int32_t clock_s; /* the clock of the wall is off by that */
+	_Atomic int32_t no_wal;	 /* so many times -wal is not to be written */
+	_Atomic int32_t no_shm;	 /* the same, -shm */
 };
 
 static struct orders none;
@@ -131,6 +133,15 @@ accept4(int fd, __SOCKADDR_ARG address, socklen_t *restrict size, int flags)
 	return REAL(accept4)(fd, address, size, flags);
 }
 
+static bool
+is_written(const char *path, int flags, const char *suffix)
+{
+	size_t n = strlen(path);
+
+	return (flags & O_ACCMODE) == O_RDWR && n > strlen(suffix) &&
+	       strcmp(path + n - strlen(suffix), suffix) == 0;
+}
+
 int
 open64(const char *path, int flags, ...)
 {
@@ -141,8 +152,12 @@ open64(const char *path, int flags, ...)
 	if ((flags & O_CREAT) != 0)
 		mode = va_arg(args, mode_t);
 	va_end(args);
-	if (take(&orders->emfile) && fails(EMFILE))
+	if ((is_written(path, flags, "-wal") && take(&orders->no_wal)) ||
+	    (is_written(path, flags, "-shm") && take(&orders->no_shm)) ||
+	    take(&orders->emfile)) {
+		errno = EMFILE;
 		return -1;
+	}
 	return REAL(open64)(path, flags, mode);
 }
 

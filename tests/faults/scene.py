@@ -55,7 +55,7 @@ class Orders(ctypes.Structure):
 
     _fields_ = [(name, ctypes.c_int32) for name in (
         "eio_writes", "eio_syncs", "is_full", "sync_us", "emfile",
-        "skip_alloc", "clock_s")]
+        "skip_alloc", "clock_s", "no_wal", "no_shm")]
 
 
 class Scene:

@@ -3,6 +3,7 @@ each time others. `make faults` plays more."""
 
 import contextlib
 import importlib
+import json
 import os
 import random
 import sqlite3
@@ -107,3 +108,28 @@ def test_an_older_copy_is_told_of_although_the_disk_is_full(scene):
     texts = [data_of(event)["text"] for event in events[1:]]
     assert texts == ["kept", "new", "newer"]
     assert len({event.id for event in [*seen, *events[1:]]}) == 5
+
+
+@pytest.mark.parametrize("order", ["no_wal", "no_shm"])
+def test_what_was_opened_for_reading_is_opened_again(scene, order):
+    """SQLite takes a moment without a descriptor for a file that may not be
+    written, and keeps that for as long as it has the file open."""
+    site = scene.site
+    assert site.events.terminate() == 0  # the order is for the other one
+    report = {"id": "r", "status": "IN_PROGRESS"}
+    site.deliver("job", report)
+    _copy(site, site.db + ".copy")
+    site.drop_writer()
+    _replace(site, site.db + ".copy")
+    _publish(site, "both files are there")
+    setattr(scene.orders, order, 1)
+    body = json.dumps({**report, "executionTime": 1}).encode()
+    statuses = []
+
+    def is_stored():
+        statuses.append(site.post(site.signed("job"), body).status)
+        return statuses[-1] == 200
+
+    until(is_stored, "the database to be written")
+    assert statuses[0] == 500 and getattr(scene.orders, order) == 0
+    scene.start("events")
