@@ -116,7 +116,7 @@ async function untilBack({ message }) {
 
 /** Tells jobs of one picture apart. */
 function numbered(name) {
-  const taken = kept.filter((one) => one.name.startsWith(`${name} #`)).map((one) => +one.name.split("#").at(-1));
+  const taken = kept().filter((one) => one.name.startsWith(`${name} #`)).map((one) => +one.name.split("#").at(-1));
   return `${name} #${Math.max(0, ...taken) + 1}`;
 }
 
@@ -128,7 +128,7 @@ element("order").addEventListener("submit", async (submitted) => {
     const job = crypto.randomUUID();
     await order(job, canvas, element("fail").checked);
     const restoration = { job, name: numbered(name), before: canvas.toDataURL("image/jpeg", 0.8) };
-    keep([restoration, ...kept]);
+    keep([restoration, ...kept()]);
     new Card(restoration).follow();
   });
   element("start").disabled = false;
@@ -261,7 +261,7 @@ class Card {
     if (moves) this.bar.value = progress;
     if (type === "completed") this.bar.value = 100;
     this.showButtons(isOpen, status === "completed");
-    this.buttons.stop.disabled = type === "cancelling";
+    this.buttons.stop.ariaDisabled = type === "cancelling"; // a disabled one would lose the focus
     if (type === "cancelling") return this.say("Cancelling", type);
     if (!isOpen && !this.before) this.result.replaceChildren();
     const detail = moves ? `, ${progress} %${step ? `: ${step}` : ""}` : "";
@@ -321,19 +321,21 @@ class Card {
     this.shown.remove();
     (next ?? element("restorations-title")).focus();
     element("none").hidden = element("restorations").childElementCount > 0;
-    keep(kept.filter(({ job }) => job !== this.job));
+    keep(kept().filter(({ job }) => job !== this.job));
     if (this.job === asked) history.replaceState(null, "", "./");
   }
 }
 
 // --- what was ordered before ----------------------------------------------------
 
-let kept = JSON.parse(localStorage.getItem("restorations") ?? "[]");
+/** Read anew each time, for other tabs add to it and take from it. */
+function kept() {
+  return JSON.parse(localStorage.getItem("restorations") ?? "[]");
+}
 
 /** The newest so many, for the page's next visit. */
 function keep(restorations) {
-  kept = restorations.slice(0, MAX_KEPT);
-  localStorage.setItem("restorations", JSON.stringify(kept));
+  localStorage.setItem("restorations", JSON.stringify(restorations.slice(0, MAX_KEPT)));
 }
 
 /** Retention may have taken a job, or var/ was removed: nothing more would be heard of it. */
@@ -349,10 +351,13 @@ async function timesOf(job) {
   return new Map(events.map(({ id, created_at }) => [id, new Date(created_at)]));
 }
 
-const known = await Promise.all(kept.map(isKnown));
-keep(kept.filter((_, i) => known[i]));
-const times = await Promise.all(kept.map(({ job }) => timesOf(job)));
-for (let i = kept.length; i-- > 0; ) new Card(kept[i]).follow(times[i]);
+const earlier = kept();
+const known = await Promise.all(earlier.map(isKnown));
+const gone = earlier.filter((_, i) => !known[i]).map(({ job }) => job);
+keep(kept().filter(({ job }) => !gone.includes(job)));
+const ordered = kept();
+const times = await Promise.all(ordered.map(({ job }) => timesOf(job)));
+for (let i = ordered.length; i-- > 0; ) new Card(ordered[i]).follow(times[i]);
 
 /** The job in the address, whose end scripts/run says how to bring about. */
 async function followAsked(job) {
@@ -367,4 +372,4 @@ async function followAsked(job) {
   card.follow(times);
 }
 
-if (asked && !kept.some(({ job }) => job === asked)) attempt(() => followAsked(asked));
+if (asked && !ordered.some(({ job }) => job === asked)) attempt(() => followAsked(asked));

@@ -54,10 +54,24 @@ test("a picture is restored although the webhook was lost", async () => {
 test("a restoration is cancelled from its card", async () => {
   await page.click("#start");
   await card().and(page.locator("[data-status=processing]")).waitFor();
-  await card().getByRole("button", { name: "Cancel Lighthouse #1" }).click();
+  await card().getByRole("button", { name: "Cancel Lighthouse #1" }).press("Enter");
   await ended("cancelled");
+  assert.equal(await page.evaluate(() => document.activeElement.ariaLabel), "Retry Lighthouse #1"); // from the keyboard
   assert.equal(await card().locator(".status").textContent(), "Cancelled");
   assert.ok((await types()).includes("cancelling"));
   assert.equal(await card().getByRole("button", { name: "Cancel" }).count(), 0);
   assert.match(await providersLog(), /CANCELLED/);
+});
+
+test("what two tabs ordered is in the list of both after a reload", async () => {
+  const other = await context.newPage();
+  await other.goto(page.url());
+  await other.waitForSelector("#samples canvas");
+  for (const tab of [other, page]) {
+    await tab.click("#start");
+    await tab.locator("#restorations > li").first().waitFor();
+  }
+  await other.reload();
+  await other.locator("#restorations > li").nth(1).waitFor();
+  assert.deepEqual(await other.locator("#restorations h3").allTextContents(), ["Lighthouse #2", "Lighthouse #1"]);
 });
