@@ -26,6 +26,7 @@ import collections
 import multiprocessing
 import os
 import random
+import re
 import sys
 import time
 
@@ -113,6 +114,13 @@ def parse():
     parser.add_argument("--seconds", type=float, default=float("inf"))
     parser.add_argument("--no-cut", action="store_true")
     options = parser.parse_args()
+    seeds = re.fullmatch(r"(\d+)(?:-(\d+))?", options.seeds)
+    first, last = (int(seed) for seed in seeds.groups(seeds[1])) if seeds else (1, 0)
+    if first > last:
+        parser.error(f"--seeds is FIRST-LAST, such as 1-100, not {options.seeds!r}")
+    if options.jobs < 1:
+        parser.error("--jobs is 1 or more")
+    options.seeds = range(first, last + 1)
     options.end = time.monotonic() + options.seconds
     if options.faults is not None:
         options.faults = [int(n) for n in options.faults.split(",") if n]
@@ -122,8 +130,7 @@ def parse():
 def main():
     """All seeds, or as many as there is time for."""
     options = parse()
-    first, _, last = options.seeds.partition("-")
-    orders = [(seed, options) for seed in range(int(first), int(last or first) + 1)]
+    orders = [(seed, options) for seed in options.seeds]
     for language, why in languages()[1].items():
         print(f"no publisher in {language}: {why}")
     if not redis_program():

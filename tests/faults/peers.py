@@ -418,6 +418,8 @@ def main():
     parser.add_argument("--fault", default=None, choices=FAULTS)
     parser.add_argument("--doc", action="store_true")
     options = parser.parse_args()
+    if options.rounds < 1:
+        parser.error("--rounds is 1 or more")
     begun = time.monotonic()
     results = collections.defaultdict(collections.Counter)
     kinds = [kind for kind in contenders.ALL if options.system in kind.name]

@@ -136,7 +136,10 @@ def _options():
     parser.add_argument("--restarts", type=float, default=0.01)
     parser.add_argument("--lying-disk", action="store_true")
     parser.add_argument("--recording", default=None)
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.states < 1:
+        parser.error("--states is 1 or more")
+    return options
 
 
 def _record_anew(name, options):

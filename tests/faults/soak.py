@@ -448,7 +448,10 @@ def _options():
     # Some have not come yet, or are gone again: 500 are there at a time.
     parser.add_argument("--pages", type=int, default=650)
     parser.add_argument("--seed", default=str(random.randrange(10**9)))
-    return parser.parse_args()
+    options = parser.parse_args()
+    if not 0 < options.hours < float("inf"):
+        parser.error("--hours is more than 0")
+    return options
 
 
 def main():

@@ -58,6 +58,24 @@ def test_what_was_promised_is_kept():
     assert f"seeds played ({', '.join(kinds)})" in done.stdout
 
 
+@pytest.mark.parametrize("name, option, value", [
+    ("driver", "--seeds", "abc"), ("driver", "--seeds", "3-1"),
+    ("driver", "--seeds", "-3"), ("driver", "--jobs", "0"),
+    ("powercut", "--states", "0"), ("soak", "--hours", "-1"),
+    ("soak", "--hours", "nan"), ("peers", "--rounds", "0"),
+])
+def test_nothing_to_try_is_an_error(name, option, value):
+    """Nobody takes a run that tried nothing for one without a fault."""
+    done = subprocess.run(
+        ["/usr/bin/python3", os.path.join(_FOLDER, f"{name}.py"),
+         f"{option}={value}"],
+        capture_output=True, text=True, timeout=patience(10), check=False,
+        env={**os.environ, "FAULTS": _FAULTS, "JOBWIRE_BIN": BIN},
+    )
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert f"error: {option} is" in done.stderr
+
+
 def _replace(site, copy):
     """Puts a copy in the database's place, as administrators do."""
     for suffix in ("-wal", "-shm"):
