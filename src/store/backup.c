@@ -129,10 +129,16 @@ part_open(struct part *p, struct db *db)
 static void
 part_done(struct part *p)
 {
+	bool was_open = p->db != NULL;
+
 	db_close(&p->db);
 	if (p->fd != -1)
 		close(p->fd);
 	if (p->is_ours)
+		(void)unlink(p->path.data);
+	/* It was rung by who changed the copy. */
+	buf_add_str(&p->path, "-bell");
+	if (was_open && buf_ok(&p->path))
 		(void)unlink(p->path.data);
 	buf_done(&p->path);
 }

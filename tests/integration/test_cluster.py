@@ -2,6 +2,7 @@
 same id, on all of them (docs/cluster.md)."""
 
 import json
+import os
 import random
 import time
 
@@ -532,6 +533,7 @@ def test_a_new_node_is_a_clone(cluster, tmp_path):
     writer.write("j")
     d = cluster.add("d")
     d.tool("cluster", "clone", copy)
+    assert not [name for name in os.listdir(d.site.db_folder) if ".part" in name]
     d.start()
     cluster.wait_ok()
     for node in cluster:
