@@ -54,8 +54,10 @@ LONGEST_JOB = 60  # events
 LASTING, LASTING_RATE, LASTING_PAGES = "lasting", 2, 5
 WAL_MAX_KB = 2 * 8192  # twice DB_WAL_BYTES: a batch may come late
 # What may be more in the last third than in the first: a share, and at least
-# so much. nginx keeps up to 32 sockets for each worker, on either side.
-GROWTH = {"rss_kb": (0.05, 2048), "files": (0, 3), "sockets": (0.1, 64),
+# so much. nginx keeps up to 32 sockets for each worker, on either side. A
+# program opens three files for a connection to the database, and up to three
+# of these late: what copies the WAL has two, the janitor one.
+GROWTH = {"rss_kb": (0.05, 2048), "files": (0, 9), "sockets": (0.1, 64),
           "db_kb": (0.1, 1024)}
 # What one page more may take: nginx needs 12 kB for an idle one.
 PER_PAGE = {"rss_kb": 16, "sockets": 2}

@@ -164,6 +164,8 @@ def test_interrupted_it_cleans_up(make_site, number):
     child = subprocess.Popen(
         [program("jobwire"), "backup", dest, "--config", site.config],
         stderr=subprocess.PIPE,
+        # A shell lets what it starts in the background ignore SIGINT.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     until(lambda: os.path.exists(dest + ".part") or child.poll() is not None,
           "the copy to begin")

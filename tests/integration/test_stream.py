@@ -482,7 +482,7 @@ def test_database_replaced(make_site):
         publish_steps(site.writer, "moved", [0])
         assert texts([stream.next()]) == [("step", 0)]
         counts = set()
-        for round_ in range(1, 5):
+        for round_ in range(1, 10):
             site.replace_database()
             publish_steps(site.writer, "moved", [round_])
             resync, event = stream.take(2)
@@ -491,7 +491,8 @@ def test_database_replaced(make_site):
             assert texts([event]) == [("step", round_)]
             assert event.id.startswith(site.writer.epoch())
             counts.add(site.events.descriptors())
-        assert max(counts) - min(counts) <= 2
+        # The janitor's three files may be open or not; a leak is in each round.
+        assert max(counts) - min(counts) <= 5
         with pytest.raises((TimeoutError, StreamEnded)):
             stream.next(0.1)
 
