@@ -92,6 +92,7 @@ everywhere("the search finds a setting in its manual", async (place) => {
   await found.waitFor();
   await found.click();
   await page.getByRole("heading", { name: "jobwire.conf(5)" }).waitFor();
+  assert.equal(await page.locator(".highlighted").count(), 0); // it would stay on all pages
   assert.deepEqual(asked.filter((url) => !url.startsWith(place) && !url.startsWith("data:")), []);
   await context.close();
 });
