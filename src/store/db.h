@@ -91,7 +91,7 @@ void db_close(struct db **db);
  * Is a connection that had this error to be closed, because a new one may not
  * have it? So it is also with ERR_READONLY: SQLite opens what cannot be opened
  * for writing for reading, also where it lacked a descriptor for a moment, and
- * keeps that for as long as the file is open (os_unix.c, unixOpen() and
+ * keeps that for as long as the file is open (unixOpen() of its unix VFS, and
  * unixOpenSharedMemory(); of -shm for all connections of a process).
  */
 bool db_is_spoiled_by(enum err e);

@@ -24,7 +24,7 @@
 
 #include "preload.h"
 
-/* driver.py has the same list. */
+/* scene.py has the same list. */
 struct orders {
 	_Atomic int32_t eio_writes; /* so many fail, of the database's files */
 	_Atomic int32_t eio_syncs;
