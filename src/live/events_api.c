@@ -420,6 +420,8 @@ authenticate(struct call *c)
 		refuse_as(c, &why);
 	else if (e != OK)
 		refuse_trouble(c, e);
+	if (e == ERR_READONLY) /* of who takes tickets */
+		hub_reopen_later(c->api->hub);
 	return e == OK;
 }
 

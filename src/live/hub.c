@@ -19,6 +19,8 @@
 enum {
 	BATCHES_PER_LOOK = 16, /* then other work gets its turn */
 	SKIPPED_MAX = 1024,
+	/* Where nobody may write, to open it anew is of no use. */
+	REOPEN_PAUSE_US = 10 * 1000 * 1000,
 };
 
 struct hub {
@@ -35,6 +37,8 @@ struct hub {
 	bool has_unread;  /* a read failed or stopped at its limit */
 	bool has_stalled; /* a waiter could not read: try again */
 	bool is_draining;
+	bool is_spoiled;	 /* the connection is to be opened anew */
+	int64_t spoiled_us;	 /* since when, the last time; 0: never */
 	bool is_failing;	 /* the present trouble was logged */
 	enum err lack;		 /* why the database could not be opened last */
 	struct hub_stats *stats; /* in cfg.metrics */
@@ -360,7 +364,8 @@ hub_note_missing(struct hub *h, enum err e, const struct db_fault *fault)
 	hub_set_failing(h, true);
 }
 
-/* The file under our path is not the one we read: renamed, replaced, gone. */
+/* The file under our path is not the one we read (renamed, replaced, gone), or
+ * the connection is spoiled. */
 static void
 hub_reopen(struct hub *h)
 {
@@ -369,9 +374,11 @@ hub_reopen(struct hub *h)
 	enum err e;
 
 	if (h->db != NULL) {
-		log_warn("database_moved", "path", h->cfg.db_path);
+		if (!h->is_spoiled)
+			log_warn("database_moved", "path", h->cfg.db_path);
 		db_close(&h->db);
 	}
+	h->is_spoiled = false;
 	memcpy(old_epoch, h->epoch, sizeof(old_epoch));
 	if ((e = hub_open(h, &fault)) != OK) {
 		hub_note_missing(h, e, &fault);
@@ -456,7 +463,8 @@ on_look(void *arg, bool is_base)
 		hub_note_watch(h);
 	if (TAILQ_EMPTY(&h->waiters.list) && h->early.n == 0)
 		watch_sleep(h->watch);
-	if (h->db == NULL || (is_base && db_has_moved(h->db)))
+	if (h->db == NULL ||
+	    (is_base && (h->is_spoiled || db_has_moved(h->db))))
 		hub_reopen(h);
 	if (h->db == NULL)
 		return false;
@@ -475,6 +483,17 @@ on_blind(void *arg, const char *why, int64_t poll_ms)
 	(void)arg;
 	log_warn(
 	    "inotify_unusable", "reason", why, "poll_ms", LOG_INT(poll_ms));
+}
+
+void
+hub_reopen_later(struct hub *h)
+{
+	int64_t now_us = clock_mono_us();
+
+	if (h->spoiled_us != 0 && now_us - h->spoiled_us < REOPEN_PAUSE_US)
+		return;
+	h->spoiled_us = now_us;
+	h->is_spoiled = true;
 }
 
 /* --- Waiters -------------------------------------------------------------- */

@@ -76,6 +76,10 @@ struct loop *hub_loop(const struct hub *h);
 struct hub_stats *hub_stats(const struct hub *h);
 /* NULL while the database is missing; another one after a turn of the loop. */
 struct db *hub_db(const struct hub *h);
+/* Another connection of this process may not write, which can be for what this
+ * one has open (db_is_spoiled_by()): the next base poll opens it anew, but not
+ * twice within some seconds. */
+void hub_reopen_later(struct hub *h);
 /* The database's, or the last one's; "" before the first. */
 const char *hub_epoch(const struct hub *h);
 

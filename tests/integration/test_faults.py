@@ -6,14 +6,18 @@ import importlib
 import json
 import os
 import random
+import signal
 import sqlite3
 import subprocess
 
 import pytest
 
+from harness import leaks
+from harness.reading import get
 from harness.redis import redis_program
 from harness.site import BIN, is_sanitized, program, source_root
 from harness.sse import StreamEnded, data_of
+from harness.tokens import HS_SECRET
 from harness.wait import patience, until
 
 _FOLDER = os.path.join(source_root(), "tests", "faults")
@@ -151,3 +155,33 @@ def test_what_was_opened_for_reading_is_opened_again(scene, order):
     until(is_stored, "the database to be written")
     assert statuses[0] == 500 and getattr(scene.orders, order) == 0
     scene.start("events")
+
+
+def test_tickets_are_taken_after_a_reader_has_opened_for_reading(scene):
+    """Its connection is one with that of the tickets, as far as -shm goes."""
+    site = scene.site
+    for server in (site.webhook, site.events):
+        assert server.terminate() == 0  # the order is for the reader alone
+    site.configure(events_auth="ticket", jwt_key=HS_SECRET)
+    scene.start("events")
+    _publish(site, "here")
+    _copy(site, site.db + ".copy")
+    site.drop_writer()
+    os.kill(site.events.pid, signal.SIGSTOP)
+    _replace(site, site.db + ".copy")
+    _publish(site, "both files are there")
+    scene.orders.no_shm = 1
+    os.kill(site.events.pid, signal.SIGCONT)
+    until(lambda: scene.orders.no_shm == 0, "the reader to open it")
+    text = leaks.secret(
+        site.tool("ticket", "--sub", "alice", "--jobs", "job").stdout.strip())
+    statuses = []
+
+    def is_taken():
+        answer = get(site, f"/events/job?format=json&ticket={text}")
+        statuses.append(answer.status)
+        return answer.status == 200
+
+    until(is_taken, "the ticket to be taken")
+    assert statuses[0] == 503 and set(statuses) == {503, 200}
+    scene.start("webhook")
