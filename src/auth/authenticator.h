@@ -71,9 +71,9 @@ void authenticator_done(struct authenticator *a);
  * Authenticates at time now_s. Uses a ticket up, unless the method is HEAD.
  * Of several tokens, the header's before the cookies', one good one lets in;
  * two of different subjects are a conflict. ERR_AUTH with *why, by the first
- * token where none is good. Other errors: it cannot be said now (ERR_BUSY,
- * ERR_GONE, ERR_NOMEM and what else reading the database gives). reader_done()
- * after OK.
+ * token where none is good. Other errors: it cannot be said now (ERR_AGAIN: its
+ * ticket cannot be taken while others write; ERR_BUSY, ERR_GONE, ERR_NOMEM and
+ * what else reading the database gives). reader_done() after OK.
  */
 CHECK_RESULT enum err authenticator_identify(struct authenticator *a,
     struct db *db, const struct request *r, int64_t now_s, struct reader *ret,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Makes and uses up tickets. hook decides who gets one, reader.c what it lets
- * read. Blocks on the disk and, briefly, on other writers.
+ * read. Blocks on the disk.
  */
 #include "auth/ticket.h"
 
@@ -17,9 +17,6 @@
 enum {
 	RANDOM_BYTES = 24, /* 192 bits: nobody guesses one */
 	TEXT_SIZE = RANDOM_BYTES / 3 * 4,
-	/* So long nobody waits for a lock again: a database that is locked for
-	 * seconds would else hold up the loop for each client. */
-	PAUSE_US = 250 * 1000,
 };
 
 enum err
@@ -92,7 +89,7 @@ store_open(struct ticket_store *store)
 		db_close(&store->db);
 	if (store->db != NULL)
 		return OK;
-	e = db_open(store->db_path, DB_WRITE, TICKET_BUSY_MS, &store->db, NULL);
+	e = db_open(store->db_path, DB_WRITE, 0, &store->db, NULL);
 	/* A power cut lasts longer than a ticket. */
 	if (e == OK)
 		e = db_sync_normal(store->db);
@@ -120,8 +117,6 @@ ticket_use(struct ticket_store *store, struct span ticket, bool is_look,
 
 	if (!is_ticket(ticket))
 		return ERR_AUTH;
-	if (clock_mono_us() < store->closed_until_us)
-		return ERR_BUSY;
 	e = store_open(store);
 	if (e == OK)
 		e = crypto_sha256(ticket, digest);
@@ -134,12 +129,10 @@ ticket_use(struct ticket_store *store, struct span ticket, bool is_look,
 		else if (db_is_spoiled_by(e))
 			db_close(&store->db);
 	}
-	if (e == ERR_BUSY)
-		store->closed_until_us = clock_mono_us() + PAUSE_US;
 	if (e == OK)
 		e = read_claims(buf_span(&text), ret, ret_job_ids);
 	buf_done(&text);
-	return e;
+	return e == ERR_BUSY ? ERR_AGAIN : e;
 }
 
 bool
@@ -149,8 +142,7 @@ ticket_is_unknown(struct ticket_store *store, struct span ticket, int64_t now_s)
 	struct buf claims = BUF_INIT;
 	enum err e = OK;
 
-	if (!is_ticket(ticket) || clock_mono_us() < store->closed_until_us ||
-	    store_open(store) != OK)
+	if (!is_ticket(ticket) || store_open(store) != OK)
 		return false;
 	e = crypto_sha256(ticket, digest);
 	if (e == OK)

@@ -33,18 +33,15 @@ CHECK_RESULT enum err ticket_make(struct db *db, const struct claims *c,
 struct ticket_store {
 	const char *db_path;
 	struct db *db;
-	int64_t closed_until_us; /* the database was locked */
 };
 
 /*
  * Uses the ticket up; with is_look it only looks. *ret_job_ids: owned, as given
  * to ticket_make(); NULL: none. ERR_AUTH: there is no such ticket, or it was
- * used, or is too old; ERR_BUSY: the database is locked, ask again later; else
- * as db_open() and db_commit(). claims_done() and free() after OK. Blocks for
- * TICKET_BUSY_MS at most on other writers, and after that has happened for some
- * time not at all.
+ * used, or is too old; ERR_AGAIN: others write, it stays good; else as db_open()
+ * and db_commit(). claims_done() and free() after OK. Blocks on the disk, not on
+ * other writers.
  */
-enum { TICKET_BUSY_MS = 20 };
 CHECK_RESULT enum err ticket_use(struct ticket_store *store, struct span ticket,
     bool is_look, int64_t now_s, struct claims *ret, char **ret_job_ids);
 

@@ -14,7 +14,7 @@ struct early {
 	struct early_queue *q;
 	struct exchange *x; /* ours until it is given back; with its timer */
 	int64_t id;	    /* event id: what it waits for; 0: anything new */
-	int64_t until_us;
+	int64_t since_us;
 	early_fn *retry;
 	void *arg;
 };
@@ -45,7 +45,7 @@ on_due(struct timer *t)
 	struct early kept = *(struct early *)x->owner;
 
 	early_free(x->owner);
-	kept.retry(kept.arg, x, kept.until_us);
+	kept.retry(kept.arg, x, kept.since_us);
 }
 
 static void
@@ -58,7 +58,7 @@ static const struct exchange_told told = {.on_gone = on_gone};
 
 enum err
 early_park(struct early_queue *q, struct exchange *x, int64_t id,
-    int64_t until_us, early_fn *retry, void *arg)
+    int64_t until_us, int64_t since_us, early_fn *retry, void *arg)
 {
 	struct early *e;
 	enum err err;
@@ -72,7 +72,7 @@ early_park(struct early_queue *q, struct exchange *x, int64_t id,
 	    .q = q,
 	    .x = x,
 	    .id = id,
-	    .until_us = until_us,
+	    .since_us = since_us,
 	    .retry = retry,
 	    .arg = arg,
 	};

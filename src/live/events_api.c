@@ -27,7 +27,15 @@
 #include "web/refusal.h"
 #include "web/sse.h"
 
-enum { WAIT_MAX_S = 55 }; /* web servers give up after 60 s of silence */
+enum {
+	WAIT_MAX_S = 55, /* web servers give up after 60 s of silence */
+	/* For a ticket, on others who write. The browser client begins to doubt
+	 * a stream after 3 s of silence. */
+	LOCK_WAIT_US = 2000 * 1000,
+	/* As in hook/commit.c, for all who wait together. */
+	LOCK_RETRY_MIN_US = 500,
+	LOCK_RETRY_MAX_US = 1500,
+};
 
 #define METHODS "GET, HEAD, OPTIONS"
 
@@ -37,8 +45,7 @@ struct call {
 	struct exchange *x;
 	const struct request *r;
 	struct reader reader;
-	int64_t until_us;  /* so long it may wait for a node that is ahead; 0:
-			      this is its first time */
+	int64_t since_us;  /* when it came, the first time */
 	bool wants_stream; /* an EventSource, as far as one can tell */
 };
 
@@ -407,7 +414,25 @@ find_route(const char *path, const char **ret_id)
 	return NULL;
 }
 
-/* Lets the request in, or answers it. */
+static void handle(void *arg, struct exchange *x, int64_t since_us);
+
+/* Its ticket cannot be taken, for others write. Does it wait? Then the exchange
+ * is taken, and comes again. */
+static bool
+wait_for_lock(struct call *c)
+{
+	struct hub *h = c->api->hub;
+	struct early_queue *q = hub_early(h);
+	int64_t now_us = clock_mono_us();
+	int64_t pause_us = random_between(
+	    LOCK_RETRY_MIN_US, LOCK_RETRY_MAX_US * (1 + (int64_t)q->n));
+
+	return now_us - c->since_us < LOCK_WAIT_US && !hub_is_draining(h) &&
+	       early_park(q, c->x, INT64_MAX, now_us + pause_us, c->since_us,
+		   handle, c->api) == OK;
+}
+
+/* Lets the request in, or answers it, or lets it wait. */
 static bool
 authenticate(struct call *c)
 {
@@ -418,7 +443,7 @@ authenticate(struct call *c)
 
 	if (e == ERR_AUTH)
 		refuse_as(c, &why);
-	else if (e != OK)
+	else if (e != OK && !(e == ERR_AGAIN && wait_for_lock(c)))
 		refuse_trouble(c, e);
 	if (e == ERR_READONLY) /* of who takes tickets */
 		hub_reopen_later(c->api->hub);
@@ -426,8 +451,6 @@ authenticate(struct call *c)
 }
 
 /* --- Requests that come too early ----------------------------------------- */
-
-static void handle(void *arg, struct exchange *x, int64_t until_us);
 
 /* Does it need what the log has still to bring: events up to *ret_id, or 0 and
  * its ticket? Before it is authenticated, which uses the ticket up. */
@@ -453,17 +476,15 @@ static bool
 wait_for_log(struct call *c, bool is_about_events)
 {
 	struct hub *h = c->api->hub;
-	int64_t id, now_us;
+	int64_t until_us = c->since_us + hub_config(h)->cluster_wait_ms * 1000;
+	int64_t id;
 
 	if (hub_db(h) == NULL || !db_is_clustered(hub_db(h)))
 		return false;
-	now_us = clock_mono_us();
-	if (c->until_us == 0)
-		c->until_us = now_us + hub_config(h)->cluster_wait_ms * 1000;
-	return now_us < c->until_us && !hub_is_draining(h) &&
+	return clock_mono_us() < until_us && !hub_is_draining(h) &&
 	       is_early(c, is_about_events, &id) &&
-	       early_park(
-		   hub_early(h), c->x, id, c->until_us, handle, c->api) == OK;
+	       early_park(hub_early(h), c->x, id, until_us, c->since_us, handle,
+		   c->api) == OK;
 }
 
 /* --- Requests ------------------------------------------------------------- */
@@ -471,14 +492,14 @@ wait_for_log(struct call *c, bool is_about_events)
 void
 events_api_request(struct events_api *api, struct exchange *x)
 {
-	handle(api, x, 0);
+	handle(api, x, clock_mono_us());
 }
 
 static void
-handle(void *arg, struct exchange *x, int64_t until_us)
+handle(void *arg, struct exchange *x, int64_t since_us)
 {
 	struct call c = {
-	    .api = arg, .x = x, .r = x->request, .until_us = until_us};
+	    .api = arg, .x = x, .r = x->request, .since_us = since_us};
 	const char *path_id = NULL;
 	const struct route *route = find_route(c.r->route, &path_id);
 	bool wants_json;

@@ -12,7 +12,7 @@ from harness.metrics import read_metrics
 from harness.reading import get, get_json, jobs_target, kinds, stream_at
 from harness.sse import data_of
 from harness.tokens import HS_SECRET, bearer, claims, token
-from harness.wait import patience, until
+from harness.wait import patience
 
 
 @pytest.fixture(name="guarded")
@@ -195,28 +195,63 @@ def locked(site):
         connection.close()
 
 
-def test_ticket_while_the_database_is_locked(guarded):
-    """Not now, in the form that the client takes; the ticket stays good, and
-    the others do not wait for it."""
+def use_all(site, texts, target):
+    """The requests with these tickets, sent and not yet answered."""
+    mark = "&" if "?" in target else "?"
+    return [
+        site.endpoint("events").open(
+            "GET", f"/api/v1{target}{mark}ticket={text}")
+        for text in texts
+    ]
+
+
+def test_tickets_wait_while_the_database_is_locked(guarded):
+    """And are taken as soon as it is not."""
+    texts = [ticket(guarded) for _ in range(20)]
+    with locked(guarded):
+        asked = use_all(guarded, texts, "/events/mine?format=json")
+        begun = time.monotonic()
+        assert get(guarded, "/healthz").status == 200
+        assert time.monotonic() - begun < patience(0.2)
+        assert len(rows(guarded)) == len(texts)
+    assert [exchange.finish().status for exchange in asked] == [200] * 20
+    assert rows(guarded) == []
+
+
+def test_ticket_waits_no_longer_than_the_responder_runs(guarded):
+    text = ticket(guarded)
+    with locked(guarded):
+        asked = use_all(guarded, [text], "/events/mine")
+        assert get(guarded, "/healthz").status == 200
+        assert len(rows(guarded)) == 1
+        begun = time.monotonic()
+        assert guarded.events.terminate() == 0
+        assert asked[0].finish().body.startswith(b"retry: ")
+        assert time.monotonic() - begun < patience(1)
+
+
+def test_tickets_while_the_database_is_locked_for_long(guarded):
+    """Not now, in the form that the client takes; they stay good, and the
+    others do not wait for them."""
     texts = [ticket(guarded) for _ in range(40)]
     with stream_at(
         guarded, "/api/v1/events/mine", headers=bearer(token(claims()))
     ) as stream:
         stream.wait_open()
         with locked(guarded):
+            begun = time.monotonic()
+            asked = use_all(guarded, texts, "/events/mine")
             answer = use(guarded, texts[0], "/events/mine?format=json")
             assert (answer.status, answer.error()) == (
                 503, "database_unavailable",
             )
-            answer = use(guarded, texts[0], "/events/mine")
-            assert answer.status == 200
-            assert answer.body.startswith(b"retry: ")
-            begun = time.monotonic()
-            for text in texts:
-                assert use(guarded, text, "/events/mine").status == 200
-            assert time.monotonic() - begun < patience(0.5)
+            for exchange in asked:
+                answer = exchange.finish()
+                assert answer.status == 200
+                assert answer.body.startswith(b"retry: ")
+            assert 1.9 < time.monotonic() - begun < 2 + patience(0.5)
             begun = time.monotonic()
             assert get(guarded, "/healthz").status == 200
             assert time.monotonic() - begun < patience(0.2)
-    until(lambda: use(guarded, texts[0]).status == 200, "the ticket to be taken")
+    assert use(guarded, texts[0]).status == 200
     assert read_metrics(guarded).total("auth_failures_total") == 0
