@@ -8,9 +8,19 @@ interface Restoration {
   name: string;
 }
 
+/** None where what is kept in this browser cannot be read. */
+function kept(): Restoration[] {
+  try {
+    const list: unknown = JSON.parse(localStorage.getItem("photos") ?? "[]");
+    return Array.isArray(list) ? list : [];
+  } catch {
+    return [];
+  }
+}
+
 /** The user's photos. Only their jobs' ids are kept here: what became of each, the server tells. */
 export function PhotoManagementContainer() {
-  const [photos, setPhotos] = useState<Restoration[]>(() => JSON.parse(localStorage.getItem("photos") ?? "[]"));
+  const [photos, setPhotos] = useState(kept);
   const [round, setRound] = useState(0);
   const [trouble, setTrouble] = useState("");
 

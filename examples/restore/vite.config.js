@@ -4,5 +4,5 @@ import { defineConfig } from "vite";
 export default defineConfig({
   plugins: [react()],
   // As the web server of a real site does: one origin for the page and jobwire, here that of `make run`.
-  server: { proxy: { "/api/v1": "http://127.0.0.1:8080" } },
+  server: { proxy: { "/api/v1": process.env.JOBWIRE_URL ?? "http://127.0.0.1:8080" } },
 });

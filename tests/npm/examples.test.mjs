@@ -151,14 +151,32 @@ async function restorePhotos(page) {
     await shows(0, "cancelled");
     await showsRestored(1);
   }
+  await page.evaluate(() => localStorage.setItem("photos", "[{"));
+  await page.reload();
+  await page.getByRole("button", { name: "Refresh" }).waitFor();
+  assert.equal(await photos.count(), 0);
 }
 
 test("restore is installed, built, and restores photos", { timeout: patience(300_000) }, async () => {
-  const server = await serve({ folder: join(await install("restore"), "dist") });
+  const where = await install("restore");
+  const server = await serve({ folder: join(where, "dist") });
+  const port = await freePort();
+  const dev = spawn("node_modules/.bin/vite", ["--host", "127.0.0.1", "--port", String(port), "--strictPort"], {
+    cwd: where,
+    env: { ...process.env, JOBWIRE_URL: new URL(stack.page).origin },
+    stdio: "ignore",
+  });
   try {
     await visit(server, "", restorePhotos);
+    // In development, too, jobwire is where the page is.
+    const answer = await until(
+      () => fetch(`http://127.0.0.1:${port}/api/v1/jobs/nobody-has-it`).catch(() => null),
+      "vite to listen",
+    );
+    assert.equal((await answer.json()).error.code, "unknown_job");
   } finally {
     server.close();
+    dev.kill();
   }
 });
 
