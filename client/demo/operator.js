@@ -3,7 +3,7 @@
 // them, shows a job's timeline, and cancels it or starts it again. It opens no
 // stream, which would count among those that it shows: events are asked for.
 
-import { clock, duration, element, make, moment, said } from "./page.js";
+import { clock, duration, element, kept, make, moment, said } from "./page.js";
 import { bucketsOf, parseMetrics, percentile, since, total } from "./metrics.js";
 
 const EVERY_MS = 1000;
@@ -325,7 +325,7 @@ element("ask-form").addEventListener("submit", async (submitted) => {
 
 /** The photo page's jobs, which this browser keeps. */
 function watchDemo() {
-  for (const { job } of JSON.parse(localStorage.getItem("restorations") ?? "[]")) watch(job);
+  for (const { job } of kept()) watch(job);
 }
 
 async function look() {

@@ -44,3 +44,16 @@ export function moment(type, data, at, before) {
   item.dataset.type = type;
   return item;
 }
+
+/**
+ * The photo page's jobs, which this browser keeps. Read anew each time, for other tabs add to it and take from it;
+ * none where something else stands there.
+ */
+export function kept() {
+  try {
+    const list = JSON.parse(localStorage.getItem("restorations"));
+    return Array.isArray(list) ? list.filter((one) => typeof one?.job === "string" && typeof one.name === "string") : [];
+  } catch {
+    return [];
+  }
+}

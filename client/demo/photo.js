@@ -4,7 +4,7 @@
 
 import { subscribe } from "./client/jobwire.js";
 import { cancel, start } from "./client/runs.js";
-import { element, make, moment } from "./page.js";
+import { element, kept, make, moment } from "./page.js";
 import { samples } from "./samples.js";
 
 const MAX_SIDE = 320;
@@ -327,11 +327,6 @@ class Card {
 }
 
 // --- what was ordered before ----------------------------------------------------
-
-/** Read anew each time, for other tabs add to it and take from it. */
-function kept() {
-  return JSON.parse(localStorage.getItem("restorations") ?? "[]");
-}
 
 /** The newest so many, for the page's next visit. */
 function keep(restorations) {

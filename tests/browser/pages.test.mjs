@@ -156,6 +156,22 @@ test("a photo of the user's is restored; what is no photo is refused; a reload k
   assert.deepEqual(await sizeOf(card().getByAltText("mine.png #1, restored")), [320, 164]);
 });
 
+test("what is kept in this browser and cannot be read keeps nothing from working", async () => {
+  const sound = { job: "kept-1", name: "Lighthouse #1" };
+  for (const [stored, count] of [["[{", 0], ["null", 0], ["{}", 0], [JSON.stringify([null, 7, { job: 1 }, sound]), 1]]) {
+    await stack.publish("completed", {}, sound.job);
+    await photos.evaluate((text) => localStorage.setItem("restorations", text), stored);
+    await photos.reload();
+    const operator = await open("operator.html");
+    await until(async () => (await operator.textContent("#database")) === "ok", `the operator's page, with ${stored}`);
+    assert.equal(await operator.textContent("#trouble"), "");
+    await operator.close();
+    await until(async () => (await photos.locator("#restorations > li").count()) === count, `the cards, with ${stored}`);
+  }
+  await photos.click("#start");
+  await ended("completed");
+});
+
 test("the operator's page shows streams, rates, latencies and events as they come", async () => {
   const operator = await open("operator.html");
   const rows = () => operator.$$eval("#events tr", (all) => all.map((tr) => tr.querySelector("strong").textContent));
