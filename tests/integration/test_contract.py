@@ -9,8 +9,9 @@ import re
 import pytest
 from harness import contract
 from harness.exchange import Answer
+from harness.inbound import fixture_pair  # noqa: F401
 from harness.process import read_text
-from harness.site import source_root
+from harness.site import PREFIX, source_root
 from harness.sse import Event
 
 pytestmark = pytest.mark.skipif(
@@ -46,6 +47,20 @@ def test_every_route_is_there(api):
     assert routes == {
         (method, re.sub(r"\{\w+\}", "{}", path)) for method, path, _ in operations(api)
     }
+
+
+def test_every_path_refuses_other_methods(api, pair):
+    """With 405, of which the answers are compared, and the methods that it has."""
+    for path, item in api["paths"].items():
+        methods = {name.upper() for name in item} - {"PARAMETERS"}
+        assert all("405" in item[name.lower()]["responses"] for name in methods), path
+        if "GET" in methods:
+            methods.add("HEAD")
+        is_read = "GET" in methods and not path.startswith("/webhooks/")
+        target = re.sub(r"\{\w+\}", "a", path.replace("{provider}", "replicate"))
+        answer = pair.endpoint("events" if is_read else "webhook").call("DELETE", PREFIX + target)
+        assert (answer.status, answer.error()) == (405, "method_not_allowed"), path
+        assert set(answer.headers["allow"].split(", ")) - {"OPTIONS"} == methods, path
 
 
 def codes_of(node):

@@ -106,7 +106,13 @@ class Contract:
             assert answer.body == b""
             return
         code = self._code_of(answer)
-        if self.is_new(f"{method} nowhere", answer.status, code):
+        if not self.is_new(f"{method} nowhere", answer.status, code):
+            return
+        if item and answer.status == 405:
+            for name, operation in item.items():
+                if name != "parameters":
+                    self._check_said(self.resolve(operation["responses"]["405"]), method, answer)
+        else:
             self._check_general(answer, code)
 
     def _check_general(self, answer, code):
