@@ -82,7 +82,10 @@ leave(const struct command_line *c)
 		e = cluster_leave(db);
 	e = command_end(db, e);
 	if (e == OK)
-		(void)puts(was_clustered ? "left" : "it is a single node");
+		(void)puts(was_clustered
+			       ? "left; jobwire-relay has nothing to do now: "
+				 "systemctl disable --now jobwire-relay"
+			       : "it is a single node");
 	else if (e == ERR_EXISTS)
 		(void)command_fail("cluster",
 		    "the log has not brought back all that this node has "

@@ -185,6 +185,17 @@ judge(const struct log_position *at, const struct log_row *row)
 	return position_eq(at, &row->base) ? APPLY_ALL : APPLY_PARTED;
 }
 
+/* A node that has left, since the rows were asked for, is on its own. */
+static enum err
+begin(const struct applier *a, struct db *db)
+{
+	enum err e = db_begin(db);
+
+	if (e == OK && strcmp(db_node_id(db), a->node_id) != 0)
+		e = ERR_NOENT;
+	return e == OK ? cluster_apply_begin(db) : e;
+}
+
 enum apply_stop
 applier_run(struct applier *a, struct db *db, const struct redis_value *rows,
     size_t *ret_n, enum err *ret_e)
@@ -202,8 +213,8 @@ applier_run(struct applier *a, struct db *db, const struct redis_value *rows,
 			   : APPLY_FOREIGN;
 		if (stop != APPLY_ALL)
 			break;
-		if (n == 0 && (e = db_begin(db)) == OK)
-			e = cluster_apply_begin(db);
+		if (n == 0)
+			e = begin(a, db);
 		if (e == OK)
 			e = apply_row(a, db, &row, &text);
 		at = row.at;

@@ -48,7 +48,8 @@ CHECK_RESULT enum err applier_start(
     struct applier *a, struct db *db, const char *node_id);
 
 /* Applies the entries of XREAD's answer in one transaction, as far as they
- * follow. *ret_e: the error of APPLY_FAILED; *ret_n: how many were applied. */
+ * follow. *ret_e: the error of APPLY_FAILED; ERR_NOENT: the database is not
+ * that node's any more. *ret_n: how many were applied. */
 CHECK_RESULT enum apply_stop applier_run(struct applier *a, struct db *db,
     const struct redis_value *rows, size_t *ret_n, enum err *ret_e);
 

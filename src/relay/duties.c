@@ -223,6 +223,8 @@ on_second(struct timer *t)
 	r->n_seconds++;
 	if (r->is_meeting && now_us - r->met_at_us > SILENT_S * SECOND_US)
 		link_fail(r->link, SPAN_LIT("no answer"), false);
+	if (r->is_db_ready)
+		(void)relay_check(r, relay_look_at_name(r));
 	publisher_news(&r->publisher); /* whatever was not heard */
 	relay_turn(r);
 	if (r->is_met)

@@ -149,7 +149,8 @@ rewind_to(struct relay *r, const struct log_state *s)
 static void
 settle(struct relay *r, const struct log_state *s)
 {
-	if (!relay_check(r, settle_names(r, s)) || !rewind_to(r, s))
+	if (!relay_check(r, relay_look_at_name(r)) ||
+	    !relay_check(r, settle_names(r, s)) || !rewind_to(r, s))
 		return;
 	r->wants_epochs = false;
 	r->epoch = s->last;

@@ -87,6 +87,10 @@ void relay_read(struct relay *r);
 /* read_later's. */
 void relay_read_later(struct timer *t);
 
+/* ERR_NOENT: the database has left the cluster, or has another name in it. Else
+ * as db_refresh(). */
+CHECK_RESULT enum err relay_look_at_name(struct relay *r);
+
 /* True for OK. Else notes and logs trouble with the database, and tries again
  * later. */
 bool relay_check(struct relay *r, enum err e);

@@ -142,11 +142,31 @@ note_db(struct relay *r, enum err e, const char *detail)
 		    "relay_works", "db", r->cfg.db_path, "node_id", r->node_id);
 }
 
+/* As of the last transaction: `jobwire cluster leave` asks no relay. */
+static bool
+is_still_node(const struct relay *r)
+{
+	return strcmp(db_node_id(r->leader.db), r->node_id) == 0;
+}
+
+enum err
+relay_look_at_name(struct relay *r)
+{
+	enum err e = db_refresh(r->leader.db);
+
+	return e == OK && !is_still_node(r) ? ERR_NOENT : e;
+}
+
 bool
 relay_check(struct relay *r, enum err e)
 {
 	if (e == OK)
 		return true;
+	if (r->is_db_ready && !is_still_node(r)) {
+		release_db(r);
+		relay_turn(r); /* which says why */
+		return false;
+	}
 	note_db(r, e,
 	    r->leader.db != NULL ? db_last_fault(r->leader.db)->text : "");
 	if (db_is_spoiled_by(e))

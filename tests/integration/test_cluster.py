@@ -4,6 +4,7 @@ same id, on all of them (docs/cluster.md)."""
 import json
 import os
 import random
+import re
 import time
 
 import pytest
@@ -356,6 +357,30 @@ def test_join_and_leave_while_programs_run(make_cluster):
     last = node.get("/events/j?format=json").json()["events"][-1]
     assert last["data"] == {"job_id": "j", "status": "queued", "n": 2}
     assert node.health().get("cluster") is None
+
+
+def test_a_node_that_has_left_takes_nothing_though_its_relay_runs(make_cluster):
+    """Which says so once, and goes on as soon as the node has joined again."""
+    cluster = make_cluster(size=2).start()
+    a, b = cluster
+    a.publish("j", {"type": "note", "data": {"n": 0}})
+    cluster.settle()
+    until(lambda: a.waiting() == 0, "all to be brought back")
+    assert "systemctl disable --now jobwire-relay" in a.tool("cluster", "leave").stdout
+    b.publish("j", {"type": "note", "data": {"n": 1}})
+    until(lambda: b.waiting() == 0, "the log to have it")
+    until(lambda: "event=relay_stuck" in a.relay.log_text(), "the relay to say so")
+    (line,) = re.findall("event=relay_stuck.*", a.relay.log_text())
+    assert "it is no node of a cluster" in line
+    a.publish("j", {"type": "note", "data": {"n": 2}})
+    numbers = [e["data"]["n"] for e in a.get("/events/j?format=json").json()["events"]]
+    assert numbers == [0, 2]
+    assert a.health().get("cluster") is None
+    a.tool("cluster", "join")
+    cluster.wait_ok()
+    b.publish("k", {"type": "note", "data": {"n": 3}})
+    until(lambda: a.get("/jobs/k").status == 200, "what comes after it has joined")
+    assert a.relay.log_text().count("event=relay_stuck") == 1
 
 
 # --- Tickets and tokens -------------------------------------------------------
