@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from harness.process import read_text
@@ -145,6 +146,34 @@ def test_from_registration_to_the_end(host, cookie):
         assert stream.reconnect().status == 204
     answer = host.endpoint.call("GET", "/api/v1/jobs/test", cookie)
     assert answer.json()["state"] == "completed"
+
+
+def test_a_copy_of_the_database_is_put_back(host, cookie):
+    """As INSTALL.txt says at its end: clients are told that something is gone."""
+    folder = host.home + "/jobwire-db"
+    programs = [f"{host.home}/cgi-bin/{name}.cgi" for name in ("events", "webhook")]
+    publish(host, "/jobs", {"job_id": "test", "owner": "me"})
+    publish(host, "/jobs/test/events", {"type": "kept"})
+    for path in programs:
+        os.chmod(path, 0o600)
+    for path in ("/healthz", "/api/v1/webhooks/healthz"):
+        assert host.endpoint.call("GET", path).status in (403, 500)
+    copies = {
+        name: Path(folder, name).read_bytes() for name in os.listdir(folder)
+        if name in ("jobwire.db", "jobwire.db-wal")
+    }
+    for path in programs:
+        os.chmod(path, 0o755)
+    publish(host, "/jobs/test/events", {"type": "lost"})
+    page = "/api/v1/events/test?format=json"
+    last = host.endpoint.call("GET", page, cookie).json()["last_event_id"]
+    for name in os.listdir(folder):
+        os.unlink(f"{folder}/{name}")
+    for name, content in copies.items():
+        Path(folder, name).write_bytes(content)
+        host.give(f"{folder}/{name}")
+    told = host.endpoint.call("GET", f"{page}&last_event_id={last}", cookie).json()["events"]
+    assert [event["event"] for event in told] == ["resync", "kept"]
 
 
 def call_of_page(host, cookie, job, action, value):
