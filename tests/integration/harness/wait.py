@@ -3,7 +3,7 @@ a fixed time. How long things take is measured by benchmarks: a deadline here
 only ends a wait in vain, so each is a multiple of what an idle machine needs,
 of which JOBWIRE_SLOW is the factor."""
 
-import contextlib
+import collections
 import os
 import random
 import socket
@@ -57,14 +57,27 @@ def until(condition, what, seconds=5.0):
         time.sleep(_STEP)
 
 
+# Bound, and never listening: a server that sets SO_REUSEADDR, as all do, takes
+# the port all the same, and nobody else's free_port() finds it free while that
+# server is down.
+_ours = collections.deque(maxlen=100)
+
+
 def free_port():
-    """A TCP port of the loopback interface that nobody listens on. Not one of
-    those that the kernel gives to clients: one of them could take it before
-    the server does that it is for."""
+    """A TCP port of the loopback interface that nobody listens on, and that
+    no other test is given for a while. Not one of those that the kernel gives
+    to clients: one of them could take it before the server does that it is
+    for."""
     with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
         first_of_clients = int(file.read().split()[0])
     while True:
         port = random.randrange(10000, max(first_of_clients, 10100))
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
+        held = socket.socket()
+        try:
+            held.bind(("127.0.0.1", port))
+        except OSError:
+            held.close()
+            continue
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _ours.append(held)
+        return port
