@@ -19,7 +19,6 @@
 #include "output.h"
 #include "store/inbox.h"
 #include "store/jobs.h"
-#include "store/mark.h"
 #include "store/unclaimed.h"
 #include "text/decimal.h"
 #include "text/json_text.h"
@@ -310,7 +309,6 @@ replay_refused(const struct command_line *c, const struct item *item,
 		return fail_item(item->text, NULL, e != OK ? e : r.e);
 	if (!is_taken)
 		return EXIT_FAILED;
-	mark_ring(db);
 	e = inbox_forget(inbox, item->id);
 	return e == OK || e == ERR_NOENT ? EXIT_DONE
 					 : fail_item(item->text, NULL, e);

@@ -66,10 +66,7 @@ command_open(const struct command_line *c, enum db_mode mode)
 enum err
 command_end(struct db *db, enum err e)
 {
-	e = db_end(db, e);
-	if (e == OK)
-		mark_ring(db);
-	return e;
+	return mark_end(db, e);
 }
 
 static void

@@ -67,7 +67,7 @@ is_refusal(enum err e)
 /* A refused item that has written nothing hurts no other. Of the rest, the
  * first that fails is all that is told. */
 static enum err
-write_batch(struct db *db, const struct commit_list *batch)
+write_batch(struct db *db, const struct commit_list *batch, bool is_look)
 {
 	struct commit_item *item;
 	int64_t mark;
@@ -83,7 +83,8 @@ write_batch(struct db *db, const struct commit_list *batch)
 		db_rollback(db);
 		return e;
 	}
-	return db_commit(db);
+	/* The bell before the answers: the page is waiting. */
+	return is_look ? db_commit(db) : mark_end(db, OK);
 }
 
 /*
@@ -93,7 +94,7 @@ write_batch(struct db *db, const struct commit_list *batch)
  * new connection. ERR_BUSY: others hold the lock, and nothing was written.
  */
 static enum err
-transact(struct committer *c, const struct commit_list *batch)
+transact(struct committer *c, const struct commit_list *batch, bool is_look)
 {
 	enum err e = ERR_GONE;
 
@@ -102,7 +103,7 @@ transact(struct committer *c, const struct commit_list *batch)
 			e = committer_open(c, 0);
 		if (c->db == NULL) /* no such file is gone, too */
 			return e == ERR_NOENT ? ERR_GONE : e;
-		e = write_batch(c->db, batch);
+		e = write_batch(c->db, batch, is_look);
 		c->fault = *db_last_fault(c->db);
 		/* A lock of a file that was replaced holds nobody up. */
 		if (e == ERR_BUSY && db_has_moved(c->db))
@@ -239,7 +240,7 @@ commit_waiting(struct committer *c)
 
 	if (c->locked_since_us != 0)
 		since_us = STAILQ_FIRST(&batch)->since_us;
-	e = transact(c, &batch);
+	e = transact(c, &batch, false);
 	if (e == ERR_BUSY) {
 		note_end(c, e, began_us);
 		wait_on(c, &batch, began_us);
@@ -256,9 +257,6 @@ commit_waiting(struct committer *c)
 	}
 	note_end(c, is_refusal(e) ? OK : e, began_us);
 	c->stats.failures += e != OK && !is_refusal(e);
-	/* The bell before the answers: the page is waiting. */
-	if (e == OK)
-		mark_ring(c->db);
 	finish_batch(c, &batch, e);
 	if (c->cfg.is_brief)
 		db_close(&c->db);
@@ -289,7 +287,7 @@ committer_look(struct committer *c)
 	int64_t began_us = clock_mono_us();
 
 	STAILQ_INSERT_TAIL(&batch, &look.item, link);
-	note_end(c, transact(c, &batch), began_us);
+	note_end(c, transact(c, &batch, true), began_us);
 	return c->stats.state;
 }
 

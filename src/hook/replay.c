@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "hook/call.h"
 #include "hook/routes.h"
+#include "store/mark.h"
 #include "text/percent.h"
 
 enum { VARIABLES = 5 };
@@ -70,7 +71,7 @@ write_call(struct call *c, struct db *db)
 
 	if (e == OK)
 		e = c->commit.write(&c->commit, db);
-	c->commit.result = db_end(db, e);
+	c->commit.result = mark_end(db, e);
 	if (c->commit.result == OK)
 		memcpy(c->commit.epoch, db_epoch(db), DB_EPOCH_SIZE);
 	call_conclude(c);

@@ -15,6 +15,7 @@
 #include "relay/log.h"
 #include "relay/position.h"
 #include "store/cluster.h"
+#include "store/mark.h"
 #include "store/outbox.h"
 
 /* Nobody waits for so many. */
@@ -89,25 +90,23 @@ answer(struct applier *a, struct db *db, int64_t seq, const struct buf *result)
 }
 
 enum err
-applier_confirm(struct applier *a, struct db *db, int64_t seq, bool *ret_told)
+applier_confirm(struct applier *a, struct db *db, int64_t seq)
 {
 	struct held_answer *h;
 	enum err e;
 
 	a->confirmed = seq;
-	*ret_told = false;
 	h = STAILQ_FIRST(&a->held);
 	if (h == NULL || h->seq > seq)
 		return OK;
 	e = db_begin(db);
 	for (; e == OK && h != NULL && h->seq <= seq; h = STAILQ_NEXT(h, link))
 		e = outbox_answer(db, h->seq, span_of(h->result));
-	e = db_end(db, e);
+	e = mark_end(db, e);
 	if (e != OK)
 		return e;
 	while ((h = STAILQ_FIRST(&a->held)) != NULL && h->seq <= seq)
 		drop_first(a);
-	*ret_told = true;
 	return OK;
 }
 
@@ -223,7 +222,7 @@ applier_run(struct applier *a, struct db *db, const struct redis_value *rows,
 	if (n > 0 && e == OK)
 		e = cluster_apply_end(db);
 	if (n > 0)
-		e = db_end(db, e);
+		e = mark_end(db, e);
 	*ret_e = e;
 	*ret_n = e == OK ? n : 0;
 	if (e != OK)

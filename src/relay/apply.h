@@ -53,9 +53,9 @@ CHECK_RESULT enum err applier_start(
 CHECK_RESULT enum apply_stop applier_run(struct applier *a, struct db *db,
     const struct redis_value *rows, size_t *ret_n, enum err *ret_e);
 
-/* All up to that number may be answered. *ret_told: some were, so the bell is
- * to be rung. Errors as db_begin(): to be called again. */
+/* All up to that number may be answered. Errors as db_begin(): to be called
+ * again. */
 CHECK_RESULT enum err applier_confirm(
-    struct applier *a, struct db *db, int64_t seq, bool *ret_told);
+    struct applier *a, struct db *db, int64_t seq);
 
 #endif

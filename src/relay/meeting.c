@@ -13,7 +13,6 @@
 #include "relay/parts.h"
 #include "relay/position.h"
 #include "relay/rewind.h"
-#include "store/mark.h"
 
 enum { VACANT_MS = 200 /* between looks whether there is a log */ };
 
@@ -139,7 +138,6 @@ rewind_to(struct relay *r, const struct log_state *s)
 		    "Redis has lost them; their nodes send them again");
 		r->status.cut_back += n;
 		r->n_parted = 0;
-		mark_ring(r->leader.db);
 	}
 	r->is_behind = false;
 	return true;

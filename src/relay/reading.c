@@ -10,7 +10,6 @@
 #include "base/log.h"
 #include "relay/parts.h"
 #include "relay/position.h"
-#include "store/mark.h"
 
 enum {
 	BLOCK_MS = 2000, /* XREAD comes back empty after that */
@@ -113,7 +112,6 @@ apply_rows(struct relay *r, const struct redis_value *rows)
 
 	if (n > 0) {
 		r->n_parted = 0;
-		mark_ring(r->leader.db);
 		backfill_checkpoint(r->backfill, r->leader.db, WAL_LIMIT_BYTES);
 		if (n < (size_t)r->rows_max)
 			r->read_at_us = loop_now_us(r->loop) + MERGE_US;

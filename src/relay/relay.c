@@ -21,7 +21,6 @@
 #include "base/container_of.h"
 #include "base/log.h"
 #include "relay/parts.h"
-#include "store/mark.h"
 #include "text/span.h"
 
 enum {
@@ -207,8 +206,6 @@ has_db(struct relay *r)
 static void
 take_turn(struct relay *r)
 {
-	bool was_told = false;
-
 	if (r->is_stopping || !has_db(r) || link_writer(r->link) == NULL)
 		return;
 	if (!r->is_met) {
@@ -217,12 +214,9 @@ take_turn(struct relay *r)
 	}
 	if (!relay_check(r, publisher_push(&r->publisher, r->leader.db)))
 		return;
-	if (!relay_check(r, applier_confirm(&r->applier, r->leader.db,
-				r->publisher.confirmed, &was_told)))
-		return;
-	if (was_told)
-		mark_ring(r->leader.db);
-	relay_read(r);
+	if (relay_check(r, applier_confirm(&r->applier, r->leader.db,
+			       r->publisher.confirmed)))
+		relay_read(r);
 }
 
 static void

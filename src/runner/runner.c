@@ -380,10 +380,8 @@ transact(struct runner *r)
 		e = store_answers(r);
 	if (e == OK)
 		e = begin_due(r, &due);
-	e = db_end(r->leader.db, e);
+	e = mark_end(r->leader.db, e);
 	settle(r, e == OK);
-	if (e == OK)
-		mark_ring(r->leader.db);
 	return e;
 }
 

@@ -364,15 +364,21 @@ mark_check(struct db *db, enum db_mode mode)
 
 /* --- Afterwards ----------------------------------------------------------- */
 
-void
-mark_ring(struct db *db)
+/* Read within the transaction, which has its locks already: the bell is what
+ * others wait for. */
+enum err
+mark_end(struct db *db, enum err e)
 {
+	bool has_mark = db->bell.fd != -1 && !db_is_clustered(db);
 	struct mark now;
 	bool is_marked;
 
-	if (db->bell.fd == -1 || db_is_clustered(db) ||
-	    read_db(db, 0, &now, &is_marked) != OK || !raise_mark(db, &now))
+	if (e == OK && has_mark)
+		e = read_db(db, 0, &now, &is_marked);
+	e = db_end(db, e);
+	if (e == OK && !(has_mark && raise_mark(db, &now)))
 		bell_ring(&db->bell);
+	return e;
 }
 
 enum err

@@ -31,9 +31,10 @@
  */
 CHECK_RESULT enum err mark_check(struct db *db, enum db_mode mode);
 
-/* After a commit that others wait for: writes the mark, which rings the bell.
- * No failure matters to what was committed. */
-void mark_ring(struct db *db);
+/* db_end() of what others wait for: once it is committed, the mark is written,
+ * which rings the bell. Errors as db_end() and events_last_id(); a mark that
+ * cannot be written is none. */
+CHECK_RESULT enum err mark_end(struct db *db, enum err e);
 
 /*
  * For who gives out what others have written: marks it, and looks whether the

@@ -265,7 +265,7 @@ replica_cut_back(struct db *db, const struct log_position *to, int64_t next_id,
 		e = undo_some(db, to, &n);
 		if (e == OK)
 			e = reset_sequences(db, next_id);
-		e = db_end(db, e);
+		e = mark_end(db, e);
 		if (e == OK)
 			e = replica_position(db, &now);
 	} while (e == OK && now.id > to->id);
