@@ -12,9 +12,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "job/state.h"
 #include "store/mark.h"
-#include "web/sse.h"
 
 enum {
 	BATCHES_PER_LOOK = 16, /* then other work gets its turn */
@@ -62,16 +60,6 @@ struct batch {
 
 /* --- Reading -------------------------------------------------------------- */
 
-static enum frame_effect
-effect_of(const char *type)
-{
-	enum job_state state = job_state_of(type);
-
-	if (job_state_is_end(state))
-		return FRAME_ENDS;
-	return state != JOB_NO_STATE ? FRAME_OPENS : FRAME_NEUTRAL;
-}
-
 /* How long the row took to us, as far as its created_at tells. */
 static void
 note_age(struct hub *h, const struct event_row *row)
@@ -83,9 +71,7 @@ note_age(struct hub *h, const struct event_row *row)
 		    (clock_real_ms() - created_ms) * 1000);
 }
 
-/* Counts and logs a row that cannot be sent; once, though all who replay
- * it meet it again. */
-static void
+void
 hub_note_skipped(struct hub *h, int64_t id, enum err why)
 {
 	for (size_t i = 0; i < SKIPPED_MAX; i++)
@@ -93,41 +79,6 @@ hub_note_skipped(struct hub *h, int64_t id, enum err why)
 			return;
 	h->skipped[h->stats->rows_skipped++ % SKIPPED_MAX] = id;
 	log_warn("row_skipped", "id", LOG_INT(id), "reason", err_text(why));
-}
-
-static enum err
-hub_add_event(struct hub *h, const struct event_row *row, int64_t loss,
-    struct buf *out, bool *ret_is_skipped)
-{
-	struct sse_event e = {h->epoch, row->id, loss, row->type, row->job_id,
-	    row->restore_id, row->status, row->origin, row->seq, row->data,
-	    (size_t)h->cfg.inline_output};
-	enum err err = sse_add_event(out, &e);
-
-	*ret_is_skipped = err == ERR_PROTO || err == ERR_LIMIT;
-	if (!*ret_is_skipped)
-		return err;
-	hub_note_skipped(h, row->id, err);
-	sse_add_id(out, h->epoch, row->id, loss);
-	return buf_ok(out) ? OK : ERR_NOMEM;
-}
-
-enum err
-hub_make_frame(struct hub *h, const struct event_row *row, int64_t loss,
-    struct frame **ret)
-{
-	struct buf body = BUF_INIT;
-	bool is_skipped;
-	enum err e = hub_add_event(h, row, loss, &body, &is_skipped);
-
-	if (e == OK)
-		e = frame_new(&body, row->id, effect_of(row->type), ret);
-	buf_done(&body);
-	if (e != OK)
-		return e;
-	(*ret)->is_skipped = is_skipped;
-	(*ret)->floor = row->floor;
-	return OK;
 }
 
 /* One row into the batch, once for each topic that has it. */

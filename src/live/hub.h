@@ -125,6 +125,10 @@ CHECK_RESULT enum err hub_read_rows(struct hub *h, const struct selection *sel,
 /* So much is read at once for frames: rows, and bytes of frames. */
 enum { HUB_BATCH = 64, HUB_BATCH_BYTES = 4 << 20 };
 
+/* Counts and logs a row that cannot be sent; once, though all who replay it
+ * meet it again. */
+void hub_note_skipped(struct hub *h, int64_t id, enum err why);
+
 /*
  * The row as an event, with that loss in its id. One that cannot be sent must
  * not stall the events behind it, nor keep a stream open whose job it ended:
