@@ -370,7 +370,7 @@ enum err
 mark_end(struct db *db, enum err e)
 {
 	bool has_mark = db->bell.fd != -1 && !db_is_clustered(db);
-	struct mark now;
+	struct mark now = {0};
 	bool is_marked;
 
 	if (e == OK && has_mark)
