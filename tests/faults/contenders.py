@@ -41,24 +41,19 @@ class Disk:
             "LD_PRELOAD": RECORDER, "RECORD_DB": named or path,
             "RECORD_LOG": self._log,
         }
-        self._files = {}
+        self._reader = disk.Reader()
         for name in glob.glob(glob.escape(path) + "*"):
-            with open(name, "rb") as file:
-                self._take(disk.Record("W", name[len(path):], 0, file.read()))
-            self._take(disk.Record("S", name[len(path):], 0, b""))
-
-    def _take(self, record):
-        self._files.setdefault(record.file, disk.File()).take(record)
+            if not name.endswith("-shm"):  # nobody syncs it
+                with open(name, "rb") as file:
+                    self._reader.exists(name[len(path):], file.read())
 
     def cut(self):
-        """Leaves what was synced, of each file that was written."""
-        written = set()
-        for record in disk.read_records(self._log):
-            if record.op != "A":
-                self._take(record)
-                written.add(record.file)
-        for suffix in written:
-            image = self._files[suffix].state(disk.nothing)
+        """Leaves what was synced of each file, and all names."""
+        files = disk.Folder()
+        self._reader.read(self._log)
+        for record in self._reader.records:
+            files.take(record)
+        for suffix, image in files.state(disk.names):
             with open(self._path + suffix, "wb") as file:
                 file.write(image.data)
                 file.truncate(image.size)

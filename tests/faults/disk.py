@@ -218,6 +218,11 @@ def nothing(pending):
     return [False] * len(pending)
 
 
+def names(pending):
+    """What befell the folder, and nothing of what is in its files."""
+    return [record.op in "CUR" for record in pending]
+
+
 def everything(pending):
     """All of it."""
     return [True] * len(pending)

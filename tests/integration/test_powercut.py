@@ -37,7 +37,7 @@ def cut(*options):
 
 @pytest.mark.parametrize("scene, states, restarts", [
     ("usual", 300, 0.15), ("birth", 100, 0.3), ("raise", 200, 0.5),
-    ("upkeep", 160, 0.1), ("runs", 160, 0.1), ("applied", 200, 0),
+    ("upkeep", 160, 0.1), ("runs", 160, 0.1), ("applied", 200, 0.1),
 ])
 def test_no_cut_takes_what_was_answered(scene, states, restarts):
     status, faults, text = cut(
