@@ -105,6 +105,8 @@ settle_names(struct relay *r, const struct log_state *s)
 		log_info("epoch_adopted", "epoch", name);
 		e = db_refresh(db);
 	}
+	if (e == OK)
+		memcpy(r->name, db_epoch(db), sizeof(r->name));
 	free(name);
 	return e;
 }

@@ -35,9 +35,10 @@ struct relay {
 	enum err db_state; /* as it was logged */
 	char db_detail[RELAY_DETAIL_SIZE];
 	char node_id[DB_NODE_MAX + 1];
-	struct buf identity; /* this database, among those of that name */
-	struct buf owner;    /* the same, and where it is */
-	bool is_owner;	     /* identity is stored */
+	char name[DB_EPOCH_SIZE]; /* the epoch it has by the log; "": not yet */
+	struct buf identity;	  /* this database, among those of that name */
+	struct buf owner;	  /* the same, and where it is */
+	bool is_owner;		  /* identity is stored */
 	struct applier applier;
 	/* Redis. */
 	struct log_keys keys;
@@ -87,8 +88,8 @@ void relay_read(struct relay *r);
 /* read_later's. */
 void relay_read_later(struct timer *t);
 
-/* ERR_NOENT: the database has left the cluster, or has another name in it. Else
- * as db_refresh(). */
+/* ERR_NOENT: the database has left the cluster, though it may have joined again
+ * since. Else as db_refresh(). */
 CHECK_RESULT enum err relay_look_at_name(struct relay *r);
 
 /* True for OK. Else notes and logs trouble with the database, and tries again

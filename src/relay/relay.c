@@ -117,6 +117,7 @@ release_db(struct relay *r)
 	leader_release(&r->leader);
 	r->is_db_ready = false;
 	r->is_met = false;
+	r->name[0] = '\0';
 	/* What is under way is of another database. */
 	if (link_writer(r->link) != NULL)
 		link_fail(r->link, SPAN_LIT("the database was let go"), false);
@@ -141,11 +142,15 @@ note_db(struct relay *r, enum err e, const char *detail)
 		    "relay_works", "db", r->cfg.db_path, "node_id", r->node_id);
 }
 
-/* As of the last transaction: `jobwire cluster leave` asks no relay. */
+/* As of the last transaction: `jobwire cluster leave` asks no relay. With a join
+ * after it there is another epoch. */
 static bool
 is_still_node(const struct relay *r)
 {
-	return strcmp(db_node_id(r->leader.db), r->node_id) == 0;
+	const struct db *db = r->leader.db;
+
+	return strcmp(db_node_id(db), r->node_id) == 0 &&
+	       (r->name[0] == '\0' || strcmp(db_epoch(db), r->name) == 0);
 }
 
 enum err

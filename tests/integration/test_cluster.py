@@ -5,6 +5,7 @@ import json
 import os
 import random
 import re
+import signal
 import time
 
 import pytest
@@ -381,6 +382,29 @@ def test_a_node_that_has_left_takes_nothing_though_its_relay_runs(make_cluster):
     b.publish("k", {"type": "note", "data": {"n": 3}})
     until(lambda: a.get("/jobs/k").status == 200, "what comes after it has joined")
     assert a.relay.log_text().count("event=relay_stuck") == 1
+
+
+EPOCH = "SELECT value FROM meta WHERE key = 'epoch'"
+
+
+def test_a_node_that_has_left_and_joined_at_once_is_taken_up_again(make_cluster):
+    """By a relay that has seen neither: it must adopt the cluster's epoch."""
+    cluster = make_cluster(size=2).start()
+    a, b = cluster
+    a.publish("j", {"type": "note", "data": {"n": 0}})
+    cluster.settle()
+    until(lambda: a.waiting() == 0, "all to be brought back")
+    epoch = a.ask(EPOCH)
+    os.kill(a.relay.pid, signal.SIGSTOP)
+    a.tool("cluster", "leave")
+    a.tool("cluster", "join")
+    assert a.ask(EPOCH) != epoch
+    os.kill(a.relay.pid, signal.SIGCONT)
+    until(lambda: a.ask(EPOCH) == epoch, "the cluster's epoch")
+    assert b.ask(EPOCH) == epoch
+    cluster.wait_ok()
+    a.publish("j", {"type": "note", "data": {"n": 1}})
+    cluster.settle()
 
 
 # --- Tickets and tokens -------------------------------------------------------
