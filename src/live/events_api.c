@@ -423,13 +423,15 @@ wait_for_lock(struct call *c)
 {
 	struct hub *h = c->api->hub;
 	struct early_queue *q = hub_early(h);
-	int64_t now_us = clock_mono_us();
-	int64_t pause_us = random_between(
-	    LOCK_RETRY_MIN_US, LOCK_RETRY_MAX_US * (1 + (int64_t)q->n));
+	int64_t now_us = clock_mono_us(), end_us = c->since_us + LOCK_WAIT_US;
+	int64_t due_us = now_us + random_between(LOCK_RETRY_MIN_US,
+				      LOCK_RETRY_MAX_US * (1 + (int64_t)q->n));
 
-	return now_us - c->since_us < LOCK_WAIT_US && !hub_is_draining(h) &&
-	       early_park(q, c->x, INT64_MAX, now_us + pause_us, c->since_us,
-		   handle, c->api) == OK;
+	if (due_us > end_us) /* where thousands wait */
+		due_us = end_us;
+	return now_us < end_us && !hub_is_draining(h) &&
+	       early_park(q, c->x, INT64_MAX, due_us, c->since_us, handle,
+		   c->api) == OK;
 }
 
 /* Lets the request in, or answers it, or lets it wait. */

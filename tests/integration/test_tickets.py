@@ -2,6 +2,8 @@
 test_ticket_call.py."""
 
 import contextlib
+import hashlib
+import secrets
 import sqlite3
 import threading
 import time
@@ -10,6 +12,7 @@ import pytest
 from harness import leaks
 from harness.metrics import read_metrics
 from harness.reading import get, get_json, jobs_target, kinds, stream_at
+from harness.site import raise_descriptor_limit
 from harness.sse import data_of
 from harness.tokens import HS_SECRET, bearer, claims, token
 from harness.wait import patience
@@ -228,6 +231,31 @@ def test_ticket_waits_no_longer_than_the_responder_runs(guarded):
         assert guarded.events.terminate() == 0
         assert asked[0].finish().body.startswith(b"retry: ")
         assert time.monotonic() - begun < patience(1)
+
+
+def add_tickets(site, count):
+    """That many, by hand: each as the one that the command line makes."""
+    ticket(site)
+    texts = [secrets.token_urlsafe(24) for _ in range(count)]
+    site.writer.connection.executemany(
+        "INSERT INTO tickets (digest, claims, expires_at)"
+        " SELECT ?, claims, expires_at FROM tickets LIMIT 1",
+        [(hashlib.sha256(text.encode()).hexdigest(),) for text in texts],
+    )
+    return texts
+
+
+def test_thousands_of_tickets_wait_no_longer(guarded):
+    """The more wait, the more seldom each tries; but at its end once more."""
+    raise_descriptor_limit(8000)
+    texts = add_tickets(guarded, 3000)
+    with locked(guarded):
+        begun = time.monotonic()
+        asked = use_all(guarded, texts, "/events/mine?format=json")
+        for exchange in asked:
+            assert exchange.finish().error() == "database_unavailable"
+        assert time.monotonic() - begun < 2 + patience(0.4)
+    assert len(rows(guarded)) == 1 + len(texts)
 
 
 def test_tickets_while_the_database_is_locked_for_long(guarded):
