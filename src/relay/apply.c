@@ -55,10 +55,13 @@ applier_done(struct applier *a)
 enum err
 applier_start(struct applier *a, struct db *db, const char *node_id)
 {
+	enum err e;
+
 	if (strlen(node_id) >= sizeof(a->node_id))
 		return ERR_PROTO;
 	memcpy(a->node_id, node_id, strlen(node_id) + 1);
-	return replica_position(db, &a->at);
+	e = replica_position(db, &a->at);
+	return e == OK ? replica_own_ids(db, a->at.id, &a->own_id) : e;
 }
 
 /* --- Answers -------------------------------------------------------------- */
@@ -175,13 +178,16 @@ apply_row(struct applier *a, struct db *db, const struct log_row *row,
 	return e;
 }
 
-/* Is it the next one? */
+/* Is it the next one, and can it be applied? */
 static enum apply_stop
-judge(const struct log_position *at, const struct log_row *row)
+judge(const struct applier *a, const struct log_position *at,
+    const struct log_row *row)
 {
 	if (row->format > LOG_FORMAT)
 		return APPLY_NEWER;
-	return position_eq(at, &row->base) ? APPLY_ALL : APPLY_PARTED;
+	if (!position_eq(at, &row->base))
+		return APPLY_PARTED;
+	return row->at.id > a->own_id ? APPLY_ALL : APPLY_TAKEN;
 }
 
 /* A node that has left, since the rows were asked for, is on its own. */
@@ -208,7 +214,7 @@ applier_run(struct applier *a, struct db *db, const struct redis_value *rows,
 
 	for (; n < redis_count(rows) && e == OK; n++) {
 		stop = log_read_row(redis_item(rows, n), &row)
-			   ? judge(&at, &row)
+			   ? judge(a, &at, &row)
 			   : APPLY_FOREIGN;
 		if (stop != APPLY_ALL)
 			break;

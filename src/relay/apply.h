@@ -22,6 +22,7 @@ enum apply_stop {
 	APPLY_PARTED,  /* it follows another one than the last */
 	APPLY_FOREIGN, /* no relay has written it */
 	APPLY_NEWER,   /* its form is that of a newer jobwire */
+	APPLY_TAKEN,   /* its ids were given to what the node wrote alone */
 	APPLY_FAILED,  /* the database's error: none were */
 };
 
@@ -32,6 +33,7 @@ STAILQ_HEAD(held_answers, held_answer);
 struct applier {
 	char node_id[DB_NODE_MAX + 1];
 	struct log_position at; /* of the last entry that was applied */
+	int64_t own_id;		/* ids up to it are taken: replica_own_ids() */
 	bool is_holding;	/* answers, up to `confirmed`, and no further */
 	int64_t confirmed;
 	struct held_answers held;

@@ -131,6 +131,10 @@ apply_rows(struct relay *r, const struct redis_value *rows)
 		relay_fall_behind(r, "the log has entries of a newer jobwire: "
 				     "upgrade this node");
 		break;
+	case APPLY_TAKEN:
+		relay_fall_behind(r, "this node has written on its own since "
+				     "it left; run: jobwire cluster clone");
+		break;
 	case APPLY_FAILED:
 		(void)relay_check(r, e);
 		break;

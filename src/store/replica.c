@@ -91,6 +91,15 @@ replica_start(struct db *db, const char *node_id)
 }
 
 enum err
+replica_own_ids(struct db *db, int64_t after_id, int64_t *ret)
+{
+	sqlite3_stmt *st = stmt_open(db, STMT_LOG_OWN_IDS);
+
+	stmt_bind_int(db, st, 1, after_id);
+	return stmt_run_int(db, st, 0, ret);
+}
+
+enum err
 replica_marks(struct db *db,
     void (*on_mark)(void *arg, const char *origin, int64_t seq), void *arg)
 {
@@ -360,6 +369,9 @@ replica_own(struct db *db, const char *owner, int64_t seq)
 	sqlite3_stmt *st;
 
 	if (e != OK)
+		return e;
+	/* The log has them by the name that this database had. */
+	if ((e = stmt_do(db, STMT_OUTBOX_DROP_ANSWERED)) != OK)
 		return e;
 	/* By way of negative numbers, which are free. */
 	st = stmt_open(db, STMT_OUTBOX_RAISE);

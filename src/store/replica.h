@@ -50,6 +50,11 @@ CHECK_RESULT enum err replica_horizon(struct db *db, struct log_position *ret);
 CHECK_RESULT enum err replica_find(
     struct db *db, const struct log_position *last, struct log_position *ret);
 
+/* The highest id behind that one which this database gave to what it wrote
+ * while it was no node; 0: none. */
+CHECK_RESULT enum err replica_own_ids(
+    struct db *db, int64_t after_id, int64_t *ret);
+
 /* Calls on_mark with each origin and the last number of its outbox that was
  * applied. */
 CHECK_RESULT enum err replica_marks(struct db *db,
@@ -89,7 +94,7 @@ CHECK_RESULT enum err replica_adopt(struct db *db, const char *epoch);
  * Who this database is among those that ever had its node's name; "": nobody
  * has asked yet. It is put behind what Redis has of the name, so that what it
  * takes is not held for what was taken before: rows of the outbox that are not
- * applied get numbers above seq. Both in a transaction.
+ * applied get numbers above seq, and the others go. Both in a transaction.
  */
 CHECK_RESULT enum err replica_owner(struct db *db, struct buf *ret);
 CHECK_RESULT enum err replica_own(

@@ -164,6 +164,7 @@ enum stmt_id {
 	STMT_UNDO_READ,	      /* undo id -> changes */
 	STMT_UNDO_FORGET,     /* undo id */
 	STMT_MARKS,	      /* -> origin, number */
+	STMT_LOG_OWN_IDS,     /* id -> the highest behind it */
 	STMT_SET_MARK,	      /* origin, number */
 	STMT_LABEL_EVENTS,    /* id, origin, number */
 	STMT_LABEL_RUNS,      /* id, origin, number */
@@ -173,6 +174,7 @@ enum stmt_id {
 	STMT_OUTBOX_STATE,    /* origin -> number, rows */
 	STMT_OUTBOX_CLOSE,    /* number */
 	STMT_OUTBOX_CLEAR,
+	STMT_OUTBOX_DROP_ANSWERED,
 	STMT_OUTBOX_ALL,      /* -> as the next */
 	STMT_OUTBOX_PUT,      /* seq, kind, payload, time, result */
 	STMT_OUTBOX_LAST,     /* -> seq */

@@ -450,6 +450,11 @@ const char *const stmt_sql[] = {
 		       "ORDER BY id DESC",
     [STMT_UNDO_FORGET] = "DELETE FROM log_undo WHERE id > ?1",
     [STMT_MARKS] = "SELECT origin, seq FROM log_marks",
+    [STMT_LOG_OWN_IDS] = "SELECT max("
+			 "coalesce((SELECT max(id) FROM job_events "
+			 "WHERE id > ?1 AND origin IS NULL), 0), "
+			 "coalesce((SELECT max(run_id) FROM runs "
+			 "WHERE run_id > ?1 AND origin IS NULL), 0))",
     [STMT_SET_MARK] = "INSERT INTO log_marks (origin, seq) VALUES (?1, ?2) "
 		      "ON CONFLICT (origin) DO UPDATE SET seq = excluded.seq",
     [STMT_LABEL_EVENTS] = "UPDATE job_events SET origin = ?2, origin_seq = ?3 "
@@ -494,6 +499,7 @@ const char *const stmt_sql[] = {
 
     /* Of one database into another one, column by column: clone.c. */
     [STMT_OUTBOX_CLEAR] = "DELETE FROM outbox",
+    [STMT_OUTBOX_DROP_ANSWERED] = "DELETE FROM outbox WHERE result IS NOT NULL",
     [STMT_OUTBOX_ALL] = "SELECT seq, kind, payload, created_at, result "
 			"FROM outbox",
     [STMT_OUTBOX_PUT] = "INSERT INTO outbox (seq, kind, payload, created_at, "

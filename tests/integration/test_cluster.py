@@ -407,6 +407,61 @@ def test_a_node_that_has_left_and_joined_at_once_is_taken_up_again(make_cluster)
     cluster.settle()
 
 
+def leave_alone(node):
+    """It is a single node from now on, without a relay."""
+    node.relay.terminate()
+    node.tool("cluster", "leave")
+
+
+def test_a_node_that_comes_by_another_name_sends_nothing_again(make_cluster):
+    """The others have it by the old one."""
+    cluster = make_cluster(size=2).start()
+    a, b = cluster
+    for number in range(3):
+        b.publish("j", {"type": "note", "data": {"n": number}})
+    cluster.settle()
+    leave_alone(b)
+    b.site.configure(**cluster.settings("d"))
+    b.tool("cluster", "join")
+    b.start_relay()
+    cluster.wait_ok()
+    b.publish("j", {"type": "note", "data": {"n": 3}})
+    rows = cluster.settle()["job_events"]
+    assert [(json.loads(row[3])["n"], row[9]) for row in rows] == [
+        (0, "b"), (1, "b"), (2, "b"), (3, "d"),
+    ]
+
+
+def test_a_node_that_wrote_alone_for_long_is_to_be_cloned(make_cluster, tmp_path):
+    """Its ids are the log's, for other events: it mixes neither up."""
+    cluster = make_cluster(size=2).start()
+    a, b = cluster
+    a.publish("j", {"type": "note", "data": {"n": 0}})
+    cluster.settle()
+    leave_alone(b)
+    for number in range(1, 201):
+        b.site.writer.publish("j", "note", {"n": number})
+    b.tool("cluster", "join")
+    b.start_relay()
+    cluster.wait_ok()
+    a.publish("k", {"type": "note", "data": {"n": 201}})
+    until(lambda: b.health().get("cluster") == "behind", "b to say so")
+    told = b.tool("cluster", "status").stdout
+    assert "has written on its own since it left" in told, told
+    assert b.ask("SELECT count(*), count(origin) FROM job_events") == [(201, 1)]
+    for process in (b.relay, b.site.events, b.site.webhook):
+        process.terminate()
+    b.web.stop()
+    b.site.drop_writer()
+    copy = str(tmp_path / "copy.db")
+    a.tool("backup", copy)
+    b.tool("cluster", "clone", copy)
+    b.start()
+    cluster.wait_ok()
+    b.publish("k", {"type": "note", "data": {"n": 202}})
+    assert len(cluster.settle()["job_events"]) == 3
+
+
 # --- Tickets and tokens -------------------------------------------------------
 
 
