@@ -44,26 +44,31 @@ find_job(
 	return e == OK && ret->job_id[0] == '\0' ? ERR_NOENT : e;
 }
 
+/* In a cluster all of them become events with one entry of the log. */
+static enum err
+check_room(struct db *db, const char *external_id)
+{
+	int64_t n = 0;
+	enum err e = OK;
+
+	if (cluster_entry_origin(db) != NULL)
+		e = unclaimed_count(db, external_id, &n);
+	return e == OK && n > INTENT_EVENTS_MAX ? ERR_LIMIT : e;
+}
+
 /* Nobody has said yet whose this is. */
 static enum err
 keep(struct db *db, const struct intent_report *r, struct intent_result *ret)
 {
-	int64_t n = 0;
 	enum err e;
 
 	if (r->external_id == NULL)
 		return ERR_PROTO;
-	/* All of them become events with one entry of the log. */
-	if (cluster_entry_origin(db) != NULL) {
-		e = unclaimed_count(db, r->external_id, &n);
-		if (e == OK && n >= INTENT_EVENTS_MAX)
-			e = ERR_LIMIT;
-		if (e != OK)
-			return e;
-	}
 	e = unclaimed_keep(db, r->external_id, &r->row, &ret->is_duplicate);
 	ret->is_unclaimed = !ret->is_duplicate;
-	return e;
+	/* What comes again is no more than there was. */
+	return e == OK && ret->is_unclaimed ? check_room(db, r->external_id)
+					    : e;
 }
 
 /* A late report may neither change a job that is past it nor speak of a run

@@ -12,6 +12,7 @@ import pytest
 from harness.cluster import (
     KEY, Page, Writer, check_order, check_page, data_of, fixture_make_cluster,
 )
+from harness.inbound import nameless_target
 from harness.network import fixture_networks
 from harness.redis import fixture_make_redis
 from harness.runs import QUICK
@@ -139,6 +140,31 @@ def test_both_nodes_get_the_retry_at_once(cluster):
     assert sum(not answer["duplicate"] for answer in told) == 1
     contents = cluster.settle()
     assert len(contents["job_events"]) == 1
+
+
+def test_reports_of_a_job_that_nobody_has_registered(make_cluster):
+    """A hundred of them wait for it, as many as one entry of the log makes
+    events of. What comes again is none more."""
+    a, b = cluster = make_cluster(size=2).start()
+
+    def report(node, n):
+        return node.site.post(nameless_target(), json.dumps(
+            {"id": "ext", "status": "IN_PROGRESS", "delayTime": n}
+        ).encode())
+
+    for n in range(100):
+        assert report((a, b)[n % 2], n).json() == {
+            "ok": True, "job_id": None, "event_id": None, "duplicate": False,
+        }
+    for node in cluster:
+        answer = report(node, 100)
+        assert answer.json()["error"]["code"] == "bad_payload", answer
+        assert report(node, 0).json()["duplicate"]
+    assert len(cluster.settle()["unclaimed_events"]) == 100
+    answer = b.send("/jobs", {"job_id": "j", "external_id": "ext"})
+    assert answer.status == 201, answer
+    assert len(cluster.settle()["job_events"]) == 100
+    assert report(a, 100).json()["job_id"] == "j"
 
 
 def test_idempotency_key_at_another_node(cluster):
