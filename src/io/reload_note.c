@@ -14,6 +14,7 @@
 
 #include "base/file.h"
 #include "io/beside.h"
+#include "text/utf8.h"
 
 #define SUFFIX "-reload"
 
@@ -75,7 +76,8 @@ reload_note_find(const char *db_path, pid_t pid, struct buf *ret)
 		is_found = strtol(line, &rest, 10) == (long)pid && *rest == ' ';
 	}
 	if (is_found)
-		buf_add(ret, rest + 1, (size_t)(end - rest - 1));
+		utf8_add(
+		    ret, (struct span){rest + 1, (size_t)(end - rest - 1)});
 out:
 	(void)close(fd);
 	buf_done(&text);

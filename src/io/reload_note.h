@@ -29,7 +29,8 @@ void reload_note_add(const char *db_path, bool is_reloaded, struct span text);
 CHECK_RESULT enum err reload_note_begin(const char *db_path);
 
 /* Appends to *ret what a process has said, without its number ("reloaded", or
- * "kept WHY", with control characters as they came); false: nothing yet. */
+ * "kept WHY", as valid UTF-8 with control characters as they came); false:
+ * nothing yet. */
 bool reload_note_find(const char *db_path, pid_t pid, struct buf *ret);
 
 void reload_note_end(const char *db_path);

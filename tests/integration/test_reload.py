@@ -293,6 +293,29 @@ def test_command_with_bad_settings(make_site, workers):
     assert (done.returncode, "log_level" in done.stderr) == (2, True)
 
 
+def test_command_with_much_to_say(make_site):
+    """The reason is cut, and it stays text."""
+    settings = {"events_auth": "jwt"}
+    site = make_site(**settings, jwt_key=HS_SECRET)
+    server = site.start("events")
+    wait_for_database(server)
+    n_halves = 0
+    for more in ("", "x"):  # one of them is cut in the middle of a character
+        path = f"/nonexistent{more}/" + "ü" * 1200
+        site.configure(**settings, jwt_key=f"@{path}")
+        status, (line,) = reload(site)
+        assert status == 1
+        begin = f"jobwire-events {server.pid}: nothing changed: jwt_key: "
+        assert line.startswith(begin + path[:400]), line
+        assert len(line.encode()) < 1200
+        n_halves += line.count("\ufffd")
+        said = json.loads(reload(site, "--json")[1][0])
+        assert said["error"].startswith(f"jwt_key: {path[:400]}"), said
+    assert n_halves == 1
+    site.configure(**settings, jwt_key=HS_SECRET)
+    assert reload(site)[0] == 0
+
+
 def test_command_without_a_program(make_site):
     site = make_site()
     status, lines = reload(site)
@@ -356,6 +379,32 @@ def test_log_file(make_site, workers, settings_are_good):
     until(lambda: read_text(path).count("event=stopped") == workers, "the end")
     assert read_text(path + ".1") == old
     shutil.rmtree(folder)
+
+
+def test_log_file_that_cannot_be_made_again(make_site, tmp_path):
+    """What is said after the signal stands in the old one, with the reason,
+    until it can."""
+    folder, away = tmp_path / "log", tmp_path / "away"
+    folder.mkdir()
+    path = folder / "webhook.txt"
+    site = make_site(log_file=str(path))
+    server = site.start("webhook")
+    wait_for_database_in(path)
+    folder.rename(away)
+    server.child.send_signal(signal.SIGUSR1)
+    old = away / path.name
+    until(lambda: "event=log_file_kept" in old.read_text(), "the reason")
+    assert f"path={path} " in old.read_text()
+    assert "No such file or directory" in old.read_text()
+    site.deliver("a", COMPLETED)
+    until(lambda: "job_id=a" in old.read_text(), "its line")
+    old.rename(tmp_path / "old.txt")
+    away.rename(folder)
+    server.child.send_signal(signal.SIGUSR1)
+    until(path.exists, "the new file")
+    site.deliver("b", COMPLETED)
+    until(lambda: "job_id=b" in path.read_text(), "its line")
+    assert "job_id=b" not in (tmp_path / "old.txt").read_text()
 
 
 def test_log_file_that_cannot_be_made(make_site):
