@@ -726,3 +726,56 @@ def test_a_node_whose_disk_is_gone_goes_on_by_its_name(cluster, tmp_path):
     cluster.wait_ok()
     contents = cluster.settle()
     assert len(contents["job_events"]) == len(writer.accepted)
+
+
+def stop(node):
+    """All of its programs."""
+    for process in (node.relay, node.site.events, node.site.webhook):
+        process.terminate()
+    node.web.stop()
+
+
+def test_a_clone_is_no_way_back(cluster, tmp_path):
+    """A copy of before what the node has applied does not take its place."""
+    a, b, _ = cluster
+    copy = str(tmp_path / "copy.db")
+    a.publish("j", {"type": "note"})
+    cluster.settle()
+    a.tool("backup", copy)
+    a.publish("j", {"type": "note"})
+    contents = cluster.settle()
+    stop(b)
+    done = b.tool("cluster", "clone", copy, check=False)
+    assert done.returncode == 1, done
+    assert f"the copy is older than {b.site.db}; make a new one" in done.stderr
+    assert b.contents() == contents
+    b.start()
+    cluster.wait_ok()
+    assert cluster.settle() == contents
+
+
+def test_a_clone_takes_the_place_of_no_other_node(cluster, tmp_path):
+    """Nor of a database that is no node, unless there is nothing in it."""
+    a, b, _ = cluster
+    copy = str(tmp_path / "copy.db")
+    a.publish("j", {"type": "note"})
+    contents = cluster.settle()
+    a.tool("backup", copy)
+    stop(b)
+    flags = ("cluster", "clone", copy, "--node-id", "d")
+    done = b.tool(*flags, check=False)
+    assert done.returncode == 1, done
+    assert f"{b.site.db} has events and is no node d; move it away" in done.stderr
+    assert b.contents() == contents
+    single, empty = cluster.add("d"), cluster.add("e")
+    single.site.writer.publish("own", "note")
+    single.site.drop_writer()
+    done = single.tool("cluster", "clone", copy, check=False)
+    assert done.returncode == 1 and "has events and is no node d" in done.stderr
+    assert [row[1] for row in single.site.writer.rows()] == ["own"]
+    empty.tool("cluster", "clone", copy)
+    cluster.nodes.remove(single)
+    for node in (b, empty):
+        node.start()
+    cluster.wait_ok()
+    assert cluster.settle() == contents

@@ -4,6 +4,7 @@ nothing is lost, whatever is killed, cut off, emptied or put in by hand."""
 import json
 
 import pytest
+from harness import leaks
 from harness.redis import RedisError, fixture_make_redis  # noqa: F401
 from harness.relay import Writers, fixture_make_nodes  # noqa: F401
 from harness.wait import until
@@ -283,6 +284,52 @@ def test_a_wrong_password(make_redis, make_nodes):
     nodes.settle()
     for text in (node.log(), str(status), str(node.status())):
         assert "wrong-" not in text and "right-" not in text
+
+
+def test_a_user_and_a_database(make_redis, make_nodes):
+    """As the URL names them: nothing is done as another user, nor elsewhere."""
+    password = leaks.secret("of-the-user-0123456789abcdef")
+    redis = make_redis().start()
+    redis.call("ACL", "SETUSER", "wire", "on", f">{password}", "~*", "+@all")
+    redis.call("ACL", "SETUSER", "default", "off")
+    redis.user, redis.password = "wire", password
+    url = redis.url.replace("/0", "/3")
+    nodes = make_nodes(redis, names="ab", redis_url=url).start()
+    nodes.put(12)
+    nodes.check_nothing_is_lost()
+    assert redis.info("db3") and redis.info("db0") is None
+    assert password not in nodes[0].log() + str(nodes[0].status())
+
+
+def test_a_database_that_redis_does_not_have(make_redis, make_nodes):
+    """It says so."""
+    redis = make_redis(databases="2").start()
+    url = f"redis://127.0.0.1:{redis.port}/2"
+    (node,) = make_nodes(redis, names="a", redis_url=url)
+    node.start()
+    node.wait_state("away")
+    # Before the first attempt it may have had another reason to say.
+    until(
+        lambda: "out of range" in node.status().get("detail", ""), "the reason"
+    )
+
+
+def test_a_name_that_the_settings_do_not_have(redis, nodes):
+    """The relay says so and takes nothing, until they agree."""
+    nodes.put(12)
+    nodes.settle()
+    a, b, _ = nodes
+    assert a.relay.terminate() == 0
+    relay = a.start("--node-id", "other")
+    until(lambda: "event=relay_stuck" in relay.log_text(), "the relay to say so")
+    assert "it has joined under another name than node_id says" in a.log()
+    b.put("j", "note")
+    until(lambda: not b.waiting(), "it to be answered")
+    assert not a.ask("SELECT 1 FROM job_events WHERE job_id = 'j'")
+    assert relay.terminate() == 0
+    a.start("--node-id", "a")
+    a.wait_state("ok")
+    nodes.check_nothing_is_lost()
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,18 @@ def test_a_job_without_its_webhook(make):
     assert b"IN_PROGRESS" not in submit.body
 
 
+def test_no_secret_for_a_webhook(make):
+    """None is asked for, it says so once, and the end is heard of all the
+    same."""
+    runs = make({"webhook_secret": None}, status=[answer(200, DONE)])
+    runs.add()
+    runner = runs.start()
+    runs.wait("ended")
+    assert set(json.loads(runs.provider.calls[0].body)) == {"input"}
+    assert runs.types() == ["queued", "completed"]
+    assert runner.log_text().count("event=webhook_secret_missing") == 1
+
+
 def test_the_webhook_is_the_same_report(make):
     """Its URL is good; what comes second is the duplicate, either way."""
     runs = make(status=[answer(200, DONE)])
@@ -133,6 +145,12 @@ def endless(connection, _call):
     return b""
 
 
+def long_line(connection, _call):
+    """1 MB of a line of the head, which has no end."""
+    connection.sendall(b"HTTP/1.1 200 X\r\nX-Long: " + b"x" * (1 << 20))
+    return b""
+
+
 DOUBTFUL = {
     "nothing": b"",
     "reset": reset,
@@ -145,6 +163,7 @@ DOUBTFUL = {
     "500": answer(500, {"error": "oops"}),
     "408": answer(408),
     "no http": b"hello\r\n\r\n",
+    "long line": long_line,
     "2 GB": endless,
 }
 

@@ -81,6 +81,7 @@ class Redis:
         self.inner = place.inner if place else self.host  # for others
         self.launcher = place.launcher if place else ()
         self.port = free_port()
+        self.user = ""  # for whom the password is
         self.password = options.pop("password", None)
         if self.password:
             leaks.secret(self.password)
@@ -95,7 +96,7 @@ class Redis:
     @property
     def url(self):
         """What redis_url says."""
-        password = f":{self.password}@" if self.password else ""
+        password = f"{self.user}:{self.password}@" if self.password else ""
         return f"redis://{password}{self.inner}:{self.port}/0"
 
     def start(self, replica_of=None, wait=True):
@@ -129,7 +130,7 @@ class Redis:
         client = RedisClient(self.host, self.port)
         try:
             if self.password:
-                client.call("AUTH", self.password)
+                client.call("AUTH", self.user or "default", self.password)
             return client.call(*words)
         finally:
             client.close()
