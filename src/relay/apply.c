@@ -23,6 +23,7 @@ enum { HELD_MAX = 10000 };
 
 struct held_answer {
 	STAILQ_ENTRY(held_answer) link;
+	int64_t id; /* of the entry */
 	int64_t seq;
 	char *result; /* owned */
 };
@@ -34,13 +35,21 @@ applier_init(struct applier *a)
 	STAILQ_INIT(&a->held);
 }
 
-static void
-drop_first(struct applier *a)
+static struct held_answer *
+take_first(struct applier *a)
 {
 	struct held_answer *h = STAILQ_FIRST(&a->held);
 
 	STAILQ_REMOVE_HEAD(&a->held, link);
 	a->n_held--;
+	return h;
+}
+
+static void
+drop_first(struct applier *a)
+{
+	struct held_answer *h = take_first(a);
+
 	free(h->result);
 	free(h);
 }
@@ -69,12 +78,13 @@ applier_start(struct applier *a, struct db *db, const char *node_id)
 /* One that finds no memory is lost, and `replica_close_outbox()` ends its row:
  * who waits is told that it is pending. */
 static void
-hold(struct applier *a, int64_t seq, const struct buf *result)
+hold(struct applier *a, const struct log_entry *entry, const struct buf *result)
 {
 	struct held_answer *h = calloc(1, sizeof(*h));
 
 	if (h != NULL && (h->result = span_dup(buf_span(result))) != NULL) {
-		h->seq = seq;
+		h->id = entry->at.id;
+		h->seq = entry->origin_seq;
 		STAILQ_INSERT_TAIL(&a->held, h, link);
 		if (++a->n_held > HELD_MAX)
 			drop_first(a);
@@ -84,11 +94,12 @@ hold(struct applier *a, int64_t seq, const struct buf *result)
 }
 
 static enum err
-answer(struct applier *a, struct db *db, int64_t seq, const struct buf *result)
+answer(struct applier *a, struct db *db, const struct log_entry *entry,
+    const struct buf *result)
 {
-	if (!a->is_holding || seq <= a->confirmed)
-		return outbox_answer(db, seq, buf_span(result));
-	hold(a, seq, result);
+	if (!a->is_holding || entry->origin_seq <= a->confirmed)
+		return outbox_answer(db, entry->origin_seq, buf_span(result));
+	hold(a, entry, result);
 	return OK;
 }
 
@@ -111,6 +122,19 @@ applier_confirm(struct applier *a, struct db *db, int64_t seq)
 	while ((h = STAILQ_FIRST(&a->held)) != NULL && h->seq <= seq)
 		drop_first(a);
 	return OK;
+}
+
+void
+applier_cut_back(struct applier *a)
+{
+	for (size_t n = a->n_held; n > 0; n--) {
+		if (STAILQ_FIRST(&a->held)->id > a->at.id) {
+			drop_first(a);
+			continue;
+		}
+		STAILQ_INSERT_TAIL(&a->held, take_first(a), link);
+		a->n_held++;
+	}
 }
 
 /* --- Entries -------------------------------------------------------------- */
@@ -173,7 +197,7 @@ apply_row(struct applier *a, struct db *db, const struct log_row *row,
 	else
 		e = replica_end(db, &entry, e);
 	if (e == OK && strcmp(entry.origin, a->node_id) == 0)
-		e = answer(a, db, entry.origin_seq, &result);
+		e = answer(a, db, &entry, &result);
 	buf_done(&result);
 	return e;
 }

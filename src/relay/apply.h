@@ -55,6 +55,10 @@ CHECK_RESULT enum err applier_start(
 CHECK_RESULT enum apply_stop applier_run(struct applier *a, struct db *db,
     const struct redis_value *rows, size_t *ret_n, enum err *ret_e);
 
+/* The database was taken back to `at`: what was to be answered of entries
+ * behind it is forgotten, for they come again, with other ids. */
+void applier_cut_back(struct applier *a);
+
 /* All up to that number may be answered. Errors as db_begin(): to be called
  * again. */
 CHECK_RESULT enum err applier_confirm(

@@ -139,6 +139,7 @@ rewind_to(struct relay *r, const struct log_state *s)
 		log_warn("cut_back", "entries", LOG_INT(n), "detail",
 		    "Redis has lost them; their nodes send them again");
 		r->status.cut_back += n;
+		applier_cut_back(&r->applier);
 		r->n_parted = 0;
 	}
 	r->is_behind = false;

@@ -72,6 +72,22 @@ def test_promise_of_a_cut_link(make_drama, networks, record_property):
     report(record_property, drama, drama.judge(doubles_allowed=False))
 
 
+def test_promise_of_cluster_ack_replica(make_drama, record_property):
+    """An answer with an id stands, whatever a failover loses: that id is the
+    event's in the end, too."""
+    drama = make_drama(1, cluster_ack="replica")
+    for kind in ["failover"] * 5 + ["relay"]:
+        drama.play(kind)
+    report(record_property, drama, drama.judge())
+    answered, node = drama.writer.answered, drama.cluster[0]
+    rows = node.ask("SELECT id, coalesce(data ->> 'n', data ->> 'executionTime')"
+                    " FROM job_events")
+    ids = {int(number): id_ for id_, number in rows}
+    assert len(answered) > 20
+    for number, event_id in answered.items():
+        assert int(event_id.partition("-")[2]) == ids[number], number
+
+
 def test_replica_that_missed_an_epoch(make_drama):
     """It becomes the master, and must not give out ids that clients have seen:
     an epoch has begun of which it knows nothing."""

@@ -391,8 +391,8 @@ class Writer:
     and as a foreign program; each with a number of its own. Where a node gives
     no good answer another one is tried, with the same delivery or key.
 
-    `accepted` has the job of each number that was taken; `jobs_of` the order
-    in which one writer's numbers were accepted.
+    `accepted` has the job of each number that was taken, `answered` the event
+    id of those that were answered with one.
     """
 
     WAYS = ("webhook", "publication", "insert")
@@ -401,6 +401,7 @@ class Writer:
         self.cluster = cluster
         self.rng = rng
         self.accepted = {}
+        self.answered = {}
         self.retries = 0
         self.elsewhere = 0  # accepted at another node than first asked
         self._next = 1
@@ -444,6 +445,10 @@ class Writer:
         if answer.status in (500, 502, 503, 504):
             return False
         assert answer.status in (200, 201, 202), answer
+        told = answer.json()
+        (event_id,) = told.get("event_ids") or [told.get("event_id")]
+        if event_id is not None:
+            self.answered[number] = event_id
         return True
 
 
