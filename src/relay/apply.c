@@ -70,7 +70,12 @@ applier_start(struct applier *a, struct db *db, const char *node_id)
 		return ERR_PROTO;
 	memcpy(a->node_id, node_id, strlen(node_id) + 1);
 	e = replica_position(db, &a->at);
-	return e == OK ? replica_own_ids(db, a->at.id, &a->own_id) : e;
+	if (e == OK)
+		e = replica_own_ids(db, a->at.id, &a->own_id);
+	/* What the relay before us has held is gone with it. */
+	if (e == OK && STAILQ_EMPTY(&a->held))
+		e = replica_close_applied(db, node_id);
+	return e;
 }
 
 /* --- Answers -------------------------------------------------------------- */

@@ -403,6 +403,15 @@ replica_outbox(
 }
 
 enum err
+replica_close_applied(struct db *db, const char *node_id)
+{
+	sqlite3_stmt *st = stmt_open(db, STMT_OUTBOX_CLOSE_APPLIED);
+
+	stmt_bind_text(db, st, 1, node_id);
+	return stmt_run(db, st);
+}
+
+enum err
 replica_close_outbox(struct db *db, int64_t up_to)
 {
 	sqlite3_stmt *st = stmt_open(db, STMT_OUTBOX_CLOSE);

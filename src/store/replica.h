@@ -108,5 +108,7 @@ CHECK_RESULT enum err replica_outbox(
 /* Rows up to that one that were applied and have no answer get an empty one:
  * the relay that had it is gone, and so is who waited. In a transaction. */
 CHECK_RESULT enum err replica_close_outbox(struct db *db, int64_t up_to);
+/* The same for all that are applied, where no relay holds an answer back. */
+CHECK_RESULT enum err replica_close_applied(struct db *db, const char *node_id);
 
 #endif

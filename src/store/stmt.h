@@ -170,9 +170,10 @@ enum stmt_id {
 	STMT_LABEL_RUNS,      /* id, origin, number */
 	STMT_OUTBOX_RAISE,    /* number */
 	STMT_OUTBOX_TURN,
-	STMT_OUTBOX_SEQUENCE, /* number */
-	STMT_OUTBOX_STATE,    /* origin -> number, rows */
-	STMT_OUTBOX_CLOSE,    /* number */
+	STMT_OUTBOX_SEQUENCE,	   /* number */
+	STMT_OUTBOX_STATE,	   /* origin -> number, rows */
+	STMT_OUTBOX_CLOSE,	   /* number */
+	STMT_OUTBOX_CLOSE_APPLIED, /* origin */
 	STMT_OUTBOX_CLEAR,
 	STMT_OUTBOX_DROP_ANSWERED,
 	STMT_OUTBOX_ALL,      /* -> as the next */

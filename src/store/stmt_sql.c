@@ -476,6 +476,9 @@ const char *const stmt_sql[] = {
      * for any more. */
     [STMT_OUTBOX_CLOSE] =
 	"UPDATE outbox SET result = '{}' WHERE seq <= ?1 AND result IS NULL",
+    [STMT_OUTBOX_CLOSE_APPLIED] =
+	"UPDATE outbox SET result = '{}' WHERE result IS NULL AND seq <= "
+	"(SELECT seq FROM log_marks WHERE origin = ?1)",
 
     [STMT_INBOX_VERSION] = "PRAGMA user_version",
     [STMT_INBOX_ADD] =
