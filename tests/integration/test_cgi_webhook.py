@@ -10,6 +10,7 @@ import pytest
 from harness.cgi import CgiEndpoint, cgi_stream, install
 from harness.process import Server
 from harness.publish import RUNPOD_EVENTS, fixture
+from harness.site import checkpoint
 from harness.sse import data_of
 
 DONE = {"status": "COMPLETED", "id": "r-1"}
@@ -60,6 +61,22 @@ def test_refusals(hook):
     answer = hook.call("GET", site.signed("a"))
     assert (answer.status, answer.error()) == (405, "method_not_allowed")
     assert not site.writer.rows()
+
+
+def test_a_damaged_page(hook):
+    """The call is refused, and the process ends as after any other."""
+    site = hook.site
+    ((root,),) = site.writer.connection.execute(
+        "SELECT rootpage FROM sqlite_master WHERE name = 'jobs'"
+    )
+    site.drop_writer()
+    checkpoint(site.db)
+    with open(site.db, "r+b") as file:
+        file.seek((root - 1) * 4096)
+        file.write(b"\xee" * 4096)
+    body = json.dumps(DONE).encode()
+    answer = site.post(site.signed("a"), body, endpoint=hook)
+    assert (answer.status, answer.error()) == (500, "database_corrupt")
 
 
 def test_request_id(hook):
