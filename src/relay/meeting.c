@@ -90,6 +90,8 @@ settle_names(struct relay *r, const struct log_state *s)
 
 	if (e == OK && (!is_same || !is_placed)) {
 		e = db_begin(db);
+		if (e == OK && strcmp(db_node_id(db), r->node_id) != 0)
+			e = ERR_NOENT; /* it has left since we looked */
 		if (e == OK && !is_same)
 			e = replica_adopt(db, name);
 		if (e == OK && !is_placed)
