@@ -33,6 +33,7 @@ struct http_client {
 	struct loop *loop;
 	CURLM *multi;
 	struct timer timer;
+	struct deferred again; /* there was no memory */
 	int64_t timeout_ms;
 	size_t max_body;
 	LIST_HEAD(call_list, http_call) calls;
@@ -138,7 +139,10 @@ act(struct http_client *c, curl_socket_t fd, int what)
 {
 	int n_running;
 
-	(void)curl_multi_socket_action(c->multi, fd, what, &n_running);
+	/* libcurl says not always when it wants to be called, then. */
+	if (curl_multi_socket_action(c->multi, fd, what, &n_running) !=
+	    CURLM_OK)
+		loop_defer(c->loop, &c->again);
 	finish(c);
 }
 
@@ -163,14 +167,41 @@ on_due(struct timer *t)
 	act(container_of(t, struct http_client, timer), CURL_SOCKET_TIMEOUT, 0);
 }
 
-/* -1 fails the transfer. */
 static int
+on_timer(CURLM *multi, long ms, void *arg)
+{
+	struct http_client *c = arg;
+
+	(void)multi;
+	if (ms < 0)
+		timer_cancel(c->loop, &c->timer);
+	else if (timer_set(c->loop, &c->timer, clock_mono_us() + ms * 1000) !=
+		 OK)
+		loop_defer(c->loop, &c->again);
+	return 0;
+}
+
+/* libcurl says once when it wants to be called. */
+static void
+on_again(struct deferred *d)
+{
+	struct http_client *c = container_of(d, struct http_client, again);
+	long ms = -1;
+
+	(void)curl_multi_timeout(c->multi, &ms);
+	(void)on_timer(c->multi, ms, c);
+}
+
+/* What is not watched, for want of memory, ends by its timeout. To fail the
+ * callback would give up all transfers, in a way that libcurl 7.88 does not
+ * survive. */
+static void
 watch(struct http_client *c, curl_socket_t fd, unsigned want)
 {
 	struct watched *w = calloc(1, sizeof(*w));
 
 	if (w == NULL)
-		return -1;
+		return;
 	w->client = c;
 	w->io.fd = fd;
 	w->io.on_ready = on_ready;
@@ -178,9 +209,7 @@ watch(struct http_client *c, curl_socket_t fd, unsigned want)
 	    curl_multi_assign(c->multi, fd, w) != CURLM_OK) {
 		io_remove(c->loop, &w->io);
 		free(w);
-		return -1;
 	}
-	return 0;
 }
 
 static int
@@ -202,23 +231,10 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *watched)
 		return 0;
 	}
 	if (w == NULL)
-		return watch(c, fd, want);
-	return io_want(c->loop, &w->io, want) == OK ? 0 : -1;
-}
-
-static int
-on_timer(CURLM *multi, long ms, void *arg)
-{
-	struct http_client *c = arg;
-
-	(void)multi;
-	if (ms < 0) {
-		timer_cancel(c->loop, &c->timer);
-		return 0;
-	}
-	return timer_set(c->loop, &c->timer, clock_mono_us() + ms * 1000) == OK
-		   ? 0
-		   : -1;
+		watch(c, fd, want);
+	else
+		(void)!io_want(c->loop, &w->io, want);
+	return 0;
 }
 
 enum err
@@ -235,6 +251,7 @@ http_client_new(struct loop *loop, int64_t timeout_ms, size_t max_body,
 	c->timeout_ms = timeout_ms;
 	c->max_body = max_body;
 	c->timer.on_due = on_due;
+	c->again.run = on_again;
 	c->multi = curl_multi_init();
 	if (c->multi == NULL) {
 		http_client_free(&c);
@@ -261,6 +278,7 @@ http_client_free(struct http_client **client)
 	if (c->multi != NULL)
 		(void)curl_multi_cleanup(c->multi);
 	timer_cancel(c->loop, &c->timer);
+	loop_undefer(c->loop, &c->again);
 	curl_global_cleanup();
 	free(c);
 	*client = NULL;

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: ISC */
+#include "runner/http_client.h"
+
+#include <sys/socket.h>
+#include <netinet/in.h>
+#include <arpa/inet.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "alloc_fail.h"
+#include "wait_loop.h"
+
+enum { CALLS = 3, TIMEOUT_MS = 60, MAX_BODY = 1000 };
+
+static int n_done;
+
+static void
+on_done(void *arg, struct http_answer *a)
+{
+	(void)arg;
+	n_done++;
+	assert_int_equal(a->status, 0);
+	http_answer_done(a);
+}
+
+static bool
+all_are_done(void)
+{
+	return n_done == CALLS;
+}
+
+/* A server that takes connections and never answers. */
+static int
+listen_silently(struct http_request *r)
+{
+	struct sockaddr_in at = {
+	    .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t n = sizeof(at);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd != -1);
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, n), 0);
+	assert_int_equal(listen(fd, 100), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &n), 0);
+	*r = (struct http_request){.is_post = true, .is_once = true};
+	buf_addf(&r->url, "http://127.0.0.1:%d/", (int)ntohs(at.sin_port));
+	buf_add_str(&r->body, "{}");
+	return fd;
+}
+
+/* Whatever allocation fails while calls are under way, each of them ends: in
+ * time, and once. */
+static void
+test_no_memory(void **state)
+{
+	struct http_client *c;
+	struct http_request r;
+	struct loop *loop;
+	bool is_more = true;
+	int fd = listen_silently(&r);
+
+	(void)state;
+	for (unsigned n = 1; is_more; n++) {
+		n_done = 0;
+		assert_int_equal(loop_new(&loop), OK);
+		assert_int_equal(
+		    http_client_new(loop, TIMEOUT_MS, MAX_BODY, &c), OK);
+		for (int i = 0; i < CALLS; i++)
+			assert_int_equal(http_client_send(c, &r,
+					     SPAN_LIT("key"), on_done, NULL),
+			    OK);
+		alloc_fail_start(n);
+		assert_true(wait_until(loop, all_are_done));
+		is_more = alloc_fail_stop();
+		http_client_free(&c);
+		loop_free(&loop);
+	}
+	http_request_done(&r);
+	assert_int_equal(close(fd), 0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_no_memory),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
