@@ -70,12 +70,7 @@ applier_start(struct applier *a, struct db *db, const char *node_id)
 		return ERR_PROTO;
 	memcpy(a->node_id, node_id, strlen(node_id) + 1);
 	e = replica_position(db, &a->at);
-	if (e == OK)
-		e = replica_own_ids(db, a->at.id, &a->own_id);
-	/* What the relay before us has held is gone with it. */
-	if (e == OK && STAILQ_EMPTY(&a->held))
-		e = replica_close_applied(db, node_id);
-	return e;
+	return e == OK ? replica_own_ids(db, a->at.id, &a->own_id) : e;
 }
 
 /* --- Answers -------------------------------------------------------------- */
@@ -106,6 +101,13 @@ answer(struct applier *a, struct db *db, const struct log_entry *entry,
 		return outbox_answer(db, entry->origin_seq, buf_span(result));
 	hold(a, entry, result);
 	return OK;
+}
+
+enum err
+applier_take_over(struct applier *a, struct db *db)
+{
+	return STAILQ_EMPTY(&a->held) ? replica_close_applied(db, a->node_id)
+				      : OK;
 }
 
 enum err

@@ -55,6 +55,11 @@ CHECK_RESULT enum err applier_start(
 CHECK_RESULT enum apply_stop applier_run(struct applier *a, struct db *db,
     const struct redis_value *rows, size_t *ret_n, enum err *ret_e);
 
+/* What the relay before us has held is gone with it: who waits for it is told
+ * that it is pending. Once it is settled that the outbox's numbers are those of
+ * this database (replica_own()). Errors as db_begin(). */
+CHECK_RESULT enum err applier_take_over(struct applier *a, struct db *db);
+
 /* The database was taken back to `at`: what was to be answered of entries
  * behind it is forgotten, for they come again, with other ids. */
 void applier_cut_back(struct applier *a);

@@ -155,6 +155,9 @@ settle(struct relay *r, const struct log_state *s)
 	if (!relay_check(r, relay_look_at_name(r)) ||
 	    !relay_check(r, settle_names(r, s)) || !rewind_to(r, s))
 		return;
+	if (!r->is_met &&
+	    !relay_check(r, applier_take_over(&r->applier, r->leader.db)))
+		return;
 	r->wants_epochs = false;
 	r->epoch = s->last;
 	if (!r->is_met) {

@@ -720,7 +720,11 @@ def test_a_node_whose_disk_is_gone_goes_on_by_its_name(cluster, tmp_path):
     for path in glob.glob(b.site.db_folder + "/*"):
         os.unlink(path)
     b.tool("cluster", "clone", copy)
-    b.start()
+    b.site.start_both()
+    b.web.start()
+    for _ in range(3):
+        writer.write("j", way="insert", node=b)
+    b.start_relay()
     for _ in range(3):
         writer.write("j", node=b)
     cluster.wait_ok()
