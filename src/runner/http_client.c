@@ -8,6 +8,7 @@
 #include <sys/queue.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <curl/curl.h>
 
@@ -37,10 +38,12 @@ struct http_client {
 	int64_t timeout_ms;
 	size_t max_body;
 	LIST_HEAD(call_list, http_call) calls;
+	LIST_HEAD(watched_list, watched) watched;
 };
 
 /* A descriptor of libcurl's. */
 struct watched {
+	LIST_ENTRY(watched) link;
 	struct io io;
 	struct http_client *client;
 };
@@ -108,16 +111,26 @@ read_end(struct http_call *call, CURLcode result)
 }
 
 static void
-finish(struct http_client *c)
+end_call(struct http_client *c, struct http_call *call)
+{
+	struct http_answer answer = call->answer;
+
+	call->answer.body = (struct buf)BUF_INIT;
+	call->on_done(call->arg, &answer);
+	call_free(c, call);
+}
+
+/* What has ended in multi, which is ours, or was. */
+static void
+finish(struct http_client *c, CURLM *multi)
 {
 	const CURLMsg *message;
-	struct http_answer answer;
 	struct http_call *call;
 	CURLcode result;
 	char *arg;
 	int n_left;
 
-	while ((message = curl_multi_info_read(c->multi, &n_left)) != NULL) {
+	while ((message = curl_multi_info_read(multi, &n_left)) != NULL) {
 		if (message->msg != CURLMSG_DONE)
 			continue;
 		result = message->data.result;
@@ -125,10 +138,48 @@ finish(struct http_client *c)
 		    message->easy_handle, CURLINFO_PRIVATE, &arg);
 		call = (struct http_call *)(void *)arg;
 		read_end(call, result);
-		answer = call->answer;
-		call->answer.body = (struct buf)BUF_INIT;
-		call->on_done(call->arg, &answer);
-		call_free(c, call);
+		if (multi != c->multi)
+			call->easy = NULL;
+		end_call(c, call);
+	}
+}
+
+static void
+unwatch(struct http_client *c, struct watched *w)
+{
+	if (w == NULL)
+		return;
+	LIST_REMOVE(w, link);
+	io_remove(c->loop, &w->io);
+	free(w);
+}
+
+/*
+ * libcurl had no memory. 7.88 then leaves a table behind that is none, and
+ * divides by zero at the next call for the same descriptor. So it is called no
+ * more, not even to free anything: that is lost, but for the descriptors that
+ * are watched. All calls end; what has left may have arrived.
+ */
+static void
+start_anew(struct http_client *c)
+{
+	CURLM *lost = c->multi;
+	struct watched *w;
+	struct http_call *call;
+	int fd;
+
+	c->multi = NULL;
+	timer_cancel(c->loop, &c->timer);
+	while ((w = LIST_FIRST(&c->watched)) != NULL) {
+		fd = w->io.fd;
+		unwatch(c, w);
+		(void)close(fd);
+	}
+	finish(c, lost);
+	while ((call = LIST_FIRST(&c->calls)) != NULL) {
+		read_end(call, CURLE_OUT_OF_MEMORY);
+		call->easy = NULL;
+		end_call(c, call);
 	}
 }
 
@@ -139,11 +190,11 @@ act(struct http_client *c, curl_socket_t fd, int what)
 {
 	int n_running;
 
-	/* libcurl says not always when it wants to be called, then. */
-	if (curl_multi_socket_action(c->multi, fd, what, &n_running) !=
-	    CURLM_OK)
-		loop_defer(c->loop, &c->again);
-	finish(c);
+	if (curl_multi_socket_action(c->multi, fd, what, &n_running) ==
+	    CURLM_OUT_OF_MEMORY)
+		start_anew(c);
+	else
+		finish(c, c->multi);
 }
 
 static void
@@ -202,13 +253,13 @@ watch(struct http_client *c, curl_socket_t fd, unsigned want)
 
 	if (w == NULL)
 		return;
+	LIST_INSERT_HEAD(&c->watched, w, link);
 	w->client = c;
 	w->io.fd = fd;
 	w->io.on_ready = on_ready;
 	if (io_add(c->loop, &w->io, want) != OK ||
 	    curl_multi_assign(c->multi, fd, w) != CURLM_OK) {
-		io_remove(c->loop, &w->io);
-		free(w);
+		unwatch(c, w);
 	}
 }
 
@@ -225,9 +276,7 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *watched)
 	if (what & CURL_POLL_OUT)
 		want |= IO_WRITE;
 	if (what == CURL_POLL_REMOVE) {
-		if (w != NULL)
-			io_remove(c->loop, &w->io);
-		free(w);
+		unwatch(c, w);
 		return 0;
 	}
 	if (w == NULL)
@@ -235,6 +284,21 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *watched)
 	else
 		(void)!io_want(c->loop, &w->io, want);
 	return 0;
+}
+
+static bool
+has_multi(struct http_client *c)
+{
+	if (c->multi != NULL)
+		return true;
+	c->multi = curl_multi_init();
+	if (c->multi == NULL)
+		return false;
+	curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+	curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
+	curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+	curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
+	return true;
 }
 
 enum err
@@ -252,15 +316,10 @@ http_client_new(struct loop *loop, int64_t timeout_ms, size_t max_body,
 	c->max_body = max_body;
 	c->timer.on_due = on_due;
 	c->again.run = on_again;
-	c->multi = curl_multi_init();
-	if (c->multi == NULL) {
+	if (!has_multi(c)) {
 		http_client_free(&c);
 		return ERR_NOMEM;
 	}
-	curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-	curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
-	curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_timer);
-	curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
 	*ret = c;
 	return OK;
 }
@@ -384,8 +443,8 @@ http_client_send(struct http_client *c, const struct http_request *r,
 	call->on_done = on_done;
 	call->arg = arg;
 	call->easy = curl_easy_init();
-	if (call->easy == NULL || !buf_ok(&r->url) || !buf_ok(&r->body) ||
-	    !make_headers(call, key)) {
+	if (call->easy == NULL || !has_multi(c) || !buf_ok(&r->url) ||
+	    !buf_ok(&r->body) || !make_headers(call, key)) {
 		call_free(c, call);
 		return ERR_NOMEM;
 	}

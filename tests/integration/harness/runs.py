@@ -11,7 +11,7 @@ from .nginx import Nginx
 from .process import Process
 from .runpod import RunPod
 from .site import PREFIX, program
-from .wait import Deadline, until
+from .wait import Deadline, patience, until
 
 PUBLISH_KEY = leaks.secret("publish-key-of-runs-0123456789abcdef")
 
@@ -20,7 +20,7 @@ QUICK = {
     "reconcile_after": "300ms",
     "unknown_for": "2s",
     "submit_for": "5s",
-    "run_deadline": "15s",
+    "run_deadline": f"{round(patience(3))}s",  # the provider is killed, too
     "runner_timeout": "1s",
 }
 
