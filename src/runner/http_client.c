@@ -164,19 +164,21 @@ static void
 start_anew(struct http_client *c)
 {
 	CURLM *lost = c->multi;
-	struct watched *w;
-	struct http_call *call;
+	struct watched *w, *next_watched;
+	struct http_call *call, *next;
 	int fd;
 
 	c->multi = NULL;
 	timer_cancel(c->loop, &c->timer);
-	while ((w = LIST_FIRST(&c->watched)) != NULL) {
+	for (w = LIST_FIRST(&c->watched); w != NULL; w = next_watched) {
+		next_watched = LIST_NEXT(w, link);
 		fd = w->io.fd;
 		unwatch(c, w);
 		(void)close(fd);
 	}
 	finish(c, lost);
-	while ((call = LIST_FIRST(&c->calls)) != NULL) {
+	for (call = LIST_FIRST(&c->calls); call != NULL; call = next) {
+		next = LIST_NEXT(call, link);
 		read_end(call, CURLE_OUT_OF_MEMORY);
 		call->easy = NULL;
 		end_call(c, call);
