@@ -142,8 +142,8 @@ note_db(struct relay *r, enum err e, const char *detail)
 		    "relay_works", "db", r->cfg.db_path, "node_id", r->node_id);
 }
 
-/* As of the last transaction: `jobwire cluster leave` asks no relay. With a join
- * after it there is another epoch. */
+/* As of the last transaction: `jobwire cluster leave` asks no relay. With a
+ * join after it there is another epoch. */
 static bool
 is_still_node(const struct relay *r)
 {
