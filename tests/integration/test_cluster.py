@@ -10,7 +10,7 @@ import time
 
 import pytest
 from harness.cluster import (
-    KEY, Page, Writer, check_order, check_page, data_of, fixture_make_cluster,
+    Page, Writer, check_order, check_page, data_of, fixture_make_cluster,
 )
 from harness.inbound import nameless_target
 from harness.network import fixture_networks
@@ -386,13 +386,18 @@ def test_join_and_leave_while_programs_run(make_cluster):
     assert node.health().get("cluster") is None
 
 
+def two_nodes_at_rest(make_cluster):
+    """With an event of the first one's, and nothing that waits."""
+    cluster = make_cluster(size=2).start()
+    cluster[0].publish("j", {"type": "note", "data": {"n": 0}})
+    cluster.settle()
+    return cluster
+
+
 def test_a_node_that_has_left_takes_nothing_though_its_relay_runs(make_cluster):
     """Which says so once, and goes on as soon as the node has joined again."""
-    cluster = make_cluster(size=2).start()
+    cluster = two_nodes_at_rest(make_cluster)
     a, b = cluster
-    a.publish("j", {"type": "note", "data": {"n": 0}})
-    cluster.settle()
-    until(lambda: a.waiting() == 0, "all to be brought back")
     assert "systemctl disable --now jobwire-relay" in a.tool("cluster", "leave").stdout
     b.publish("j", {"type": "note", "data": {"n": 1}})
     until(lambda: b.waiting() == 0, "the log to have it")
@@ -415,11 +420,8 @@ EPOCH = "SELECT value FROM meta WHERE key = 'epoch'"
 
 def test_a_node_that_has_left_and_joined_at_once_is_taken_up_again(make_cluster):
     """By a relay that has seen neither: it must adopt the cluster's epoch."""
-    cluster = make_cluster(size=2).start()
+    cluster = two_nodes_at_rest(make_cluster)
     a, b = cluster
-    a.publish("j", {"type": "note", "data": {"n": 0}})
-    cluster.settle()
-    until(lambda: a.waiting() == 0, "all to be brought back")
     epoch = a.ask(EPOCH)
     os.kill(a.relay.pid, signal.SIGSTOP)
     a.tool("cluster", "leave")

@@ -80,8 +80,8 @@ def test_promise_of_cluster_ack_replica(make_drama, record_property):
         drama.play(kind)
     report(record_property, drama, drama.judge())
     answered, node = drama.writer.answered, drama.cluster[0]
-    rows = node.ask("SELECT id, coalesce(data ->> 'n', data ->> 'executionTime')"
-                    " FROM job_events")
+    rows = node.ask("SELECT id, coalesce(json_extract(data, '$.n'),"
+                    " json_extract(data, '$.executionTime')) FROM job_events")
     ids = {int(number): id_ for id_, number in rows}
     assert len(answered) > 20
     for number, event_id in answered.items():
