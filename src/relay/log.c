@@ -164,6 +164,14 @@ log_number(const struct redis_value *v)
 	return read_number(redis_item(v, 1), &n) ? n : -1;
 }
 
+struct log_position
+log_read_base(const struct redis_value *v)
+{
+	struct log_position at = LOG_NOWHERE;
+
+	return read_at(redis_item(v, 1), &at) ? at : LOG_NOWHERE;
+}
+
 bool
 log_read_state(const struct redis_value *v, struct log_state *ret)
 {

@@ -70,6 +70,10 @@ enum log_verdict log_verdict(const struct redis_value *v);
 /* The number of `ok` and `behind`; -1: none. */
 int64_t log_number(const struct redis_value *v);
 
+/* Of `wait`: the entry that a new log would begin with, or no entry at all. */
+#define LOG_NOWHERE ((struct log_position){.id = -1})
+struct log_position log_read_base(const struct redis_value *v);
+
 /* A node as the others see it. */
 struct log_node {
 	struct span name;

@@ -27,33 +27,61 @@ add_mark(void *arg, const char *origin, int64_t seq)
 
 static void on_meet(void *arg, const struct redis_value *v);
 
+static void
+add_epoch(void *arg, const struct log_position *last)
+{
+	struct buf *lineage = arg;
+
+	if (lineage->len > 0)
+		buf_add_span(lineage, SPAN_LIT(" "));
+	position_add(lineage, last);
+}
+
+/* Where a new log would begin: with the entry that the script has named, if
+ * this node has it still. */
+static enum err
+find_base(struct relay *r, struct log_position *ret)
+{
+	struct log_position found;
+	enum err e = replica_find(r->leader.db, &r->base, &found);
+
+	*ret = e == OK && position_eq(&found, &r->base) ? found : r->applier.at;
+	return e == ERR_NOENT ? OK : e;
+}
+
 static enum err
 send_meet(struct relay *r, struct redis *to)
 {
 	struct log_command c = {.text = BUF_INIT};
-	struct buf at = BUF_INIT, horizon = BUF_INIT;
-	struct log_position oldest;
+	struct buf lineage = BUF_INIT, horizon = BUF_INIT, from = BUF_INIT;
+	struct log_position oldest, base;
 	enum err e = replica_horizon(r->leader.db, &oldest);
 
+	if (e == OK)
+		e = replica_lineage(r->leader.db, add_epoch, &lineage);
+	if (e == OK)
+		e = find_base(r, &base);
 	if (e == OK) {
-		position_add(&at, &r->applier.at);
 		position_add(&horizon, &oldest);
+		position_add(&from, &base);
 		log_call(&c, &r->keys, link_sha(r->link), "meet", r->node_id);
 		log_add(&c, buf_span(&r->owner));
-		log_add(&c, buf_span(&at));
+		log_add(&c, buf_span(&lineage));
 		log_add(&c, buf_span(&horizon));
 		log_add_text(&c, db_epoch(r->leader.db));
 		log_add_int(&c, LOG_FORMAT);
 		log_add_int(&c, r->wants_epochs);
-		e = replica_marks(r->leader.db, add_mark, &c);
+		log_add(&c, buf_span(&from));
+		e = replica_marks(r->leader.db, base.id, add_mark, &c);
 	}
 	if (e == OK)
-		e = buf_ok(&at) && buf_ok(&horizon)
+		e = buf_ok(&lineage) && buf_ok(&horizon) && buf_ok(&from)
 			? log_send(&c, to, on_meet, r)
 			: ERR_NOMEM;
 	log_command_done(&c);
-	buf_done(&at);
+	buf_done(&lineage);
 	buf_done(&horizon);
+	buf_done(&from);
 	return e;
 }
 
@@ -171,6 +199,7 @@ static void
 on_ok(struct relay *r, const struct log_state *s)
 {
 	r->status.contact_ms = clock_real_ms();
+	r->base = LOG_NOWHERE;
 	duties_note(r, s);
 	/* An epoch may have begun. */
 	if (!r->is_met || strcmp(r->epoch.tag, s->last.tag) != 0 ||
@@ -218,6 +247,7 @@ on_meet(void *arg, const struct redis_value *v)
 	case LOG_WAIT:
 		r->is_met = false;
 		r->wants_epochs = true;
+		r->base = log_read_base(v);
 		publisher_stop(&r->publisher);
 		snprintf(r->detail, sizeof(r->detail),
 		    "there is no log yet: waiting for other nodes");

@@ -56,6 +56,7 @@ struct relay {
 	struct timer read_later;
 	int64_t foreign_at_us;	   /* when it was logged */
 	struct log_position epoch; /* an entry of the log's present epoch */
+	struct log_position base;  /* where a new log would begin */
 	/* duties.c */
 	struct timer second;
 	int64_t n_seconds;

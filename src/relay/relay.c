@@ -340,6 +340,7 @@ set_up(struct relay *r, struct loop *loop, const struct relay_config *cfg)
 	r->later.on_due = on_later;
 	r->read_later.on_due = relay_read_later;
 	r->rows_max = 1;
+	r->base = LOG_NOWHERE;
 	applier_init(&r->applier);
 	r->applier.is_holding = cfg->wants_replica;
 	r->publisher = (struct publisher){.keys = &r->keys,

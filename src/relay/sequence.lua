@@ -12,7 +12,8 @@
 --          g  the tag of its epoch;  k  its kind;  v  the version of its form
 --          o, s, t, p  origin, the number there, the time, the payload
 -- KEYS[3]  the nodes, a hash: NODE:owner, NODE:seen (ms), NODE:at: the last entry
---          that it has applied, NODE:horizon: the oldest it can go back to;
+--          that it has applied, NODE:lineage: that, and the last of each epoch
+--          before, NODE:horizon: the oldest it can go back to;
 --          vacant (ms): since when there has been no log
 --
 -- Two lineages may give an epoch the same number, where a failover left two
@@ -110,7 +111,8 @@ end
 -- {NODE, position, ms since it was seen, ...} of all that are waited for.
 local function nodes(t)
   local all = redis.call('HGETALL', KEYS[3])
-  local seen, at, horizon, met, owner, list = {}, {}, {}, {}, {}, {}
+  local seen, at, horizon, met, owner, lineage = {}, {}, {}, {}, {}, {}
+  local list = {}
   for i = 1, #all, 2 do
     local name, what = string.match(all[i], '^(.*):(%a+)$')
     if what == 'seen' then seen[name] = tonumber(all[i + 1]) end
@@ -118,14 +120,17 @@ local function nodes(t)
     if what == 'horizon' then horizon[name] = all[i + 1] end
     if what == 'met' then met[name] = all[i + 1] end
     if what == 'owner' then owner[name] = all[i + 1] end
+    if what == 'lineage' then lineage[name] = all[i + 1] end
   end
   for name, ms in pairs(seen) do
     if t - ms > AWAY_MS then
       redis.call('HDEL', KEYS[3], name .. ':seen', name .. ':at',
-        name .. ':horizon', name .. ':owner', name .. ':met')
+        name .. ':horizon', name .. ':owner', name .. ':met',
+        name .. ':lineage')
     elseif at[name] and horizon[name] then
       table.insert(list, {name = name, at = at[name],
         horizon = horizon[name], age = t - ms, met = met[name],
+        lineage = lineage[name] or at[name],
         is_there = owner[name] ~= nil and t - ms < LEASE_MS})
     end
   end
@@ -156,18 +161,40 @@ local function push()
   return {'ok', hw}
 end
 
+local function entries(lineage)
+  local list = {}
+  for p in string.gmatch(lineage, '%S+') do table.insert(list, p) end
+  return list
+end
+
+local function epoch_of(p)
+  return string.match(p, '^%d+') .. string.match(p, '/.*$')
+end
+
+-- Ours up to the last entry that theirs has, too; empty: there is none.
+local function shared(ours, theirs)
+  local last = {}
+  for _, p in ipairs(theirs) do last[epoch_of(p)] = p end
+  for i, p in ipairs(ours) do
+    local q = last[epoch_of(p)]
+    if q then return {is_before(q, p) and q or p, unpack(ours, i + 1)} end
+  end
+  return {}
+end
+
 -- A log that is gone, or older than the caller can go back to (HORIZON), begins
--- anew with what a node has: of those to which all others can go back, the one
--- that has least, for what it has not applied is in no log any more. The others
--- take back what they have more, and its origins send it again.
+-- anew with the last entry that all nodes have which are there, but for those
+-- that have less than others can go back to: what one has not applied is in no
+-- log any more. The others take back what they have more, and its origins send
+-- it again. Nil: it has begun; else the answer.
 local function found(s, replid, t, list)
-  local at, version = ARGV[4], ARGV[7]
+  local at, base = string.match(ARGV[4], '^%S+'), ARGV[9]
   local since = tonumber(redis.call('HGET', KEYS[3], 'vacant') or '0')
   if t - since > 10 * FOUND_MS or since > t then
     redis.call('HSET', KEYS[3], 'vacant', text(t))
-    return false
+    return {'wait'}
   end
-  if t - since < FOUND_MS then return false end
+  if t - since < FOUND_MS then return {'wait'} end
   local epoch = math.max(s.epoch, (read_position(at)))
   local limit = ARGV[5]
   for _, other in ipairs(list) do
@@ -176,21 +203,24 @@ local function found(s, replid, t, list)
       limit = other.horizon
     end
   end
-  if is_before(at, limit) then return false end
+  if is_before(at, limit) then return {'wait'} end
+  local common, least = entries(ARGV[4]), at
   for _, other in ipairs(list) do
-    if other.age < FOUND_MS and is_before(other.at, at) and
-        not is_before(other.at, limit) then
-      return false
+    if other.age < FOUND_MS and not is_before(other.at, limit) then
+      common = shared(common, entries(other.lineage))
+      if is_before(other.at, least) then least = other.at end
     end
   end
+  if #common > 0 and not is_before(common[1], limit) then least = common[1] end
+  if base ~= least then return {'wait', least} end
   redis.call('DEL', KEYS[1], KEYS[2])
-  begin_epoch({epoch = 0, n = 0}, epoch + 1, at, replid, version)
+  begin_epoch({epoch = 0, n = 0}, epoch + 1, base, replid, ARGV[7])
   redis.call('HSET', KEYS[1], 'name', ARGV[6])
-  for i = 9, #ARGV, 2 do
+  for i = 10, #ARGV, 2 do
     redis.call('HSET', KEYS[1], 'hw:' .. ARGV[i], ARGV[i + 1])
   end
   redis.call('HDEL', KEYS[3], 'vacant')
-  return true
+  return nil
 end
 
 -- Another master may have begun an epoch of the same number, of which this one
@@ -225,15 +255,17 @@ local function is_stranger(s, at)
   return epoch > s.epoch or (epoch == s.epoch and tag and tag ~= s.tag)
 end
 
--- meet NODE OWNER AT HORIZON NAME VERSION WANT, then ORIGIN SEQ of each origin
--- that the caller has applied: it is there, and has applied all up to AT. OWNER
--- is what no other database has.
+-- meet NODE OWNER LINEAGE HORIZON NAME VERSION WANT BASE, then ORIGIN SEQ of each
+-- origin that the caller had applied when BASE was its last entry: it is there,
+-- and has applied what LINEAGE says, "AT ENTRY ...". OWNER is what no other
+-- database has.
 --   twice OWNER        another one has that name
---   wait               there is no log yet
+--   wait [ENTRY]       there is no log yet; it begins when ENTRY is BASE
 --   ok HW LAST NAME NODES EPOCHS   HW: as in `behind`; NODES: {NODE, AT, age};
 --                      EPOCHS, if WANT is 1: {EPOCH, TAG, BASE}
 local function meet()
-  local owner, at, horizon = ARGV[3], ARGV[4], ARGV[5]
+  local owner, horizon = ARGV[3], ARGV[5]
+  local at = string.match(ARGV[4], '^%S+')
   local t = now_ms()
   local kind = redis.call('TYPE', KEYS[2]).ok
   if kind ~= 'stream' and kind ~= 'none' then
@@ -247,11 +279,13 @@ local function meet()
   end
   redis.call('HSET', KEYS[3], node .. ':owner', owner,
     node .. ':seen', text(t), node .. ':at', at,
-    node .. ':horizon', horizon, node .. ':met', replid)
+    node .. ':horizon', horizon, node .. ':met', replid,
+    node .. ':lineage', ARGV[4])
   local list = nodes(t)
   local last = position(s.epoch, s.n) .. '/' .. s.tag
   if s.epoch == 0 or (s.replid ~= replid and is_before(last, horizon)) then
-    if not found(s, replid, t, list) then return {'wait'} end
+    local answer = found(s, replid, t, list)
+    if answer then return answer end
     s = state()
   elseif s.replid ~= replid or s.n >= ENTRIES - 100000 or
       is_stranger(s, at) then

@@ -18,6 +18,7 @@
 enum {
 	CUT_ENTRIES = 500,    /* of one transaction */
 	PRUNE_ENTRIES = 4000, /* of one step */
+	EPOCHS_MAX = 100,     /* that are told of */
 };
 
 static enum err
@@ -42,26 +43,51 @@ read_position(struct db *db, sqlite3_stmt *st, struct log_position *ret)
 }
 
 static enum err
-end_position(struct db *db, unsigned id, struct log_position *ret)
+before(struct db *db, int64_t id, struct log_position *ret)
 {
-	struct log_position none = {0};
-	enum err e = read_position(db, stmt_open(db, id), ret);
+	sqlite3_stmt *st = stmt_open(db, STMT_LOG_BEFORE);
 
+	stmt_bind_int(db, st, 1, id);
+	return read_position(db, st, ret);
+}
+
+/* Where there is no entry: before the first. */
+static enum err
+or_origin(enum err e, struct log_position *ret)
+{
 	if (e == ERR_NOENT)
-		*ret = none;
+		*ret = (struct log_position){0};
 	return e == ERR_NOENT ? OK : e;
 }
 
 enum err
 replica_position(struct db *db, struct log_position *ret)
 {
-	return end_position(db, STMT_LOG_LAST, ret);
+	return or_origin(before(db, INT64_MAX, ret), ret);
 }
 
 enum err
 replica_horizon(struct db *db, struct log_position *ret)
 {
-	return end_position(db, STMT_LOG_FIRST, ret);
+	return or_origin(
+	    read_position(db, stmt_open(db, STMT_LOG_FIRST), ret), ret);
+}
+
+enum err
+replica_lineage(struct db *db,
+    void (*on_epoch)(void *arg, const struct log_position *last), void *arg)
+{
+	struct log_position last;
+	int64_t id = INT64_MAX;
+	enum err e = OK;
+
+	for (int i = 0; i < EPOCHS_MAX; i++) {
+		if ((e = before(db, id, &last)) != OK)
+			break;
+		on_epoch(arg, &last);
+		id = last.id - last.id % LOG_EPOCH_IDS;
+	}
+	return e == ERR_NOENT ? OK : e;
 }
 
 enum err
@@ -100,7 +126,7 @@ replica_own_ids(struct db *db, int64_t after_id, int64_t *ret)
 }
 
 enum err
-replica_marks(struct db *db,
+replica_marks(struct db *db, int64_t at_id,
     void (*on_mark)(void *arg, const char *origin, int64_t seq), void *arg)
 {
 	sqlite3_stmt *st = stmt_open(db, STMT_MARKS);
@@ -108,6 +134,7 @@ replica_marks(struct db *db,
 	bool has_row = false;
 	enum err e;
 
+	stmt_bind_int(db, st, 1, at_id);
 	while ((e = stmt_step(db, st, &has_row)) == OK && has_row) {
 		if ((e = stmt_column_text(db, st, 0, &origin)) != OK)
 			break;

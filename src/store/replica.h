@@ -45,6 +45,11 @@ CHECK_RESULT enum err replica_start(struct db *db, const char *node_id);
 CHECK_RESULT enum err replica_position(struct db *db, struct log_position *ret);
 CHECK_RESULT enum err replica_horizon(struct db *db, struct log_position *ret);
 
+/* Calls on_epoch with the last entry that was applied of each epoch, the newest
+ * first; of the last hundred, as far as can be gone back to. */
+CHECK_RESULT enum err replica_lineage(struct db *db,
+    void (*on_epoch)(void *arg, const struct log_position *last), void *arg);
+
 /* The last applied entry of that tag and not behind that id, of what can be
  * gone back to. ERR_NOENT. */
 CHECK_RESULT enum err replica_find(
@@ -56,8 +61,8 @@ CHECK_RESULT enum err replica_own_ids(
     struct db *db, int64_t after_id, int64_t *ret);
 
 /* Calls on_mark with each origin and the last number of its outbox that was
- * applied. */
-CHECK_RESULT enum err replica_marks(struct db *db,
+ * applied when the entry at_id had been, which can be gone back to. */
+CHECK_RESULT enum err replica_marks(struct db *db, int64_t at_id,
     void (*on_mark)(void *arg, const char *origin, int64_t seq), void *arg);
 
 /* Between these two, within the caller's transaction, are the writes of an

@@ -150,7 +150,7 @@ enum stmt_id {
 	STMT_SET_SEQUENCES,   /* id that is taken */
 	STMT_RESET_SEQUENCES, /* id that is free */
 	STMT_LOG_ADD,	      /* position, tag, origin, number, time */
-	STMT_LOG_LAST,	      /* -> position, tag */
+	STMT_LOG_BEFORE,      /* position -> position, tag */
 	STMT_LOG_FIRST,	      /* -> position, tag */
 	STMT_LOG_FIND,	      /* position, first of its epoch, tag -> position,
 				 tag */
@@ -163,7 +163,7 @@ enum stmt_id {
 	STMT_UNDO_EVENTS,     /* id, origin, number there */
 	STMT_UNDO_READ,	      /* undo id -> changes */
 	STMT_UNDO_FORGET,     /* undo id */
-	STMT_MARKS,	      /* -> origin, number */
+	STMT_MARKS,	      /* position -> origin, number */
 	STMT_LOG_OWN_IDS,     /* id -> the highest behind it */
 	STMT_SET_MARK,	      /* origin, number */
 	STMT_LABEL_EVENTS,    /* id, origin, number */

@@ -423,8 +423,8 @@ const char *const stmt_sql[] = {
 	"origin_before, applied_at, undo_after) VALUES (?1, ?2, ?3, ?4, "
 	"(SELECT seq FROM log_marks WHERE origin = ?3), ?5, "
 	"(SELECT coalesce(max(id), 0) FROM log_undo))",
-    [STMT_LOG_LAST] = "SELECT position, tag FROM log_entries "
-		      "ORDER BY position DESC LIMIT 1",
+    [STMT_LOG_BEFORE] = "SELECT position, tag FROM log_entries "
+			"WHERE position < ?1 ORDER BY position DESC LIMIT 1",
     [STMT_LOG_FIRST] = "SELECT position, tag FROM log_entries "
 		       "ORDER BY position LIMIT 1",
     [STMT_LOG_FIND] = "SELECT position, tag FROM log_entries "
@@ -449,7 +449,10 @@ const char *const stmt_sql[] = {
     [STMT_UNDO_READ] = "SELECT change FROM log_undo WHERE id > ?1 "
 		       "ORDER BY id DESC",
     [STMT_UNDO_FORGET] = "DELETE FROM log_undo WHERE id > ?1",
-    [STMT_MARKS] = "SELECT origin, seq FROM log_marks",
+    [STMT_MARKS] =
+	"SELECT origin, coalesce((SELECT coalesce(e.origin_before, 0) "
+	"FROM log_entries e WHERE e.position > ?1 AND e.origin = m.origin "
+	"ORDER BY e.position LIMIT 1), seq) FROM log_marks m",
     [STMT_LOG_OWN_IDS] = "SELECT max("
 			 "coalesce((SELECT max(id) FROM job_events "
 			 "WHERE id > ?1 AND origin IS NULL), 0), "

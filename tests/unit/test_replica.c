@@ -237,6 +237,51 @@ test_finding(void **state)
 	assert_true(at.id == 0);
 }
 
+static void
+add_position(void *arg, const struct log_position *last)
+{
+	buf_addf(arg, "%lld/%s ", (long long)last->id, last->tag);
+}
+
+static void
+add_mark(void *arg, const char *origin, int64_t seq)
+{
+	buf_addf(arg, "%s %lld ", origin, (long long)seq);
+}
+
+static void
+assert_marks(struct site *s, int64_t at_id, const char *want)
+{
+	struct buf marks = BUF_INIT;
+
+	assert_int_equal(replica_marks(s->db, at_id, add_mark, &marks), OK);
+	assert_string_equal(marks.data, want);
+	buf_done(&marks);
+}
+
+/* What a node says of itself where a log begins anew: how it came here, and
+ * what it had when it was elsewhere on that way. */
+static void
+test_the_way_here(void **state)
+{
+	struct site *s = *state;
+	struct buf lineage = BUF_INIT;
+
+	apply(s, EPOCH(1), "t", NULL, 0, "SELECT 1");
+	apply(s, EPOCH(1) + 128, "t", "a", 7, "SELECT 1");
+	apply(s, EPOCH(1) + 256, "t", "b", 1, "SELECT 1");
+	apply(s, EPOCH(4), "u", NULL, 0, "SELECT 1");
+	apply(s, EPOCH(4) + 128, "u", "a", 9, "SELECT 1");
+	assert_int_equal(replica_lineage(s->db, add_position, &lineage), OK);
+	assert_string_equal(
+	    lineage.data, "4398046511232/u 1099511628032/t 0/ ");
+	assert_marks(s, EPOCH(4) + 128, "a 9 b 1 ");
+	assert_marks(s, EPOCH(4), "a 7 b 1 ");
+	assert_marks(s, EPOCH(1) + 128, "a 7 b 0 ");
+	assert_marks(s, 0, "a 0 b 0 ");
+	buf_done(&lineage);
+}
+
 /* Ids are given out again only where the log goes on below them. */
 static void
 test_sequences_after_a_cut(void **state)
@@ -330,6 +375,7 @@ main(void)
 	    TEST(test_own_runs_stay),
 	    TEST(test_more_events_than_an_entry_has_room_for),
 	    TEST(test_finding),
+	    TEST(test_the_way_here),
 	    TEST(test_sequences_after_a_cut),
 	    TEST(test_forgetting),
 	    TEST(test_a_place_behind_what_was),
