@@ -85,19 +85,16 @@ call_free(struct http_client *c, struct http_call *call)
 
 /* --- The end of a call ---------------------------------------------------- */
 
-/* Whatever went wrong, it cannot have arrived while nothing has left. An answer
- * that is cut, or longer than may be, is none. */
+/* An answer that is cut, or longer than may be, is none. */
 static void
 read_end(struct http_call *call, CURLcode result)
 {
 	struct http_answer *a = &call->answer;
 	curl_off_t retry_s = 0;
-	long sent = 0, status = 0;
+	long status = 0;
 
-	(void)curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &sent);
 	(void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
 	(void)curl_easy_getinfo(call->easy, CURLINFO_RETRY_AFTER, &retry_s);
-	a->has_left = sent > 0;
 	a->status = result == CURLE_OK && buf_ok(&a->body) ? (int)status : 0;
 	a->retry_ms = -1;
 	if (retry_s > 0)
@@ -347,6 +344,22 @@ http_client_free(struct http_client **client)
 
 /* --- The beginning of a call ---------------------------------------------- */
 
+/* There is a connection. Whatever goes wrong now, bytes may have left: how many,
+ * libcurl does not know. Before 8.7 it counts nothing of a request whose first
+ * part OpenSSL did not take at once, though it goes on with it; 8.7 nothing. */
+static int
+on_connected(void *arg, char *to, char *from, int to_port, int from_port)
+{
+	struct http_call *call = arg;
+
+	(void)to;
+	(void)from;
+	(void)to_port;
+	(void)from_port;
+	call->answer.has_left = true;
+	return CURL_PREREQFUNC_OK;
+}
+
 static size_t
 on_body(char *bytes, size_t size, size_t n, void *arg)
 {
@@ -402,6 +415,8 @@ set_options(
 	curl_easy_setopt(e, CURLOPT_URL, r->url.data);
 	curl_easy_setopt(e, CURLOPT_PRIVATE, (void *)call);
 	curl_easy_setopt(e, CURLOPT_HTTPHEADER, call->headers);
+	curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, on_connected);
+	curl_easy_setopt(e, CURLOPT_PREREQDATA, call);
 	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(e, CURLOPT_WRITEDATA, call);
 	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, call->answer.error);

@@ -447,6 +447,16 @@ def test_certificates_in_a_file_of_our_own(make, certificate):
     runs.wait("submitted")
 
 
+def test_a_long_submission_that_is_not_answered(make, certificate):
+    """The system does not take it all at once. Until it has, OpenSSL says that
+    nothing was written, and libcurl before 8.7 then counts none of it."""
+    runs = make(certificate=certificate, is_narrow=True, run=[b""])
+    runs.add(job_input=json.dumps({"image": "x" * 60000}))
+    runs.start(env={**os.environ, "SSL_CERT_FILE": certificate[0]})
+    runs.wait("unknown")
+    assert runs.provider.names() == ["run"]
+
+
 def test_the_key_stands_nowhere(make):
     runs = make(run=[answer(401, {"error": f"unknown key {KEY}"})])
     runs.add()

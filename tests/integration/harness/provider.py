@@ -43,7 +43,7 @@ class Provider:
     """Each call gets the first of its operation's script, the last one for
     ever: bytes, or a function of the connection and the call. b"" closes."""
 
-    def __init__(self, certificate=None, **scripts):
+    def __init__(self, certificate=None, is_narrow=False, **scripts):
         self.calls = []
         self.scripts = {
             "run": [answer(200, {"id": "e1", "status": "IN_QUEUE"})],
@@ -57,6 +57,9 @@ class Provider:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self._context.load_cert_chain(*certificate)
         self._server = socket.create_server(("127.0.0.1", 0))
+        if is_narrow:  # as networks are: some 30 kB go out at once
+            self._server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            self._server.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
         self.port = self._server.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
