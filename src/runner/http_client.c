@@ -6,6 +6,8 @@
 #include "runner/http_client.h"
 
 #include <sys/queue.h>
+#include <sys/socket.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -117,9 +119,9 @@ end_call(struct http_client *c, struct http_call *call)
 	call_free(c, call);
 }
 
-/* What has ended in multi, which is ours, or was. */
-static void
-finish(struct http_client *c, CURLM *multi)
+/* The next one that libcurl has ended, its end read; NULL: there is none. */
+static struct http_call *
+next_ended(CURLM *multi)
 {
 	const CURLMsg *message;
 	struct http_call *call;
@@ -135,10 +137,18 @@ finish(struct http_client *c, CURLM *multi)
 		    message->easy_handle, CURLINFO_PRIVATE, &arg);
 		call = (struct http_call *)(void *)arg;
 		read_end(call, result);
-		if (multi != c->multi)
-			call->easy = NULL;
-		end_call(c, call);
+		return call;
 	}
+	return NULL;
+}
+
+static void
+finish(struct http_client *c)
+{
+	struct http_call *call;
+
+	while ((call = next_ended(c->multi)) != NULL)
+		end_call(c, call);
 }
 
 static void
@@ -151,11 +161,21 @@ unwatch(struct http_client *c, struct watched *w)
 	free(w);
 }
 
+/* The number of what is closed may be another's at once. So what is no socket
+ * stays open: from 8.9 on a thread that looks up a name writes there. */
+static void
+drop(int fd)
+{
+	if (shutdown(fd, SHUT_RDWR) == 0 || errno != ENOTSOCK)
+		(void)close(fd);
+}
+
 /*
  * libcurl had no memory. 7.88 then leaves a table behind that is none, and
  * divides by zero at the next call for the same descriptor. So it is called no
- * more, not even to free anything: that is lost, but for the descriptors that
- * are watched. All calls end; what has left may have arrived.
+ * more, not even to free anything: that is lost, but for the connections that
+ * are watched. All calls end; what has left may have arrived. What is begun
+ * meanwhile stands before them in the list.
  */
 static void
 start_anew(struct http_client *c)
@@ -171,12 +191,14 @@ start_anew(struct http_client *c)
 		next_watched = LIST_NEXT(w, link);
 		fd = w->io.fd;
 		unwatch(c, w);
-		(void)close(fd);
+		drop(fd);
 	}
-	finish(c, lost);
+	while ((call = next_ended(lost)) != NULL)
+		call->easy = NULL;
 	for (call = LIST_FIRST(&c->calls); call != NULL; call = next) {
 		next = LIST_NEXT(call, link);
-		read_end(call, CURLE_OUT_OF_MEMORY);
+		if (call->easy != NULL)
+			read_end(call, CURLE_OUT_OF_MEMORY);
 		call->easy = NULL;
 		end_call(c, call);
 	}
@@ -193,7 +215,7 @@ act(struct http_client *c, curl_socket_t fd, int what)
 	    CURLM_OUT_OF_MEMORY)
 		start_anew(c);
 	else
-		finish(c, c->multi);
+		finish(c);
 }
 
 static void

@@ -30,8 +30,8 @@ struct http_request {
 void http_request_done(struct http_request *r);
 
 struct http_answer {
-	bool has_left; /* a byte of the request has, so it may have arrived */
-	int status;    /* HTTP's; 0: no answer, or not whole */
+	bool has_left;	  /* a byte of the request may have, and arrived */
+	int status;	  /* HTTP's; 0: no answer, or not whole */
 	int64_t retry_ms; /* Retry-After; -1: none */
 	struct buf body;  /* owned */
 	char error[256];  /* libcurl's words, where there is no answer */
@@ -46,8 +46,8 @@ CHECK_RESULT enum err http_client_new(struct loop *loop, int64_t timeout_ms,
 void http_client_free(struct http_client **c); /* drops what is under way */
 
 /* Sends it from the loop's next turn on; borrows r until on_done, which is
- * called from the loop and owns the answer. `key` is copied, and wiped as far
- * as the copy is ours. ERR_NOMEM, and nothing is sent. */
+ * called from the loop, owns the answer, and may send. `key` is copied, and
+ * wiped as far as the copy is ours. ERR_NOMEM, and nothing is sent. */
 CHECK_RESULT enum err http_client_send(struct http_client *c,
     const struct http_request *r, struct span key,
     void (*on_done)(void *arg, struct http_answer *a), void *arg);

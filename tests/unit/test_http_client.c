@@ -130,10 +130,77 @@ test_no_memory_and_a_second_look(void **state)
 	fail_each(1, 230);
 }
 
+static struct http_client *client;
+static struct http_request *silent;
+static int n_ends[5]; /* of each call */
+
+/* The first and the third are followed by another. */
+static void
+on_end(void *arg, struct http_answer *a)
+{
+	int *n = arg;
+
+	(*n)++;
+	http_answer_done(a);
+	if (n != &n_ends[0] && n != &n_ends[2])
+		return;
+	n_calls++;
+	if (http_client_send(client, silent, SPAN_LIT("key"), on_end,
+		&n_ends[n_calls - 1]) != OK)
+		n_ends[n_calls - 1]++;
+}
+
+static bool
+all_have_ended(void)
+{
+	n_done = 0;
+	for (int i = 0; i < n_calls; i++) {
+		assert_true(n_ends[i] <= 1);
+		n_done += n_ends[i];
+	}
+	return n_done == n_calls;
+}
+
+/* Where calls have ended just before an allocation fails for another, in
+ * whatever order libcurl takes them, and their end begins new ones. */
+static void
+test_no_memory_and_a_call_that_follows(void **state)
+{
+	struct http_request r, none = {.is_once = true};
+	struct loop *loop;
+	bool is_more = true;
+	int fd = listen_silently(&r);
+
+	(void)state;
+	silent = &r;
+	buf_add_str(&none.url, "none://127.0.0.1/");
+	for (unsigned n = 1; is_more; n++) {
+		memset(n_ends, 0, sizeof(n_ends));
+		n_calls = 3;
+		assert_int_equal(loop_new(&loop), OK);
+		assert_int_equal(
+		    http_client_new(loop, 30, MAX_BODY, &client), OK);
+		for (int i = 0; i < n_calls; i++)
+			assert_int_equal(
+			    http_client_send(client, i != 1 ? &none : &r,
+				SPAN_LIT("key"), on_end, &n_ends[i]),
+			    OK);
+		alloc_fail_start(n);
+		assert_true(wait_until(loop, all_have_ended));
+		is_more = alloc_fail_stop();
+		http_client_free(&client);
+		loop_free(&loop);
+	}
+	http_request_done(&none);
+	http_request_done(&r);
+	assert_int_equal(close(fd), 0);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_no_memory_and_a_call_that_follows),
 	    cmocka_unit_test(test_no_memory),
 	    cmocka_unit_test(test_no_memory_and_a_second_look),
 	};
