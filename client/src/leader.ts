@@ -73,15 +73,16 @@ export function lead(
     return line;
   }
 
-  /** Everything of the job after `place`; undefined when nobody wants it any more. */
-  async function history(job: string, place: string, key: number) {
+  /** Of the job what is after `place`, at least up to `end`; undefined when nobody wants it any more. */
+  async function history(job: string, place: string, end: string, key: number) {
     const found: Live[] = [];
     for (let tries = 0; ; ) {
       try {
         const { events, last_event_id, terminal } = await server.events([job], place);
         place = last_event_id;
         for (const { id, event: type, data } of events) found.push({ kind: "live", jobs: [job], id, type, data });
-        if (terminal || !events.length) return found;
+        // A job that never rests has more each time: that comes on the line.
+        if (terminal || !events.length || !(+place.slice(9) < +end.slice(9))) return found;
       } catch (error) {
         context.say({ kind: "told", jobs: [job], key, state: "waiting", error: reasonOf(error) });
         await pause(backoff(tries++));
@@ -94,7 +95,7 @@ export function lead(
     let line = lineFor(job, from);
     if (served.has(key)) return;
     served.add(key);
-    const events = from === line.place ? [] : await history(job, from, key);
+    const events = from === line.place ? [] : await history(job, from, line.place, key);
     served.delete(key);
     if (!events) return;
     line = lineWith(job) ?? line;

@@ -54,7 +54,7 @@ async function post<Answer>(path: string, body: unknown, options: StartOptions):
   const { url = "/api/v1", token, withCredentials, signal, idempotencyKey } = options;
   try {
     const bearer = await token?.();
-    const response = await fetch(url + path, {
+    const response = await fetch(url.replace(/\/$/, "") + path, {
       method: "POST",
       // No form of another page's can send this type.
       headers: {
@@ -67,7 +67,11 @@ async function post<Answer>(path: string, body: unknown, options: StartOptions):
       signal,
     });
     const { ok, status } = response;
-    const answer = await response.json().catch(() => null);
+    // Of an answer that breaks off nobody knows what it was.
+    const answer = await response.json().catch((error) => {
+      if (error instanceof SyntaxError) return null;
+      throw error;
+    });
     if (ok && answer) return { ...answer, ok };
     const seconds = Number(response.headers.get("Retry-After"));
     return {

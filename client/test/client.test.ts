@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 import { subscribe } from "../src/jobwire.js";
 import { lead } from "../src/leader.js";
-import { backoff } from "../src/protocol.js";
+import { backoff, pause } from "../src/protocol.js";
 import { FakeSource, answerWith, asked, data, events, newWorld, pass } from "./world.js";
 
 let world: ReturnType<typeof newWorld>;
@@ -254,6 +254,25 @@ describe("jobs that join", () => {
     await pass(10_000);
     expect(ids()).toEqual(["e-1"]);
     expect(asked.length).toBe(1);
+  });
+
+  test("get all pages of their history, though their job never rests", async () => {
+    const first = world.follow("a");
+    await pass();
+    FakeSource.last.send("queued", "0123abcd-2500", data("a", "queued"));
+    // While a page is on its way, more comes.
+    let last = 2600;
+    answerWith(async ({ query }) => {
+      await pause(50);
+      const place = +(query.get("last_event_id") ?? "").slice(9);
+      const id = `0123abcd-${Math.min(place + 1000, (last += 10))}`;
+      return events([[id, "progress", data("b", "processing")]], id);
+    });
+    const second = world.follow("b");
+    await pass(1000);
+    for (const n of [last, 5000]) FakeSource.last.send("progress", `0123abcd-${n}`, data("b", "processing"));
+    expect(second.ids().map((id) => +id.slice(9))).toEqual([1000, 2000, 2630, 5000]);
+    expect(first.ids()).toEqual(["0123abcd-2500"]);
   });
 
   test("a second time have not ended because they had ended before", async () => {

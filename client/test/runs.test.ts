@@ -57,7 +57,7 @@ test("a start is one call, with all that it was given", async () => {
 
 test("what was not given is not sent", async () => {
   answerWith(202, STARTED);
-  await start("a", "restore", {});
+  await start("a", "restore", {}, { url: "/api/v1/" });
   const [{ url, init }] = calls;
   expect(url).toBe("/api/v1/jobs/a/restore");
   expect(init.credentials).toBeUndefined();
@@ -97,6 +97,19 @@ describe("what is refused is told, not thrown", () => {
     const started = start("a", "restore", {}, { signal: controller.signal });
     controller.abort();
     expect(await started).toMatchObject({ ok: false, code: "aborted" });
+  });
+
+  test.each(["unreachable", "aborted"])("an answer that breaks off: %s", async (code) => {
+    const controller = new AbortController();
+    const body = new ReadableStream({
+      start(stream) {
+        stream.enqueue(new TextEncoder().encode('{"job_id":'));
+        if (code === "aborted") controller.abort();
+        stream.error(code === "aborted" ? controller.signal.reason : new TypeError("network error"));
+      },
+    });
+    vi.stubGlobal("fetch", async () => new Response(body, { status: 202 }));
+    expect(await start("a", "restore", {}, controller)).toMatchObject({ ok: false, code });
   });
 
   test("a token that cannot be had", async () => {
