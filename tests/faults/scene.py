@@ -306,13 +306,16 @@ def rename(scene, rng):
     """the database goes away for a moment, whole"""
     with scene.gate:
         for path in _files(scene):
-            os.rename(path, path + ".away")
+            # While nobody has it open, there is one file.
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(path, path + ".away")
         _pause(rng, 0.02, 0.2)
         for path in reversed(_files(scene)):
             # A program may have tried to open what was not there.
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
-            os.rename(path + ".away", path)
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(path + ".away", path)
 
 
 def restore(scene, rng):
