@@ -262,8 +262,10 @@ applier_run(struct applier *a, struct db *db, const struct redis_value *rows,
 		e = mark_end(db, e);
 	*ret_e = e;
 	*ret_n = e == OK ? n : 0;
-	if (e != OK)
+	if (e != OK) {
+		applier_cut_back(a);
 		return APPLY_FAILED;
+	}
 	a->at = at;
 	return stop;
 }

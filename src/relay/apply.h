@@ -61,7 +61,7 @@ CHECK_RESULT enum apply_stop applier_run(struct applier *a, struct db *db,
 CHECK_RESULT enum err applier_take_over(struct applier *a, struct db *db);
 
 /* The database was taken back to `at`: what was to be answered of entries
- * behind it is forgotten, for they come again, with other ids. */
+ * behind it is forgotten, for they come again, it may be with other ids. */
 void applier_cut_back(struct applier *a);
 
 /* All up to that number may be answered. Errors as db_begin(): to be called
