@@ -400,7 +400,8 @@ replica_own(struct db *db, const char *owner, int64_t seq)
 	/* The log has them by the name that this database had. */
 	if ((e = stmt_do(db, STMT_OUTBOX_DROP_ANSWERED)) != OK)
 		return e;
-	/* By way of negative numbers, which are free. */
+	/* By way of negative numbers, which are free, to such as none of them
+	 * had: somebody may wait for what is answered to that one. */
 	st = stmt_open(db, STMT_OUTBOX_RAISE);
 	stmt_bind_int(db, st, 1, seq);
 	if ((e = stmt_run(db, st)) != OK)

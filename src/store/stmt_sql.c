@@ -464,7 +464,9 @@ const char *const stmt_sql[] = {
 			  "WHERE id >= ?1 AND origin IS NULL",
     [STMT_LABEL_RUNS] = "UPDATE runs SET origin = ?2, origin_seq = ?3 "
 			"WHERE run_id >= ?1 AND origin IS NULL",
-    [STMT_OUTBOX_RAISE] = "UPDATE outbox SET seq = -(seq + ?1) "
+    [STMT_OUTBOX_RAISE] = "UPDATE outbox SET seq = -(seq + CASE ?1 "
+			  "WHEN 0 THEN 0 ELSE max(?1, (SELECT seq FROM "
+			  "sqlite_sequence WHERE name = 'outbox')) END) "
 			  "WHERE result IS NULL",
     [STMT_OUTBOX_TURN] = "UPDATE outbox SET seq = -seq WHERE seq < 0",
     [STMT_OUTBOX_SEQUENCE] =

@@ -365,6 +365,24 @@ test_a_place_behind_what_was(void **state)
 	buf_done(&owner);
 }
 
+/* Who waits for the answer to one never gets that to another. */
+static void
+test_a_place_is_nobody_elses(void **state)
+{
+	struct site *s = *state;
+
+	exec(s->db, "INSERT INTO outbox (kind, payload) VALUES "
+		    "('event', '1'), ('event', '2'), ('event', '3')");
+	assert_int_equal(db_begin(s->db), OK);
+	assert_int_equal(replica_own(s->db, "a 123", 1), OK);
+	assert_int_equal(db_commit(s->db), OK);
+	assert_int_equal(
+	    number(s, "SELECT count(*) FROM outbox WHERE seq > 3"), 3);
+	assert_int_equal(number(s, "SELECT group_concat(payload, '') FROM "
+				   "(SELECT * FROM outbox ORDER BY seq)"),
+	    123);
+}
+
 int
 main(void)
 {
@@ -379,6 +397,7 @@ main(void)
 	    TEST(test_sequences_after_a_cut),
 	    TEST(test_forgetting),
 	    TEST(test_a_place_behind_what_was),
+	    TEST(test_a_place_is_nobody_elses),
 	};
 
 	return cmocka_run_group_tests_name("replica", tests, NULL, NULL);
