@@ -147,6 +147,7 @@ enum stmt_id {
 	STMT_OUTBOX_OPEN,	/* -> is a row not answered */
 	STMT_LOG_ORIGIN,
 	STMT_START_SEQUENCES,
+	STMT_LOWER_SEQUENCES,
 	STMT_SET_SEQUENCES,   /* id that is taken */
 	STMT_RESET_SEQUENCES, /* id that is free */
 	STMT_LOG_ADD,	      /* position, tag, origin, number, time */

@@ -418,6 +418,13 @@ const char *const stmt_sql[] = {
 	"WHEN 'runs' THEN coalesce((SELECT max(run_id) FROM runs), 0) "
 	"ELSE coalesce((SELECT max(id) FROM job_events), 0) END) "
 	"WHERE (name = 'job_events' OR name = 'runs') AND seq >= ?1",
+    [STMT_LOWER_SEQUENCES] =
+	"UPDATE sqlite_sequence SET seq = min(seq, max("
+	"(SELECT max(position) FROM log_entries) + 127, CASE name "
+	"WHEN 'runs' THEN coalesce((SELECT max(run_id) FROM runs), 0) "
+	"ELSE coalesce((SELECT max(id) FROM job_events), 0) END)) "
+	"WHERE (name = 'job_events' OR name = 'runs') "
+	"AND EXISTS (SELECT 1 FROM log_entries)",
     [STMT_LOG_ADD] =
 	"INSERT INTO log_entries (position, tag, origin, origin_seq, "
 	"origin_before, applied_at, undo_after) VALUES (?1, ?2, ?3, ?4, "

@@ -490,6 +490,26 @@ def test_a_node_that_wrote_alone_for_long_is_to_be_cloned(make_cluster, tmp_path
     assert len(cluster.settle()["job_events"]) == 3
 
 
+def test_a_node_whose_own_events_are_gone_gives_the_log_s_ids(make_cluster):
+    """Nobody has those of its own any more."""
+    cluster = make_cluster(size=2).start()
+    a, b = cluster
+    a.publish("j", {"type": "note", "data": {"n": 0}})
+    cluster.settle()
+    leave_alone(b)
+    for number in range(1, 201):
+        b.site.writer.publish("own", "note", {"n": number})
+    b.site.writer.connection.execute("DELETE FROM jobs WHERE job_id = 'own'")
+    b.tool("cluster", "join")
+    b.start_relay()
+    cluster.wait_ok()
+    (event,) = a.publish("k", {"type": "note", "data": {"n": 201}}).json()["event_ids"]
+    until(lambda: b.get("/jobs/k").status == 200, "b to have it")
+    assert b.ask("SELECT id FROM job_events WHERE job_id = 'k'") == [
+        (int(event.partition("-")[2]),)
+    ]
+
+
 # --- Tickets and tokens -------------------------------------------------------
 
 
