@@ -82,11 +82,12 @@ show(const struct command_line *c, struct db *db, int64_t run_id)
 /* --- Cancel and retry ----------------------------------------------------- */
 
 static int
-tell(const struct command_line *c, const char *status)
+tell(const struct command_line *c, int64_t run_id, const char *status)
 {
-	(void)printf(c->settings->json ? "{\"run_id\":%s,\"status\":\"%s\"}\n"
-				       : "%s %s\n",
-	    c->args[1], status);
+	(void)printf(c->settings->json ? "{\"run_id\":%" PRId64
+					 ",\"status\":\"%s\"}\n"
+				       : "%" PRId64 " %s\n",
+	    run_id, status);
 	return EXIT_DONE;
 }
 
@@ -113,7 +114,7 @@ cancel(const struct command_line *c, struct db *db, int64_t run_id)
 	e = command_end_written(db, e, &result);
 	if (e != OK)
 		return fail_run(db, e, c->args[1]);
-	return tell(c, result.is_over ? "cancelled" : "cancelling");
+	return tell(c, run_id, result.is_over ? "cancelled" : "cancelling");
 }
 
 /* Of a node that is gone for good. */
@@ -140,7 +141,7 @@ take(const struct command_line *c, struct db *db, int64_t run_id)
 		e = intent_write(db, INTENT_TAKE, &what, &result);
 	run_done(&r);
 	e = command_end_written(db, e, &result);
-	return e == OK ? tell(c, result.seq > 0 ? "pending" : "taken")
+	return e == OK ? tell(c, run_id, result.seq > 0 ? "pending" : "taken")
 		       : fail_run(db, e, c->args[1]);
 }
 
@@ -159,7 +160,8 @@ retry(const struct command_line *c, struct db *db, int64_t run_id)
 		    c->args[1]);
 	}
 	e = command_end(db, e);
-	return e == OK ? tell(c, "waiting") : fail_run(db, e, c->args[1]);
+	return e == OK ? tell(c, run_id, "waiting")
+		       : fail_run(db, e, c->args[1]);
 }
 
 static const struct {

@@ -92,19 +92,24 @@ give_up(void)
 
 #define YEAR_MS (INT64_C(366) * 86400000)
 
-/* Whole milliseconds, up to a year; 0 where it is none. */
+/* Milliseconds, up to a year; 0 where it is none. As JSON may write a number:
+ * 9e5 is a quarter of an hour. */
 static int64_t
 member_ms(struct span object, const char *name)
 {
 	struct span value;
 	char text[20];
+	double ms;
 
 	if (!json_text_get(object, name, &value) || value.n >= sizeof(text) ||
 	    json_text_kind(value) != JSON_TEXT_NUMBER)
 		return 0;
 	memcpy(text, value.p, value.n);
 	text[value.n] = '\0';
-	return min(max(strtoll(text, NULL, 10), 0), YEAR_MS);
+	ms = strtod(text, NULL);
+	if (ms >= (double)YEAR_MS)
+		return YEAR_MS;
+	return ms > 0 ? (int64_t)ms : 0;
 }
 
 int64_t

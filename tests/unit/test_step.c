@@ -466,7 +466,10 @@ test_run_time(void **state)
 	    {"{\"ttl\":-1,\"executionTimeout\":5000}", 24 * HOUR},
 	    {"{\"ttl\":9223372036854775807,\"executionTimeout\":5000}",
 		INT64_C(366) * 24 * HOUR + 5000},
-	    {"{\"ttl\":1e99,\"executionTimeout\":5000}", 5001},
+	    {"{\"ttl\":1e99,\"executionTimeout\":5000}",
+		INT64_C(366) * 24 * HOUR + 5000},
+	    {"{\"ttl\":3.6e6,\"executionTimeout\":5000.0}", HOUR + 5000},
+	    {"{\"ttl\":1e-3,\"executionTimeout\":5000}", 24 * HOUR},
 	};
 
 	(void)state;
