@@ -87,9 +87,13 @@ def test_cgi_programs_differ_as_their_manual_says(name, daemon):
 def test_every_command_is_in_the_manual():
     text = run("jobwire", "--help", check=True).stdout
     usage = text.split("Exit status:")[0]
-    written = re.findall(r"(?m)^\.It Cm (\w+)", manual("jobwire", 1))
+    commands = re.findall(r"(?m)^  (\w+)", usage)
+    synopsis, description = manual("jobwire", 1).split(".Sh DESCRIPTION")
+    written = re.findall(r"(?m)^\.It Cm (\w+)", description)
     # token has an item for each thing it does.
-    assert list(dict.fromkeys(written)) == re.findall(r"(?m)^  (\w+)", usage)
+    assert list(dict.fromkeys(written)) == commands
+    written = re.findall(r"(?m)^\.Cm (\w+)", synopsis)
+    assert list(dict.fromkeys(written)) == commands
 
 
 def test_every_setting_is_in_its_manual_with_its_default():
