@@ -254,18 +254,22 @@ authenticator_confirm(const struct authenticator *a, struct reader *reader,
 		   : fail(a, rule, why);
 }
 
-/* Without the database, but for a ticket. */
+/* Without asking the database, but for a ticket. */
 static enum err
-read_credential(struct authenticator *a, const struct request *r, int64_t now_s,
-    struct reader *ret, struct refusal *why)
+read_credential(struct authenticator *a, const struct db *db,
+    const struct request *r, int64_t now_s, struct reader *ret,
+    struct refusal *why)
 {
 	struct buf ticket = BUF_INIT;
 	enum err e;
 
 	if (a->mode == AUTH_TICKET &&
 	    query_get(span_of(r->query), "ticket", &ticket))
-		e = read_ticket(a, buf_span(&ticket),
-		    strcmp(r->method, "HEAD") == 0, now_s, ret, why);
+		/* Or it would be used up, and nothing could be read. */
+		e = db == NULL
+			? ERR_GONE
+			: read_ticket(a, buf_span(&ticket),
+			      strcmp(r->method, "HEAD") == 0, now_s, ret, why);
 	else if (ticket.failed)
 		e = ERR_NOMEM;
 	else
@@ -293,7 +297,7 @@ authenticator_identify(struct authenticator *a, struct db *db,
     struct refusal *why)
 {
 	struct reader reader = {0};
-	enum err e = read_credential(a, r, now_s, &reader, why);
+	enum err e = read_credential(a, db, r, now_s, &reader, why);
 
 	if (e == OK)
 		e = authenticator_confirm(a, &reader, db, now_s, why);

@@ -132,6 +132,8 @@ ticket_use(struct ticket_store *store, struct span ticket, bool is_look,
 	if (e == OK)
 		e = read_claims(buf_span(&text), ret, ret_job_ids);
 	buf_done(&text);
+	if (e == ERR_FULL) /* of a reader it says that too many wait */
+		e = ERR_IO;
 	return e == ERR_BUSY ? ERR_AGAIN : e;
 }
 

@@ -38,9 +38,9 @@ struct ticket_store {
 /*
  * Uses the ticket up; with is_look it only looks. *ret_job_ids: owned, as given
  * to ticket_make(); NULL: none. ERR_AUTH: there is no such ticket, or it was
- * used, or is too old; ERR_AGAIN: others write, it stays good; else as
- * db_open() and db_commit(). claims_done() and free() after OK. Blocks on the
- * disk, not on other writers.
+ * used, or is too old; ERR_AGAIN: others write, it stays good; ERR_IO also
+ * where the disk is full; else as db_open() and db_commit(). claims_done() and
+ * free() after OK. Blocks on the disk, not on other writers.
  */
 CHECK_RESULT enum err ticket_use(struct ticket_store *store, struct span ticket,
     bool is_look, int64_t now_s, struct claims *ret, char **ret_job_ids);

@@ -86,7 +86,7 @@ refuse_trouble(struct call *c, enum err e)
 	struct answer a = ANSWER_INIT;
 
 	if (c->wants_stream)
-		stream_refuse(e, &a);
+		stream_refuse(c->api->hub, e, &a);
 	else
 		refusal_answer(refusal_of(REFUSAL_OF_READ, e), &a);
 	reply(c, &a);

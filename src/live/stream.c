@@ -562,12 +562,16 @@ add_prelude(struct buf *out, const struct hub *h, struct span headers,
 }
 
 void
-stream_refuse(enum err e, struct answer *ret)
+stream_refuse(const struct hub *h, enum err e, struct answer *ret)
 {
+	/* A ticket that could not be taken is good, but not for long. */
+	int64_t retry_ms = e == ERR_AGAIN
+			       ? hub_draw_retry_ms(h)
+			       : random_between(HUB_LATER_MIN_S * 1000,
+				     HUB_LATER_MAX_S * 1000);
+
 	buf_add_str(&ret->headers, SSE_HEADERS);
-	buf_addf(&ret->body, "retry: %lld\n: %s\n",
-	    (long long)random_between(
-		HUB_LATER_MIN_S * 1000, HUB_LATER_MAX_S * 1000),
+	buf_addf(&ret->body, "retry: %lld\n: %s\n", (long long)retry_ms,
 	    refusal_of(REFUSAL_OF_READ, e)->message);
 }
 
@@ -616,7 +620,7 @@ stream_open(struct hub *h, struct exchange *x, const struct waiter_request *req)
 		a.status = 204;
 		answer_header(&a, "Cache-Control", "no-store");
 	} else {
-		stream_refuse(e, &a);
+		stream_refuse(h, e, &a);
 	}
 	buf_add_span(&a.headers, req->headers);
 	x->ops->answer(x, &a);

@@ -19,7 +19,8 @@ void stream_open(
 
 /* Fills the answer, which must be empty, with "not now": a stream that ends at
  * once and has a long reconnection time, for on an error status EventSource
- * closes for good. */
-void stream_refuse(enum err e, struct answer *ret);
+ * closes for good. ERR_AGAIN (others write while its ticket is to be taken) has
+ * a usual one. */
+void stream_refuse(const struct hub *h, enum err e, struct answer *ret);
 
 #endif

@@ -3,8 +3,10 @@ test_ticket_call.py."""
 
 import contextlib
 import hashlib
+import re
 import secrets
 import sqlite3
+import subprocess
 import threading
 import time
 
@@ -12,10 +14,11 @@ import pytest
 from harness import leaks
 from harness.metrics import read_metrics
 from harness.reading import get, get_json, jobs_target, kinds, stream_at
-from harness.site import raise_descriptor_limit
+from harness.site import program, raise_descriptor_limit
 from harness.sse import data_of
+from harness.tmpfs import Ballast, inside, small_disk
 from harness.tokens import HS_SECRET, bearer, claims, token
-from harness.wait import patience
+from harness.wait import patience, until
 
 
 @pytest.fixture(name="guarded")
@@ -258,6 +261,38 @@ def test_thousands_of_tickets_wait_no_longer(guarded):
     assert len(rows(guarded)) == 1 + len(texts)
 
 
+def test_ticket_while_the_disk_is_full(make_site):
+    """Not for too many clients, and it stays good."""
+    site = make_site(events_auth="ticket", jwt_key=HS_SECRET)
+    site.start("events", launcher=[
+        *small_disk("3m", site.db_folder), "sh", "-c",
+        '"$0" init --config "$3" >/dev/null && exec "$@"', program("jobwire"),
+    ])
+    argv = [*inside(site.events.pid), program("jobwire"), "ticket", "--sub",
+            "alice", "--config", site.config]
+    texts = [
+        leaks.secret(subprocess.check_output(argv, text=True).strip())
+        for _ in range(10)
+    ]
+    ballast = Ballast(site.events.pid, site.db_folder)
+
+    def ask():
+        return use(site, texts[-1], "/events?format=json")
+
+    def is_full():
+        ballast.fill()
+        if ask().status == 503:
+            return True
+        texts.pop()
+        return False
+
+    until(is_full, "the disk to be full", 20)
+    answer = ask()
+    assert (answer.status, answer.error()) == (503, "database_unavailable")
+    ballast.drop()
+    assert ask().status == 200
+
+
 def test_tickets_while_the_database_is_locked_for_long(guarded):
     """Not now, in the form that the client takes; they stay good, and the
     others do not wait for them."""
@@ -276,7 +311,9 @@ def test_tickets_while_the_database_is_locked_for_long(guarded):
             for exchange in asked:
                 answer = exchange.finish()
                 assert answer.status == 200
-                assert answer.body.startswith(b"retry: ")
+                retry = re.match(rb"retry: (\d+)\n", answer.body)
+                # Soon: they are good for 30 s.
+                assert 1000 <= int(retry.group(1)) <= 5000
             assert 1.9 < time.monotonic() - begun < 2 + patience(0.5)
             begun = time.monotonic()
             assert get(guarded, "/healthz").status == 200

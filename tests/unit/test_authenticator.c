@@ -211,6 +211,8 @@ test_tickets(void **state)
 	struct buf text = BUF_INIT;
 	struct authenticator g = authenticator_of(s, AUTH_TICKET);
 	struct request r;
+	struct reader a;
+	struct refusal why;
 	const char *query;
 
 	assert_int_equal(db_begin(s->db), OK);
@@ -223,6 +225,9 @@ test_tickets(void **state)
 	assert_identified(&g, s, r, "", "alice");
 	assert_identified(&g, s, r, "", "alice");
 	r.method = "GET";
+	/* Where nothing can be read it stays good. */
+	assert_int_equal(
+	    authenticator_identify(&g, NULL, &r, now_s, &a, &why), ERR_GONE);
 	assert_identified(&g, s, r, "", "alice");
 	assert_identified(&g, s, r, "ticket_invalid", NULL);
 	r.method = "HEAD";
