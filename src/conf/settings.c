@@ -147,7 +147,8 @@ const struct opt_def settings_table[] = {
 	.help = "longest request body"},
     {MEMBER(max_bodies), .type = OPT_SIZE, .fallback = "1024m", .min = KILO,
 	.max = INT64_C(1024) * 1024 * MEGA, .programs = SERVERS,
-	.help = "bytes of all request bodies that are held at once"},
+	.help = "bytes of all request bodies, and of answers that clients are "
+		"slow to take, that are held at once"},
     {MEMBER(max_calls), .type = OPT_INT, .fallback = "4096", .min = 1,
 	.max = 1000000, .programs = WEBHOOK,
 	.help = "calls that may wait for their commit at once"},

@@ -360,9 +360,12 @@ add_transport(const struct webhook_api *api, struct buf *out)
 	metric_add(out, "webhook_connections_open", "gauge",
 	    "FastCGI connections that are open.", t->open);
 	metric_add(out, "webhook_body_bytes", "gauge",
-	    "Bytes of bodies that are held now.", t->body_bytes);
+	    "Bytes of bodies, and of answers that clients are slow to take.",
+	    t->body_bytes);
 	metric_add(out, "webhook_requests_refused_total", "counter",
-	    "Heads that were not let in.", t->refused);
+	    "Heads that were not let in, and answers that there was no room "
+	    "for.",
+	    t->refused);
 	metric_add(out, "webhook_requests_timed_out_total", "counter",
 	    "Connections that took too long to send or to read.", t->timed_out);
 }

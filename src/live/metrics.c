@@ -42,6 +42,7 @@ metrics_clear_gauges(struct metrics *slot)
 	slot->hub.lagging = 0;
 	slot->hub.is_failing = 0;
 	slot->fcgi.open = 0;
+	slot->fcgi.body_bytes = 0;
 	slot->watch.is_blind = false;
 }
 
@@ -74,6 +75,9 @@ static const struct {
 	AT(hub.is_failing)},
     {"connections_open", "gauge", "FastCGI connections that are open.",
 	AT(fcgi.open)},
+    {"body_bytes", "gauge",
+	"Bytes of bodies, and of answers that clients are slow to take.",
+	AT(fcgi.body_bytes)},
     {"streams_opened_total", "counter", "Streams opened.", AT(hub.opened)},
     {"events_delivered_total", "counter", "Events sent to streams.",
 	AT(hub.delivered)},
@@ -98,7 +102,8 @@ static const struct {
     {"connections_total", "counter", "FastCGI connections accepted.",
 	AT(fcgi.accepted)},
     {"requests_total", "counter", "Whole requests.", AT(fcgi.requests)},
-    {"requests_refused_total", "counter", "Heads that were not let in.",
+    {"requests_refused_total", "counter",
+	"Heads that were not let in, and answers that there was no room for.",
 	AT(fcgi.refused)},
     {"requests_timed_out_total", "counter",
 	"Connections that took too long to send or to read.",

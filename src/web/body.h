@@ -20,10 +20,12 @@ enum { BODY_MEMORY_MAX = 256 * 1024 }; /* bytes; a longer one goes to a file */
 
 /* Bounds shared by all bodies of a server. */
 struct body_limits {
-	size_t each;	 /* bytes of one body */
-	uint64_t all;	 /* bytes of all of them, in memory and in files */
-	const char *dir; /* borrowed: where the files are made */
-	_Atomic uint64_t *held; /* borrowed: the sum of all bodies' bytes now */
+	size_t each; /* bytes of one body */
+	/* Bytes of all of them, in memory and in files; and of answers that
+	 * wait for their clients (fcgi_out.c). */
+	uint64_t all;
+	const char *dir;	/* borrowed: where the files are made */
+	_Atomic uint64_t *held; /* borrowed: the sum of those bytes now */
 };
 
 struct body {

@@ -38,6 +38,7 @@ fcgi_conn_drop_pending(struct fcgi_conn *c)
 	buf_done(&w->head);
 	request_done(&w->request);
 	body_done(&w->body);
+	*c->server->cfg.body.held -= w->held;
 	buf_done(&w->answer);
 	free(w);
 }

@@ -51,6 +51,7 @@ struct fcgi_pending {
 	struct body body;
 	struct buf answer; /* in SENDING; of a stream, its end */
 	size_t sent;	   /* of the answer */
+	size_t held;	   /* bytes of it that count in body_limits */
 };
 
 /* There are thousands: small enough for 128 bytes of the heap. */

@@ -80,6 +80,25 @@ conn_answered(struct fcgi_conn *c)
 		fcgi_conn_close(c);
 }
 
+/* An answer that its client does not take at once lies in memory, as bodies
+ * do, and within their bound. False: there is no room. */
+static bool
+conn_hold_answer(struct fcgi_conn *c)
+{
+	const struct body_limits *limits = &c->server->cfg.body;
+	struct fcgi_pending *w = c->pending;
+
+	if (w->held > 0)
+		return true;
+	if (*limits->held + w->answer.len > limits->all) {
+		c->server->cfg.stats->refused++;
+		return false;
+	}
+	w->held = w->answer.len;
+	*limits->held += w->held;
+	return true;
+}
+
 void
 fcgi_conn_flush(struct fcgi_conn *c)
 {
@@ -92,10 +111,10 @@ fcgi_conn_flush(struct fcgi_conn *c)
 		    w->answer.data + w->sent, w->answer.len - w->sent};
 		r = conn_sendmsg(c, &iov, 1, &w->sent);
 	}
-	if (r == SENT_GONE)
-		fcgi_conn_close(c);
-	else if (r == SENT_ALL)
+	if (r == SENT_ALL)
 		conn_answered(c);
+	else if (r == SENT_GONE || !conn_hold_answer(c))
+		fcgi_conn_close(c);
 	else
 		fcgi_conn_set_deadline(c, c->server->cfg.send_timeout_ms);
 }

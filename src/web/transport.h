@@ -17,11 +17,14 @@
 struct transport_stats {
 	_Atomic uint64_t accepted; /* connections */
 	_Atomic uint64_t requests; /* whole requests handed to on_request */
-	_Atomic uint64_t refused;  /* heads that were not let in */
+	/* Heads that were not let in; answers that there was no room for. */
+	_Atomic uint64_t refused;
 	/* Heads, bodies and answers that took too long. */
 	_Atomic uint64_t timed_out;
-	_Atomic uint64_t open;	     /* connections now */
-	_Atomic uint64_t body_bytes; /* of all bodies that are held now */
+	_Atomic uint64_t open; /* connections now */
+	/* Of all bodies that are held now, and answers that wait for their
+	 * clients. */
+	_Atomic uint64_t body_bytes;
 };
 
 struct transport_config {

@@ -502,6 +502,38 @@ def test_client_that_reads_a_byte_at_a_time(make_site):
         assert metrics.value("streams_closed_total", reason="lagged") == 1
 
 
+def test_answers_that_nobody_takes(make_site):
+    """They lie in memory up to max_bodies; what is more is cut, the others
+    are served."""
+    site = make_site(max_bodies="8m")
+    for _ in range(5):
+        site.writer.publish("job", "step", {"filler": "x" * 1000000})
+    site.writer.publish("small", "step")
+    site.start("events")
+    endpoint, target = site.endpoint("events"), "/events/job?format=json"
+
+    def ask():
+        return endpoint.open("GET", "/api/v1" + target, receive_buffer=4096)
+
+    def held():
+        return read_metrics(site).value("body_bytes")
+
+    slow = ask()
+    until(lambda: held() > 5000000, "the answer to wait")
+    cut = ask()
+    until(
+        lambda: read_metrics(site).value("requests_refused_total") == 1,
+        "the second one to be cut",
+    )
+    while not cut.ended:
+        cut.read_some()
+    assert not cut.complete and 5000000 < held() < 6000000
+    assert len(get_json(site, "/events/small?format=json")["events"]) == 1
+    assert len(slow.finish().json()["events"]) == 5
+    until(lambda: held() == 0, "the answer to be gone")
+    assert len(ask().finish().json()["events"]) == 5
+
+
 def test_client_that_catches_up_in_time(make_site):
     """It stops reading twice, each time shorter than lag_timeout."""
     site = make_site(lag_timeout="5s")

@@ -50,7 +50,7 @@ DOCUMENTED = {
     "resyncs_total": "counter", "overloads_total": "counter",
     "rows_read_total": "counter", "rows_skipped_total": "counter",
     "read_errors_total": "counter", "watch_wakes_total": "counter",
-    "watch_checks_total": "counter", "connections_total": "counter",
+    "watch_checks_total": "counter", "connections_total": "counter", "body_bytes": "gauge",
     "requests_total": "counter", "requests_refused_total": "counter",
     "requests_timed_out_total": "counter",
     "commit_to_read_seconds": "histogram", "read_to_sent_seconds": "histogram",
