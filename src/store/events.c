@@ -39,8 +39,8 @@ cursor_start(struct db *db, struct cursor *c, unsigned id, const char *name,
 	return cursor_step(db, c);
 }
 
-/* A foreign writer that switches the checks off can store a NUL. A name must
- * not be read as the part before it: then it is nobody's. */
+/* A foreign writer can store a NUL: in an owner, or with the checks switched
+ * off. A name must not be read as the part before it: then it is nobody's. */
 static const char *
 whole_name(sqlite3_stmt *st, int i, const char *name)
 {
@@ -81,6 +81,8 @@ emit(struct db *db, const struct cursor *c, event_row_fn *on_row, void *arg,
 		return stmt_failed(db, SQLITE_CORRUPT);
 	row.job_id = whole_name(c->st, 1, row.job_id);
 	row.type = whole_name(c->st, 2, row.type);
+	if (row.owner != NULL)
+		row.owner = whole_name(c->st, 6, row.owner);
 	row.data.n = (size_t)sqlite3_column_bytes(c->st, 3);
 	e = stmt_column_text(db, c->st, 9, &row.origin);
 	if (e != OK)

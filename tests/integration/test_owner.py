@@ -116,6 +116,16 @@ def test_owner_stream_has_only_own_events(owned):
         assert jobs_of([stream.next()]) == [("a2", "step")]
 
 
+def test_an_owner_is_his_whole_name(owned):
+    """A program can store any: what stands before a NUL is not he."""
+    owned.writer.own("other", "alice\0bob")
+    with stream_at(owned, ALL, user="alice") as stream:
+        stream.wait_open()
+        owned.writer.publish("other", "step")
+        owned.writer.publish("a1", "step")
+        assert jobs_of([stream.next()]) == [("a1", "step")]
+
+
 def test_owner_stream_does_not_end(owned):
     with stream_at(owned, ALL, user="alice") as stream:
         stream.wait_open()
