@@ -44,7 +44,10 @@ def test_inbound_bad_job_id(strict, job):
     wanted = (400, "bad_job_id")
     assert webhook(strict, job=job) == wanted
     if job:
-        assert refusal(register(strict, job_id=job))[0] == 400
+        is_long = len(job) > 128
+        assert refusal(register(strict, job_id=job)) == (
+            400, "bad_payload" if is_long else "bad_job_id",
+        )
         text = "".join(f"%{byte:02x}" for byte in job.encode())
         answer = publish(strict, text, {"type": "step"})
         assert refusal(answer) in (wanted, (404, "not_found"))
