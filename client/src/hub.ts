@@ -162,9 +162,8 @@ function createHub(name: string, url: string, isShared: boolean): Hub {
       .request(name, steal ? { steal } : { signal }, () => signal.aborted || takeOver())
       .catch((error) => {
         if (signal.aborted) return;
-        giveUp();
-        // Somebody else took the lead, or locks are not for pages like this one.
-        if (error.name === "AbortError") queue();
+        // Somebody else took the lead, and was not heard until now; or locks are not for pages like this one.
+        if (error.name === "AbortError") leaveAndReturn();
         else goAlone();
       });
   }
@@ -197,7 +196,8 @@ function createHub(name: string, url: string, isShared: boolean): Hub {
     for (const subscriber of subscribers) subscriber.forget();
     const { signal } = (request = new AbortController());
     if (!channel) return void takeOver();
-    channel.onmessage = ({ data }) => hear(data);
+    // Who led before may not know that yet, and be further than our line is.
+    channel.onmessage = ({ data }) => (leader && data.kind === "live") || hear(data);
     locks
       .request(tab, () => {
         if (signal.aborted) return;

@@ -82,7 +82,7 @@ export function lead(
         place = last_event_id;
         for (const { id, event: type, data } of events) found.push({ kind: "live", jobs: [job], id, type, data });
         // A job that never rests has more each time: that comes on the line.
-        if (terminal || !events.length || !(+place.slice(9) < +end.slice(9))) return found;
+        if (terminal || !events.length || +place.slice(9) >= +end.slice(9)) return found;
       } catch (error) {
         context.say({ kind: "told", jobs: [job], key, state: "waiting", error: reasonOf(error) });
         await pause(backoff(tries++));

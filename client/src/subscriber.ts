@@ -29,7 +29,7 @@ interface Track {
   place: string;
   /** The names of what was let through. */
   seen: Set<string>;
-  /** What came live while the past was still missing. */
+  /** What came live while the past was still missing, since it was last asked for. */
   queue: Live[];
   status?: string;
   timer?: ReturnType<typeof setTimeout>;
@@ -123,7 +123,6 @@ export function createSubscriber(jobs: string[], options: SubscribeOptions, hub:
           if (events.includes(event)) resync(event);
         } else if (event.data.job_id === job) take(job, track, event);
       }
-      track.queue = [];
     }
   }
 
@@ -135,7 +134,11 @@ export function createSubscriber(jobs: string[], options: SubscribeOptions, hub:
       return state;
     },
     forget() {
-      for (const track of tracks.values()) track.key = Math.random();
+      for (const track of tracks.values()) {
+        track.key = Math.random();
+        // Who is asked now may begin before it.
+        track.queue = [];
+      }
     },
     live,
     past,

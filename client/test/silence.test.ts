@@ -271,6 +271,21 @@ describe("a tab among others", () => {
     expect(FakeSource.last.query.get("last_event_id")).toBe("e-2");
   });
 
+  test("tells events in order, whatever the leader before it says while it does not know", async () => {
+    const tabs = newTabs();
+    const { ids } = world.follow("a");
+    await pass();
+    const live = (id: string) =>
+      tabs.hear({ kind: "live", jobs: ["a"], id, type: "progress", data: data("a", "processing") as never });
+    // What came before is still lacking.
+    live("e-3");
+    tabs.hear(here(true));
+    await pass(50);
+    live("e-4");
+    for (const id of ["e-1", "e-2", "e-3", "e-4"]) FakeSource.last.send("progress", id, data("a", "processing"));
+    expect(ids()).toEqual(["e-1", "e-2", "e-3", "e-4"]);
+  });
+
   test.each([false, true])("polls at once when the leader before it did, be it new: %s", async (isNew) => {
     const tabs = newTabs();
     const { subscription } = world.follow("a");
