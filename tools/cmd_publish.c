@@ -35,6 +35,7 @@ static const struct opt_def flags[] = {
 enum { PIPE_WAIT_MS = 100 };
 
 static const char too_large[] = "the data is larger than 1 MiB";
+static const char is_empty[] = "the data is empty";
 
 /*
  * Are there bytes on standard input that nobody asked for? A pipe whose writer
@@ -78,8 +79,7 @@ read_input(const char *source, struct buf *ret)
 	if (e != OK)
 		return command_fail(
 		    name, e == ERR_SYS ? strerror(errno) : err_text(e));
-	return ret->len > 0 ? EXIT_DONE
-			    : command_misuse("publish", "the data is empty");
+	return ret->len > 0 ? EXIT_DONE : command_misuse("publish", is_empty);
 }
 
 /* Says why and where, n_before bytes in front of the data counted, and nothing
@@ -138,6 +138,9 @@ read_data(const struct command_line *c, struct buf *text, struct span *ret)
 		return command_misuse("publish",
 		    "there are data on standard input: give - as the third "
 		    "argument to store them, or take </dev/null");
+	/* As of a variable that is not set, or a command that has failed. */
+	if (c->n > 2 && *given == '\0')
+		return command_misuse("publish", is_empty);
 	if (*given == '@' || strcmp(given, "-") == 0) {
 		status = read_input(given, text);
 		if (status != EXIT_DONE)

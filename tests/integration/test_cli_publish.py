@@ -104,6 +104,15 @@ def test_bad_data_on_standard_input(make_site, text, said):
     assert site.writer.rows() == []
 
 
+def test_an_empty_argument(make_site):
+    """A command that has failed must not make a job that has no output."""
+    site = make_site()
+    done = publish(site, "job", "completed", "")
+    assert done.returncode == 2
+    assert "the data is empty" in done.stderr
+    assert site.writer.rows() == []
+
+
 def test_byte_order_mark(make_site):
     """It is passed over, as in what is posted."""
     site = make_site()
