@@ -449,6 +449,11 @@ set_options(
 	curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, is_once);
 	curl_easy_setopt(e, CURLOPT_FORBID_REUSE, is_once);
 	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+#if LIBCURL_VERSION_NUM >= 0x075700
+	/* A call whose time is over does not wait for the thread that looks up
+	 * its name, and all others with it. */
+	curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
+#endif
 	curl_easy_setopt(e, CURLOPT_USERAGENT, "jobwire/" JOBWIRE_VERSION);
 	/* libcurl knows where Debian has them. Taken along to another system,
 	 * it has to be told, and reads the variable in its own program only. */
