@@ -13,6 +13,7 @@
 #include "relay/parts.h"
 #include "relay/position.h"
 #include "relay/rewind.h"
+#include "store/events.h"
 
 enum { VACANT_MS = 200 /* between looks whether there is a log */ };
 
@@ -55,8 +56,11 @@ send_meet(struct relay *r, struct redis *to)
 	struct log_command c = {.text = BUF_INIT};
 	struct buf lineage = BUF_INIT, horizon = BUF_INIT, from = BUF_INIT;
 	struct log_position oldest, base;
+	int64_t highest = 0;
 	enum err e = replica_horizon(r->leader.db, &oldest);
 
+	if (e == OK)
+		e = events_last_id(r->leader.db, &highest);
 	if (e == OK)
 		e = replica_lineage(r->leader.db, add_epoch, &lineage);
 	if (e == OK)
@@ -71,6 +75,7 @@ send_meet(struct relay *r, struct redis *to)
 		log_add_text(&c, db_epoch(r->leader.db));
 		log_add_int(&c, LOG_FORMAT);
 		log_add_int(&c, r->wants_epochs);
+		log_add_int(&c, highest / LOG_EPOCH_IDS);
 		log_add(&c, buf_span(&from));
 		e = replica_marks(r->leader.db, base.id, add_mark, &c);
 	}

@@ -38,7 +38,6 @@ rewind_to_log(struct db *db, const struct log_state *s, struct log_position *at,
 			break;
 	if (e != OK || position_eq(&to, at))
 		return e;
-	e = replica_cut_back(
-	    db, &to, s->last.id - s->last.id % LOG_EPOCH_IDS, ret_n);
+	e = replica_cut_back(db, &to, ret_n);
 	return e == OK ? replica_position(db, at) : e;
 }

@@ -11,10 +11,13 @@
 --          b  the entry before it, as EPOCH-N/TAG, whatever stands between
 --          g  the tag of its epoch;  k  its kind;  v  the version of its form
 --          o, s, t, p  origin, the number there, the time, the payload
--- KEYS[3]  the nodes, a hash: NODE:owner, NODE:seen (ms), NODE:at: the last entry
---          that it has applied, NODE:lineage: that, and the last of each epoch
---          before, NODE:horizon: the oldest it can go back to;
---          vacant (ms): since when there has been no log
+-- KEYS[3]  the nodes, a hash: NODE:owner, NODE:seen (ms), NODE:met: the
+--          replication id then, NODE:at: the last entry that it has applied,
+--          NODE:lineage: that, and the last of each epoch before,
+--          NODE:highest: the epoch of the highest id that it has given,
+--          NODE:horizon: the oldest it can go back to;
+--          new, since, asked (ms): the replication id of a master that waits
+--          for nodes, since when, and when one of them last came
 --
 -- Two lineages may give an epoch the same number, where a failover left two
 -- masters for a while: the tag tells them apart.
@@ -30,6 +33,7 @@ local LEASE_MS = 10000     -- a node that has been silent so long may be replace
 local AWAY_MS = 86400000   -- and so long: it is waited for no more
 local FOUND_MS = 2000      -- how long others are waited for with a new log
 local GATHER_MS = 2000     -- and with a new epoch
+local PAUSE_MS = 1000      -- nobody came for so long: the wait begins anew
 
 local op, node = ARGV[1], ARGV[2]
 
@@ -44,6 +48,11 @@ end
 local function read_position(p)
   local epoch, n = string.match(p, '^(%d+)%-(%d+)')
   return tonumber(epoch), tonumber(n)
+end
+
+-- Others can write there, too.
+local function is_position(p)
+  return p and string.find(p, '^%d+%-%d+/')
 end
 
 local function is_before(a, b)
@@ -111,27 +120,25 @@ end
 -- {NODE, position, ms since it was seen, ...} of all that are waited for.
 local function nodes(t)
   local all = redis.call('HGETALL', KEYS[3])
-  local seen, at, horizon, met, owner, lineage = {}, {}, {}, {}, {}, {}
-  local list = {}
+  local found, list = {}, {}
   for i = 1, #all, 2 do
     local name, what = string.match(all[i], '^(.*):(%a+)$')
-    if what == 'seen' then seen[name] = tonumber(all[i + 1]) end
-    if what == 'at' then at[name] = all[i + 1] end
-    if what == 'horizon' then horizon[name] = all[i + 1] end
-    if what == 'met' then met[name] = all[i + 1] end
-    if what == 'owner' then owner[name] = all[i + 1] end
-    if what == 'lineage' then lineage[name] = all[i + 1] end
+    if name then
+      found[name] = found[name] or {name = name}
+      found[name][what] = all[i + 1]
+    end
   end
-  for name, ms in pairs(seen) do
-    if t - ms > AWAY_MS then
+  for name, one in pairs(found) do
+    local ms = tonumber(one.seen)
+    if ms and t - ms > AWAY_MS then
       redis.call('HDEL', KEYS[3], name .. ':seen', name .. ':at',
         name .. ':horizon', name .. ':owner', name .. ':met',
-        name .. ':lineage')
-    elseif at[name] and horizon[name] then
-      table.insert(list, {name = name, at = at[name],
-        horizon = horizon[name], age = t - ms, met = met[name],
-        lineage = lineage[name] or at[name],
-        is_there = owner[name] ~= nil and t - ms < LEASE_MS})
+        name .. ':lineage', name .. ':highest')
+    elseif ms and is_position(one.at) and is_position(one.horizon) then
+      one.age = t - ms
+      one.lineage = one.lineage or one.at
+      one.epoch = math.max(tonumber(one.highest) or 0, (read_position(one.at)))
+      table.insert(list, one)
     end
   end
   table.sort(list, function(a, b) return a.name < b.name end)
@@ -163,7 +170,7 @@ end
 
 local function entries(lineage)
   local list = {}
-  for p in string.gmatch(lineage, '%S+') do table.insert(list, p) end
+  for p in string.gmatch(lineage, '%d+%-%d+/%S*') do table.insert(list, p) end
   return list
 end
 
@@ -182,23 +189,38 @@ local function shared(ours, theirs)
   return {}
 end
 
+-- How long nodes have been waited for: since the first that came to this master
+-- and without a pause, in which others may have been forgotten.
+local function waited_ms(replid, t)
+  local w = redis.call('HMGET', KEYS[3], 'new', 'since', 'asked')
+  local since, asked = tonumber(w[2] or '0'), tonumber(w[3] or '0')
+  if w[1] ~= replid or not since or since > t or not asked or
+      t - asked > PAUSE_MS then
+    since = t
+  end
+  redis.call('HSET', KEYS[3], 'new', replid, 'since', text(since),
+    'asked', text(t))
+  return t - since
+end
+
+-- Above all that nodes know of, whichever master's: ids that clients have seen
+-- are never given out again, and what is new stands behind them.
+local function next_epoch(s, list)
+  local epoch = s.epoch
+  for _, other in ipairs(list) do epoch = math.max(epoch, other.epoch) end
+  return epoch + 1
+end
+
 -- A log that is gone, or older than the caller can go back to (HORIZON), begins
 -- anew with the last entry that all nodes have which are there, but for those
 -- that have less than others can go back to: what one has not applied is in no
 -- log any more. The others take back what they have more, and its origins send
 -- it again. Nil: it has begun; else the answer.
 local function found(s, replid, t, list)
-  local at, base = string.match(ARGV[4], '^%S+'), ARGV[9]
-  local since = tonumber(redis.call('HGET', KEYS[3], 'vacant') or '0')
-  if t - since > 10 * FOUND_MS or since > t then
-    redis.call('HSET', KEYS[3], 'vacant', text(t))
-    return {'wait'}
-  end
-  if t - since < FOUND_MS then return {'wait'} end
-  local epoch = math.max(s.epoch, (read_position(at)))
+  local at, base = string.match(ARGV[4], '^%S+'), ARGV[10]
+  if waited_ms(replid, t) < FOUND_MS then return {'wait'} end
   local limit = ARGV[5]
   for _, other in ipairs(list) do
-    epoch = math.max(epoch, (read_position(other.at)))
     if other.age < FOUND_MS and is_before(limit, other.horizon) then
       limit = other.horizon
     end
@@ -214,51 +236,39 @@ local function found(s, replid, t, list)
   if #common > 0 and not is_before(common[1], limit) then least = common[1] end
   if base ~= least then return {'wait', least} end
   redis.call('DEL', KEYS[1], KEYS[2])
-  begin_epoch({epoch = 0, n = 0}, epoch + 1, base, replid, ARGV[7])
+  begin_epoch({epoch = 0, n = 0}, next_epoch(s, list), base, replid, ARGV[7])
   redis.call('HSET', KEYS[1], 'name', ARGV[6])
-  for i = 10, #ARGV, 2 do
+  for i = 11, #ARGV, 2 do
     redis.call('HSET', KEYS[1], 'hw:' .. ARGV[i], ARGV[i + 1])
   end
-  redis.call('HDEL', KEYS[3], 'vacant')
+  redis.call('HDEL', KEYS[3], 'new')
   return nil
 end
 
 -- Another master may have begun an epoch of the same number, of which this one
--- knows nothing: the nodes do. So a new one begins when all that are there have
--- said where they are, and above all of these: ids that clients have seen are
--- never given out again, and what is new stands behind them.
+-- knows nothing: the nodes do. So a new one begins when all that have not ended
+-- have said where they are. How long ago this master has heard of them says
+-- nothing: it may have been out of touch.
 local function is_gathered(replid, t, list)
-  local new = redis.call('HMGET', KEYS[3], 'new', 'since')
-  local since = tonumber(new[2] or '0')
-  if new[1] ~= replid or since > t then
-    redis.call('HSET', KEYS[3], 'new', replid, 'since', text(t))
-    since = t
-  end
-  if t - since >= GATHER_MS then return true end
+  if waited_ms(replid, t) >= GATHER_MS then return true end
   for _, other in ipairs(list) do
-    if other.is_there and other.met ~= replid then return false end
+    if other.owner and other.met ~= replid then return false end
   end
   return true
 end
 
-local function next_epoch(s, list)
-  local epoch = s.epoch
-  for _, other in ipairs(list) do
-    epoch = math.max(epoch, (read_position(other.at)))
-  end
-  return epoch + 1
-end
-
--- Does the node come from another master's epoch, which this one's are not above?
-local function is_stranger(s, at)
+-- Does the node come from another master's epoch, which this one's are not
+-- above?
+local function is_stranger(s, at, highest)
   local epoch, tag = read_position(at), string.match(at, '/(.+)$')
-  return epoch > s.epoch or (epoch == s.epoch and tag and tag ~= s.tag)
+  return math.max(epoch, highest) > s.epoch or
+    (epoch == s.epoch and tag and tag ~= s.tag)
 end
 
--- meet NODE OWNER LINEAGE HORIZON NAME VERSION WANT BASE, then ORIGIN SEQ of each
--- origin that the caller had applied when BASE was its last entry: it is there,
--- and has applied what LINEAGE says, "AT ENTRY ...". OWNER is what no other
--- database has.
+-- meet NODE OWNER LINEAGE HORIZON NAME VERSION WANT HIGHEST BASE, then ORIGIN
+-- SEQ of each origin that the caller had applied when BASE was its last entry:
+-- it is there, and has applied what LINEAGE says, "AT ENTRY ...". OWNER is what
+-- no other database has.
 --   twice OWNER        another one has that name
 --   wait [ENTRY]       there is no log yet; it begins when ENTRY is BASE
 --   ok HW LAST NAME NODES EPOCHS   HW: as in `behind`; NODES: {NODE, AT, age};
@@ -274,13 +284,13 @@ local function meet()
   local s = state()
   local replid = replication_id()
   local who = redis.call('HMGET', KEYS[3], node .. ':owner', node .. ':seen')
-  if who[1] and who[1] ~= owner and t - tonumber(who[2] or '0') < LEASE_MS then
+  if who[1] and who[1] ~= owner and t - (tonumber(who[2]) or 0) < LEASE_MS then
     return {'twice', who[1]}
   end
   redis.call('HSET', KEYS[3], node .. ':owner', owner,
     node .. ':seen', text(t), node .. ':at', at,
     node .. ':horizon', horizon, node .. ':met', replid,
-    node .. ':lineage', ARGV[4])
+    node .. ':lineage', ARGV[4], node .. ':highest', ARGV[9])
   local list = nodes(t)
   local last = position(s.epoch, s.n) .. '/' .. s.tag
   if s.epoch == 0 or (s.replid ~= replid and is_before(last, horizon)) then
@@ -288,7 +298,7 @@ local function meet()
     if answer then return answer end
     s = state()
   elseif s.replid ~= replid or s.n >= ENTRIES - 100000 or
-      is_stranger(s, at) then
+      is_stranger(s, at, tonumber(ARGV[9])) then
     if s.replid ~= replid and not is_gathered(replid, t, list) then
       return {'wait'}
     end

@@ -161,9 +161,6 @@ cluster_join(struct db *db, const char *node_id, const char *epoch)
 	e = exec(db, no_triggers);
 	if (e == OK)
 		e = exec(db, triggers);
-	/* Ids of what it wrote alone and deleted again are the log's next. */
-	if (e == OK && !db_is_clustered(db))
-		e = stmt_do(db, STMT_LOWER_SEQUENCES);
 	return e == OK ? set_names(db, node_id, epoch) : e;
 }
 

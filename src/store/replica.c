@@ -146,8 +146,9 @@ replica_marks(struct db *db, int64_t at_id,
 
 /* --- An entry ------------------------------------------------------------- */
 
-/* The events of an entry that made more than there is room for go on into the
- * ids of the next, on every node. */
+/* Whatever this node gave out before: the log may go on below, where the node was
+ * alone with another master. The events of an entry that made more than there is
+ * room for go on into the ids of the next, on every node. */
 static enum err
 set_sequences(struct db *db, int64_t id)
 {
@@ -277,19 +278,8 @@ undo_some(struct db *db, const struct log_position *to, int64_t *n)
 	return e;
 }
 
-/* Ids that are given out again, and only those. */
-static enum err
-reset_sequences(struct db *db, int64_t next_id)
-{
-	sqlite3_stmt *st = stmt_open(db, STMT_RESET_SEQUENCES);
-
-	stmt_bind_int(db, st, 1, next_id);
-	return stmt_run(db, st);
-}
-
 enum err
-replica_cut_back(struct db *db, const struct log_position *to, int64_t next_id,
-    int64_t *ret_n)
+replica_cut_back(struct db *db, const struct log_position *to, int64_t *ret_n)
 {
 	struct log_position now = {0};
 	int64_t n = 0;
@@ -299,8 +289,6 @@ replica_cut_back(struct db *db, const struct log_position *to, int64_t next_id,
 		if ((e = db_begin(db)) != OK)
 			break;
 		e = undo_some(db, to, &n);
-		if (e == OK)
-			e = reset_sequences(db, next_id);
 		e = mark_end(db, e);
 		if (e == OK)
 			e = replica_position(db, &now);

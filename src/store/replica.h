@@ -75,12 +75,11 @@ CHECK_RESULT enum err replica_end(
 
 /*
  * Takes back what was applied behind `to`, which replica_find() has found, some
- * hundred entries at a time and each time in a transaction. next_id: ids from
- * there on are given out again (the log goes on there). *ret_n: how many
- * entries.
+ * hundred entries at a time and each time in a transaction. The highest id that
+ * was given out (events_last_id()) stays. *ret_n: how many entries.
  */
-CHECK_RESULT enum err replica_cut_back(struct db *db,
-    const struct log_position *to, int64_t next_id, int64_t *ret_n);
+CHECK_RESULT enum err replica_cut_back(
+    struct db *db, const struct log_position *to, int64_t *ret_n);
 
 /*
  * One step of forgetting what is not needed to go back: of entries up to

@@ -147,29 +147,27 @@ enum stmt_id {
 	STMT_OUTBOX_OPEN,	/* -> is a row not answered */
 	STMT_LOG_ORIGIN,
 	STMT_START_SEQUENCES,
-	STMT_LOWER_SEQUENCES,
-	STMT_SET_SEQUENCES,   /* id that is taken */
-	STMT_RESET_SEQUENCES, /* id that is free */
-	STMT_LOG_ADD,	      /* position, tag, origin, number, time */
-	STMT_LOG_BEFORE,      /* position -> position, tag */
-	STMT_LOG_FIRST,	      /* -> position, tag */
-	STMT_LOG_FIND,	      /* position, first of its epoch, tag -> position,
+	STMT_SET_SEQUENCES,  /* id that is taken */
+	STMT_LOG_ADD,	     /* position, tag, origin, number, time */
+	STMT_LOG_BEFORE,     /* position -> position, tag */
+	STMT_LOG_FIRST,	     /* -> position, tag */
+	STMT_LOG_FIND,	     /* position, first of its epoch, tag -> position,
 				 tag */
-	STMT_LOG_LAST_WHOLE,  /* -> position, origin, undo id, number before */
-	STMT_LOG_DROP,	      /* position */
-	STMT_LOG_PRUNABLE,    /* position, time, limit, origin -> position,
+	STMT_LOG_LAST_WHOLE, /* -> position, origin, undo id, number before */
+	STMT_LOG_DROP,	     /* position */
+	STMT_LOG_PRUNABLE,   /* position, time, limit, origin -> position,
 				 entries, number */
-	STMT_LOG_PRUNE,	      /* position */
-	STMT_UNDO_PRUNE,      /* position */
-	STMT_UNDO_EVENTS,     /* id, origin, number there */
-	STMT_UNDO_READ,	      /* undo id -> changes */
-	STMT_UNDO_FORGET,     /* undo id */
-	STMT_MARKS,	      /* position -> origin, number */
-	STMT_LOG_OWN_IDS,     /* id -> the highest behind it */
-	STMT_SET_MARK,	      /* origin, number */
-	STMT_LABEL_EVENTS,    /* id, origin, number */
-	STMT_LABEL_RUNS,      /* id, origin, number */
-	STMT_OUTBOX_RAISE,    /* number */
+	STMT_LOG_PRUNE,	     /* position */
+	STMT_UNDO_PRUNE,     /* position */
+	STMT_UNDO_EVENTS,    /* id, origin, number there */
+	STMT_UNDO_READ,	     /* undo id -> changes */
+	STMT_UNDO_FORGET,    /* undo id */
+	STMT_MARKS,	     /* position -> origin, number */
+	STMT_LOG_OWN_IDS,    /* id -> the highest behind it */
+	STMT_SET_MARK,	     /* origin, number */
+	STMT_LABEL_EVENTS,   /* id, origin, number */
+	STMT_LABEL_RUNS,     /* id, origin, number */
+	STMT_OUTBOX_RAISE,   /* number */
 	STMT_OUTBOX_TURN,
 	STMT_OUTBOX_SEQUENCE,	   /* number */
 	STMT_OUTBOX_STATE,	   /* origin -> number, rows */

@@ -410,21 +410,8 @@ const char *const stmt_sql[] = {
 	"WITH tables (name) AS (VALUES ('job_events'), ('runs'), ('outbox')) "
 	"INSERT INTO sqlite_sequence (name, seq) SELECT name, 0 FROM tables "
 	"WHERE name NOT IN (SELECT name FROM sqlite_sequence)",
-    [STMT_SET_SEQUENCES] =
-	"UPDATE sqlite_sequence SET seq = ?1 "
-	"WHERE (name = 'job_events' OR name = 'runs') AND seq < ?1",
-    [STMT_RESET_SEQUENCES] =
-	"UPDATE sqlite_sequence SET seq = max(?1 - 1, CASE name "
-	"WHEN 'runs' THEN coalesce((SELECT max(run_id) FROM runs), 0) "
-	"ELSE coalesce((SELECT max(id) FROM job_events), 0) END) "
-	"WHERE (name = 'job_events' OR name = 'runs') AND seq >= ?1",
-    [STMT_LOWER_SEQUENCES] =
-	"UPDATE sqlite_sequence SET seq = min(seq, max("
-	"(SELECT max(position) FROM log_entries) + 127, CASE name "
-	"WHEN 'runs' THEN coalesce((SELECT max(run_id) FROM runs), 0) "
-	"ELSE coalesce((SELECT max(id) FROM job_events), 0) END)) "
-	"WHERE (name = 'job_events' OR name = 'runs') "
-	"AND EXISTS (SELECT 1 FROM log_entries)",
+    [STMT_SET_SEQUENCES] = "UPDATE sqlite_sequence SET seq = ?1 "
+			   "WHERE name = 'job_events' OR name = 'runs'",
     [STMT_LOG_ADD] =
 	"INSERT INTO log_entries (position, tag, origin, origin_seq, "
 	"origin_before, applied_at, undo_after) VALUES (?1, ?2, ?3, ?4, "

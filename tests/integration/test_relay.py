@@ -184,7 +184,7 @@ def wait_until_all_wait(redis, nodes):
 
     def look():
         now_s, _ = redis.call("TIME")
-        redis.call("HSET", "{test}:nodes", "vacant", int(now_s) * 1000)
+        redis.call("HSET", "{test}:nodes", "since", int(now_s) * 1000)
         return all(
             redis.call("HEXISTS", "{test}:nodes", f"{node.name}:seen")
             for node in nodes
