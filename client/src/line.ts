@@ -153,9 +153,11 @@ export function createLine(context: LineContext, place: string, isAlone: boolean
         expect(beats(Count.silentBeats));
       }
 
-      function on(event: MessageEvent) {
+      // The browser's own `error` and `open` have no data; a job's event may be called so, too.
+      function on({ data, lastEventId, type }: MessageEvent) {
+        if (!data) return;
         heard();
-        live(event.lastEventId, event.type, JSON.parse(event.data));
+        live(lastEventId, type, JSON.parse(data));
       }
 
       wake = () => end(End.again);
@@ -169,7 +171,8 @@ export function createLine(context: LineContext, place: string, isAlone: boolean
         opened = Date.now();
         tell("open");
       };
-      source.onerror = () => {
+      source.onerror = ({ data }: Event & { data?: unknown }) => {
+        if (data) return;
         if ([...jobs].every((job) => isTerminal(status.get(job)))) {
           over([...jobs]);
           end(End.again);

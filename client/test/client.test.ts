@@ -53,6 +53,24 @@ describe("a subscription", () => {
     expect(other.ids()).toEqual([]);
   });
 
+  test.each([[[]], [["error", "open"]]])("takes no event called error or open for the browser's own: %j", async (types) => {
+    const { ids, states } = world.follow("a", { types });
+    await pass();
+    FakeSource.last.open();
+    for (const type of ["error", "open"]) FakeSource.last.send(type, type, data("a", "processing"));
+    expect([ids(), states]).toEqual([types, ["open"]]);
+    expect(FakeSource.last.readyState).toBe(1);
+    FakeSource.last.cut();
+    expect([ids(), states]).toEqual([types, ["open", "connecting"]]);
+    // Neither does the browser's make a silent server one that was heard of.
+    answerWith(() => events([], "e-0"));
+    for (let i = 0; i < 2; i++) {
+      FakeSource.last.refuse();
+      await pass(3000);
+    }
+    expect(states.at(-1)).toBe("polling");
+  });
+
   test("ends with its jobs, when the server ends the stream", async () => {
     const { subscription, states } = world.follow(["a", "b"]);
     await pass();

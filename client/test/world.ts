@@ -14,8 +14,8 @@ export class FakeSource {
   }
 
   readyState = 0;
-  onopen?: () => void;
-  onerror?: () => void;
+  onopen?: (event: unknown) => void;
+  onerror?: (event: unknown) => void;
   private listeners = new Map<string, Set<(event: unknown) => void>>();
 
   constructor(
@@ -38,29 +38,35 @@ export class FakeSource {
     this.readyState = 2;
   }
 
+  /** As a browser does: an event of the server may be called as one of the browser's own. */
+  private fire(type: string, event: unknown) {
+    if (type === "open") this.onopen?.(event);
+    if (type === "error") this.onerror?.(event);
+    for (const listener of this.listeners.get(type) ?? []) listener(event);
+  }
+
   // What the test does as the server.
 
   open() {
     this.readyState = 1;
-    this.onopen?.();
+    this.fire("open", { type: "open" });
   }
 
   send(type: string, id = "", data: object = {}) {
     if (this.readyState === 2) return;
-    const event = { type, lastEventId: id, data: JSON.stringify(data) };
-    for (const listener of this.listeners.get(type) ?? []) listener(event);
+    this.fire(type, { type, lastEventId: id, data: JSON.stringify(data) });
   }
 
   /** The connection ends; the browser is going to reconnect. */
   cut() {
     this.readyState = 0;
-    this.onerror?.();
+    this.fire("error", { type: "error" });
   }
 
   /** 204, an error status, or no stream: the browser gives up. */
   refuse() {
     this.readyState = 2;
-    this.onerror?.();
+    this.fire("error", { type: "error" });
   }
 }
 
