@@ -463,6 +463,10 @@ backup_restore(
 	struct db *src = NULL;
 	enum err e = db_open(r->src, DB_AS_IS, BUSY_MS, &src, fault);
 
+	/* A name that was mistyped must not be made, and then be restored. */
+	if (e == ERR_NOENT && fault->sys_errno != 0)
+		(void)snprintf(fault->text, sizeof(fault->text),
+		    "there is no copy %.150s", r->src);
 	if (e != OK)
 		return e;
 	beside_add(&place, r->db_path, "");

@@ -344,7 +344,7 @@ def set_version(version):
     (damage_middle, "malformed|damaged"), (damage_cut, "malformed|damaged"),
     (make_text, "not a database"), (make_empty, "empty"),
     (make_foreign, "another program"), (set_version(99), "newer"),
-    (set_version(5), "before the first release"), (os.unlink, "no database"),
+    (set_version(5), "before the first release"), (os.unlink, "there is no copy"),
 ], ids=["middle", "cut", "text", "empty", "foreign", "newer", "older",
         "missing"])
 def test_what_is_not_taken(stopped, change, said):
