@@ -38,6 +38,7 @@ struct cgi {
 	int64_t body_left; /* INT64_MAX: up to the end of standard input */
 	struct buf answer;
 	size_t sent; /* of the answer */
+	size_t step; /* what was sent when its deadline was set */
 	enum cgi_state state;
 	bool is_gone; /* nobody takes the answer */
 };
@@ -134,8 +135,12 @@ cgi_write(struct cgi *c, struct span bytes, size_t *sent)
 static void
 cgi_flush(struct cgi *c)
 {
-	if (cgi_write(c, buf_span(&c->answer), &c->sent) != SENT_PART)
+	if (cgi_write(c, buf_span(&c->answer), &c->sent) != SENT_PART) {
 		cgi_finish(c);
+	} else if (c->sent >= c->step + TRANSPORT_STEP) {
+		c->step = c->sent;
+		cgi_set_deadline(c, c->cfg.send_timeout_ms);
+	}
 }
 
 static struct cgi *

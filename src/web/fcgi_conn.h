@@ -51,6 +51,7 @@ struct fcgi_pending {
 	struct body body;
 	struct buf answer; /* in SENDING; of a stream, its end */
 	size_t sent;	   /* of the answer */
+	size_t step;	   /* what was sent when its deadline was set */
 	size_t held;	   /* bytes of it that count in body_limits */
 };
 

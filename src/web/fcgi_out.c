@@ -111,12 +111,17 @@ fcgi_conn_flush(struct fcgi_conn *c)
 		    w->answer.data + w->sent, w->answer.len - w->sent};
 		r = conn_sendmsg(c, &iov, 1, &w->sent);
 	}
-	if (r == SENT_ALL)
+	if (r == SENT_ALL) {
 		conn_answered(c);
-	else if (r == SENT_GONE || !conn_hold_answer(c))
+	} else if (r == SENT_GONE || !conn_hold_answer(c)) {
 		fcgi_conn_close(c);
-	else
+	} else {
+		if (w->sent >= w->step + TRANSPORT_STEP) {
+			timer_cancel(c->server->loop, &c->x.timer);
+			w->step = w->sent;
+		}
 		fcgi_conn_set_deadline(c, c->server->cfg.send_timeout_ms);
+	}
 }
 
 /* Takes the last bytes of the answer and sends them, within the time for it. */

@@ -13,6 +13,10 @@
 #include "web/body.h"
 #include "web/exchange.h"
 
+/* Of a long answer, so many bytes at least have to be taken each time: who does
+ * so is slow, but not gone, and could have none of it otherwise. */
+enum { TRANSPORT_STEP = 64 << 10 };
+
 /* Written by the loop's thread, read by anybody. */
 struct transport_stats {
 	_Atomic uint64_t accepted; /* connections */
@@ -32,7 +36,8 @@ struct transport_config {
 	/* Of bodies; a longer one is read and dropped, and answered 413. */
 	struct body_limits body;
 	int64_t body_timeout_ms; /* from the head to the end of the body */
-	int64_t send_timeout_ms; /* to take an answer */
+	/* To take an answer of up to TRANSPORT_STEP bytes, or as many more. */
+	int64_t send_timeout_ms;
 	/* Borrowed until the loop is freed: a body that ends counts in it. */
 	struct transport_stats *stats;
 	/* A whole request has come. */

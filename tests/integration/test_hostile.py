@@ -534,6 +534,24 @@ def test_answers_that_nobody_takes(make_site):
     assert len(ask().finish().json()["events"]) == 5
 
 
+def test_client_that_takes_a_long_answer_slowly(make_site):
+    """It has no id to resume by: as long as it goes on, it gets it whole."""
+    site = make_site(lag_timeout="2s")
+    for _ in range(5):
+        site.writer.publish("job", "step", {"filler": "x" * 1000000})
+    site.start("events")
+    begun = time.monotonic()
+    slow = site.endpoint("events").open(
+        "GET", "/api/v1/events/job?format=json", receive_buffer=4096)
+    received = b""
+    while not slow.ended:
+        received += slow.read_some()
+        # A line of 1 MB/s.
+        time.sleep(max(0, len(received) / 1e6 - (time.monotonic() - begun)))
+    assert slow.complete and time.monotonic() - begun > 4
+    assert len(json.loads(received)["events"]) == 5
+
+
 def test_client_that_catches_up_in_time(make_site):
     """It stops reading twice, each time shorter than lag_timeout."""
     site = make_site(lag_timeout="5s")
