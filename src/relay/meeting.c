@@ -253,7 +253,8 @@ on_meet(void *arg, const struct redis_value *v)
 		r->is_met = false;
 		r->wants_epochs = true;
 		r->base = log_read_base(v);
-		publisher_stop(&r->publisher);
+		/* What is under way will be answered, and counts. */
+		r->publisher.is_started = false;
 		snprintf(r->detail, sizeof(r->detail),
 		    "there is no log yet: waiting for other nodes");
 		relay_note_state(r);

@@ -2,9 +2,10 @@
 id never means two events, and all nodes come to have the same."""
 
 import signal
+import threading
 
 import pytest
-from harness.redis import fixture_make_redis  # noqa: F401
+from harness.redis import RedisClient, fixture_make_redis  # noqa: F401
 from harness.relay import fixture_make_nodes  # noqa: F401
 from harness.wait import until
 
@@ -68,6 +69,11 @@ def wait_epoch(nodes, number):
             lambda n=node: int(n.status()["position"]) >> 40 == number,
             f"node {node.name} to be in epoch {number}", 20,
         )
+
+
+def wait_log(redis):
+    """Until there is one."""
+    until(lambda: redis.call("EXISTS", "{test}:log"), "a log", 20)
 
 
 def put_each(nodes, job):
@@ -219,4 +225,42 @@ def test_what_others_have_written_of_nodes(redis, nodes, is_lost):
     nodes.put(12, first=30)
     for node in nodes:
         node.wait_state("ok")
+    nodes.check_nothing_is_lost()
+
+
+def test_what_is_under_way_when_all_is_lost(make_redis, make_nodes):
+    """Batches leave behind the question whose answer is that there is no log
+    any more: they count until they are answered, or what Redis loses next
+    would not be sent again."""
+    redis = make_redis(**{"enable-debug-command": "yes"}).start()
+    nodes = make_nodes(redis).start()
+    nodes.put(30)
+    nodes.settle()
+    late, busy = nodes[0], nodes[1:]
+    client = RedisClient(redis.host, redis.port)
+    for words in (["MULTI"], ["DEBUG", "SLEEP", "2"], ["FLUSHALL"]):
+        client.call(*words)
+    slow = threading.Thread(target=client.call, args=("EXEC",))
+    slow.start()
+    for _ in range(13):  # they ask within the first second
+        slow.join(0.1)
+        for node in busy:
+            node.put("j", "note")
+    pause(busy)  # so that there is a log when they ask again
+    slow.join()
+    client.close()
+    wait_log(redis)
+    go_on(busy)
+    nodes.settle()
+    late.kill()
+    put_each(busy, "lost")
+    lost = "SELECT 1 FROM job_events WHERE job_id = 'lost'"
+    until(lambda: all(len(n.ask(lost)) == 2 for n in busy), "both to have both")
+    pause(busy)
+    redis.call("FLUSHALL")
+    late.start()
+    wait_log(redis)
+    go_on(busy)
+    until(lambda: all("cut_back" in n.log() for n in busy), "them to go back", 20)
+    nodes.put(30, first=30)
     nodes.check_nothing_is_lost()
