@@ -107,6 +107,29 @@ relay_meet(struct relay *r)
 		link_fail(r->link, SPAN_LIT("out of memory"), false);
 }
 
+/* NULL: it has that name. Waits for the disk: rows that were sent by numbers
+ * which a power cut takes back would be sent again by others. */
+static enum err
+take_names(struct relay *r, const char *name, bool is_placed, int64_t number)
+{
+	struct db *db = r->leader.db;
+	enum err e = db_sync_full(db), back;
+
+	if (e == OK)
+		e = db_begin(db);
+	if (e != OK)
+		return e;
+	if (strcmp(db_node_id(db), r->node_id) != 0)
+		e = ERR_NOENT; /* it has left since we looked */
+	if (e == OK && name != NULL)
+		e = replica_adopt(db, name);
+	if (e == OK && !is_placed)
+		e = replica_own(db, buf_span(&r->identity).p, number);
+	e = db_end(db, e);
+	back = db_sync_normal(db);
+	return e != OK ? e : back;
+}
+
 /* The cluster's epoch, and a place of its own behind what the log has of this
  * node's name: both before anything is sent. */
 static enum err
@@ -121,17 +144,8 @@ settle_names(struct relay *r, const struct log_state *s)
 	bool is_same = e == OK && strcmp(name, db_epoch(db)) == 0;
 	bool is_placed = r->is_owner && highest >= s->number;
 
-	if (e == OK && (!is_same || !is_placed)) {
-		e = db_begin(db);
-		if (e == OK && strcmp(db_node_id(db), r->node_id) != 0)
-			e = ERR_NOENT; /* it has left since we looked */
-		if (e == OK && !is_same)
-			e = replica_adopt(db, name);
-		if (e == OK && !is_placed)
-			e = replica_own(
-			    db, buf_span(&r->identity).p, s->number);
-		e = db_end(db, e);
-	}
+	if (e == OK && (!is_same || !is_placed))
+		e = take_names(r, is_same ? NULL : name, is_placed, s->number);
 	if (e == OK && !is_placed) {
 		r->is_owner = true;
 		log_info("outbox_placed", "number", LOG_INT(s->number));
@@ -168,8 +182,6 @@ rewind_to(struct relay *r, const struct log_state *s)
 				     "stands; run: jobwire cluster clone");
 		return true;
 	}
-	if (!relay_check(r, e))
-		return false;
 	if (n > 0) {
 		log_warn("cut_back", "entries", LOG_INT(n), "detail",
 		    "Redis has lost them; their nodes send them again");
@@ -177,6 +189,8 @@ rewind_to(struct relay *r, const struct log_state *s)
 		applier_cut_back(&r->applier);
 		r->n_parted = 0;
 	}
+	if (!relay_check(r, e))
+		return false;
 	r->is_behind = false;
 	return true;
 }

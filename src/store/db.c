@@ -390,13 +390,24 @@ out:
 	return e;
 }
 
+static enum err
+set_sync(struct db *db, const char *sql)
+{
+	int rc = sqlite3_exec(db->h, sql, NULL, NULL, NULL);
+
+	return rc == SQLITE_OK ? OK : stmt_failed(db, rc);
+}
+
 enum err
 db_sync_normal(struct db *db)
 {
-	int rc = sqlite3_exec(
-	    db->h, "PRAGMA synchronous = NORMAL", NULL, NULL, NULL);
+	return set_sync(db, "PRAGMA synchronous = NORMAL");
+}
 
-	return rc == SQLITE_OK ? OK : stmt_failed(db, rc);
+enum err
+db_sync_full(struct db *db)
+{
+	return set_sync(db, "PRAGMA synchronous = FULL");
 }
 
 void

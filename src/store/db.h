@@ -76,6 +76,9 @@ const char *db_is_remote(const char *path);
  * any more, and a power cut may undo them. For rows that are of no use after
  * one. ERR_IO, ERR_NOMEM. */
 CHECK_RESULT enum err db_sync_normal(struct db *db);
+/* Sets synchronous=FULL again, as it is at first. The next commit makes those
+ * before it durable, too. */
+CHECK_RESULT enum err db_sync_full(struct db *db);
 
 /* Makes all connections of this process together keep about so many bytes of
  * pages; each keeps up to 2 MiB otherwise. Call once, before db_open(). */

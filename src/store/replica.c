@@ -293,8 +293,7 @@ replica_cut_back(struct db *db, const struct log_position *to, int64_t *ret_n)
 		if (e == OK)
 			e = replica_position(db, &now);
 	} while (e == OK && now.id > to->id);
-	if (e == OK)
-		*ret_n = n;
+	*ret_n = n;
 	return e;
 }
 

@@ -76,7 +76,8 @@ CHECK_RESULT enum err replica_end(
 /*
  * Takes back what was applied behind `to`, which replica_find() has found, some
  * hundred entries at a time and each time in a transaction. The highest id that
- * was given out (events_last_id()) stays. *ret_n: how many entries.
+ * was given out (events_last_id()) stays. *ret_n: how many entries, also where
+ * it fails (then some of them may be there again).
  */
 CHECK_RESULT enum err replica_cut_back(
     struct db *db, const struct log_position *to, int64_t *ret_n);

@@ -98,6 +98,10 @@ test_settings(void **state)
 	assert_int_equal(raw_int(s, "PRAGMA wal_autocheckpoint"), 0);
 	assert_int_equal(raw_int(s, "PRAGMA cell_size_check"), 1);
 	assert_int_equal(raw_int(s, "PRAGMA query_only"), 0);
+	assert_int_equal(db_sync_normal(s->db), OK);
+	assert_int_equal(raw_int(s, "PRAGMA synchronous"), 1);
+	assert_int_equal(db_sync_full(s->db), OK);
+	assert_int_equal(raw_int(s, "PRAGMA synchronous"), 2);
 	s->raw = h;
 }
 
