@@ -60,6 +60,8 @@ losses_add(struct losses *l, int64_t up_to, bool is_gone)
 {
 	uint64_t h = ((uint64_t)up_to << 1) + is_gone;
 
+	if (up_to <= 0)
+		return;
 	if (l->up_to < up_to)
 		l->up_to = up_to;
 	/* The finalizer of SplitMix64: ids are neighbours, and sums of them
@@ -74,13 +76,18 @@ look_at_job(struct db *db, const char *job_id, int64_t gone_floor,
     struct cursor *c, size_t i, int64_t *last_id)
 {
 	struct job_bounds job;
+	int64_t begin;
 	enum err e = jobs_bounds(db, job_id, &job);
 
 	if (e != OK)
 		return e;
-	/* What is gone may have been the row itself. */
-	losses_add(&c->known, job.is_known ? job.floor - 1 : gone_floor,
-	    !job.is_known);
+	losses_add(&c->known, job.floor - 1, false);
+	/* What is gone may have been this job, as it was before it was made
+	 * anew, and the client's row with it. */
+	begin = job.first_id > 0 ? job.first_id : job.floor;
+	if (begin > 0 && begin <= gone_floor)
+		gone_floor = begin - 1;
+	losses_add(&c->known, gone_floor, true);
 	if (job.last_id > *last_id)
 		*last_id = job.last_id;
 	c->is_terminal[i] = job.is_terminal;

@@ -38,6 +38,7 @@ jobs_bounds(struct db *db, const char *job_id, struct job_bounds *ret)
 		b.is_terminal = job_state_is_end(state);
 		b.floor = sqlite3_column_int64(st, 1);
 		b.last_id = sqlite3_column_int64(st, 2);
+		b.first_id = sqlite3_column_int64(st, 3);
 	}
 	stmt_close(st);
 	if (e == OK)

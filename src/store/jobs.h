@@ -22,6 +22,7 @@ struct job_bounds {
 	bool is_terminal; /* its state is an end */
 	int64_t floor;	  /* retention took events up to this id from the job */
 	int64_t last_id;  /* the job's newest event; 0 for none */
+	int64_t first_id; /* its oldest event that is there; 0 for none */
 };
 
 /* Errors of this and what follows as events_read_all(), where nothing else is
@@ -30,7 +31,7 @@ CHECK_RESULT enum err jobs_bounds(
     struct db *db, const char *job_id, struct job_bounds *ret);
 
 /* The highest event id that left with a whole job; what is asked for a job
- * without a row and a lower id may be lost. 0 for none. */
+ * without a row, or that began later, and a lower id may be lost. 0 for none. */
 CHECK_RESULT enum err jobs_gone_floor(struct db *db, int64_t *ret);
 
 /* The highest floor of an owner's jobs; 0 for none. */

@@ -76,7 +76,7 @@ enum stmt_id {
 	STMT_PROBE,
 	STMT_OWNS_JOB,	      /* job, owner -> is it */
 	STMT_OWNER_FLOOR,     /* owner -> highest floor */
-	STMT_JOB_BOUNDS,      /* job -> state, floor, last id */
+	STMT_JOB_BOUNDS,      /* job -> state, floor, last id, first id */
 	STMT_JOB,	      /* job -> row of jobs_load() */
 	STMT_JOB_WHOLE,	      /* the same, with its error */
 	STMT_JOB_EVENTS,      /* job -> how many there are */

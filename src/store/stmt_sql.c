@@ -219,7 +219,8 @@ const char *const stmt_sql[] = {
 		      "WHERE job_id = ?1 AND owner = ?2",
     [STMT_OWNER_FLOOR] = "SELECT max(floor) FROM jobs WHERE owner = ?1",
     [STMT_JOB_BOUNDS] = "SELECT state, floor, "
-			"(SELECT max(id) FROM job_events WHERE job_id = ?1) "
+			"(SELECT max(id) FROM job_events WHERE job_id = ?1), "
+			"(SELECT min(id) FROM job_events WHERE job_id = ?1) "
 			"FROM jobs WHERE job_id = ?1",
     [STMT_JOB] = "SELECT " JOB_COLUMNS ", j.output, NULL FROM jobs AS j "
 		 "WHERE j.job_id = ?1",

@@ -136,6 +136,26 @@ def test_wholly_deleted_job(reader, how):
     assert get(reader, "/jobs/gone").error() == "unknown_job"
 
 
+@pytest.mark.parametrize("others", [False, True])
+def test_job_that_was_deleted_and_made_again(reader, others):
+    """It has its name from one whose events are gone: that is still said, but
+    not of what came since, nor twice; whatever else is deleted later."""
+    before = publish(reader, "again", "step", 3)
+    reader.writer.connection.execute("DELETE FROM jobs WHERE job_id = 'again'")
+    since = publish(reader, "again", "step", 3)
+    if others:
+        publish(reader, "other", "step", 1)
+        reader.writer.connection.execute("DELETE FROM jobs WHERE job_id = 'other'")
+    place = f"{reader.writer.epoch()}-{before[0]}"
+    with reader.stream("again", last_id=place) as stream:
+        resync, *rest = stream.take(4)
+        assert (reason_of(resync), ids_of(rest)) == ("expired", since)
+        stream.reconnect()
+        later = publish(reader, "again", "step", 1)
+        assert ids_of([stream.next()]) == later
+    assert ids_of([first_of(reader, "again", since[0])]) == since[1:2]
+
+
 def test_finished_job_without_events_ends_for_good(reader):
     """Its row is there and says that it ended; there is nothing to send. A
     client that comes back with the id of the resync must be stopped."""
