@@ -15,13 +15,12 @@ import pytest
 from harness import leaks
 from harness.reading import get
 from harness.redis import redis_program
-from harness.site import BIN, is_sanitized, program, source_root
+from harness.site import BIN, FAULTS, is_sanitized, program, source_root
 from harness.sse import StreamEnded, data_of
 from harness.tokens import HS_SECRET
 from harness.wait import patience, until
 
 _FOLDER = os.path.join(source_root(), "tests", "faults")
-_FAULTS = os.path.join(source_root(), "build", "release", "faults")
 SEEDS = 10  # of each kind two at least
 
 
@@ -30,7 +29,7 @@ def fixture_faults():
     """What lets the system fail, or a skip with the reason."""
     if is_sanitized(program("jobwire-webhook")):
         pytest.skip("a sanitizer's library must be the first that is loaded")
-    if not os.path.exists(_FAULTS):
+    if not os.path.exists(FAULTS):
         pytest.skip("nothing to let the system fail with: make unit-programs")
 
 
@@ -38,7 +37,7 @@ def fixture_faults():
 def fixture_scene(monkeypatch):
     """What a schedule is played on; nobody uses it."""
     monkeypatch.syspath_prepend(_FOLDER)
-    monkeypatch.setenv("FAULTS", _FAULTS)
+    monkeypatch.setenv("FAULTS", FAULTS)
     made = importlib.import_module("scene").Scene(0, False, False)
     yield made
     try:
@@ -53,7 +52,7 @@ def test_what_was_promised_is_kept():
         ["/usr/bin/python3", os.path.join(_FOLDER, "driver.py"), "--jobs", "2",
          "--seeds", f"{first}-{first + SEEDS - 1}"],
         capture_output=True, text=True, timeout=patience(300),
-        env={**os.environ, "FAULTS": _FAULTS, "JOBWIRE_BIN": BIN},
+        env={**os.environ, "FAULTS": FAULTS, "JOBWIRE_BIN": BIN},
     )
     assert done.returncode == 0, done.stdout + done.stderr
     kinds = ["6 one", "2 runs"]
@@ -74,7 +73,7 @@ def test_nothing_to_try_is_an_error(name, option, value):
         ["/usr/bin/python3", os.path.join(_FOLDER, f"{name}.py"),
          f"{option}={value}"],
         capture_output=True, text=True, timeout=patience(10), check=False,
-        env={**os.environ, "FAULTS": _FAULTS, "JOBWIRE_BIN": BIN},
+        env={**os.environ, "FAULTS": FAULTS, "JOBWIRE_BIN": BIN},
     )
     assert done.returncode == 2, done.stdout + done.stderr
     assert f"error: {option} is" in done.stderr

@@ -8,10 +8,9 @@ import sys
 
 import pytest
 
-from harness.site import BIN, is_sanitized, program, source_root
+from harness.site import BIN, FAULTS, is_sanitized, program, source_root
 from harness.wait import patience
 
-_FAULTS = os.path.join(source_root(), "build", "release", "faults")
 PROGRAM = os.path.join(source_root(), "tests", "faults", "peers.py")
 
 
@@ -21,7 +20,7 @@ def run(*arguments):
         [sys.executable, PROGRAM, "--rounds", "1", *arguments],
         capture_output=True, text=True, check=False, cwd=source_root(),
         timeout=patience(60),
-        env={**os.environ, "FAULTS": _FAULTS, "JOBWIRE_BIN": BIN},
+        env={**os.environ, "FAULTS": FAULTS, "JOBWIRE_BIN": BIN},
     )
 
 
@@ -37,7 +36,7 @@ def test_jobwire_keeps_its_promises_at_a_power_cut():
     """It is given the disk that the cut leaves."""
     if is_sanitized(program("jobwire-webhook")):
         pytest.skip("a sanitizer's library must be the first that is loaded")
-    if not os.path.exists(_FAULTS):
+    if not os.path.exists(FAULTS):
         pytest.skip("no recorder: make unit-programs")
     done = run("--fault", "power", "--system", "jobwire")
     assert done.returncode == 0, done.stdout + done.stderr

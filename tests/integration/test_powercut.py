@@ -7,25 +7,24 @@ import subprocess
 
 import pytest
 
-from harness.site import BIN, is_sanitized, program, source_root
+from harness.site import BIN, FAULTS, is_sanitized, program, source_root
 from harness.wait import patience
 
 _SCRIPT = os.path.join(source_root(), "tests", "faults", "powercut.py")
-_FAULTS = os.path.join(source_root(), "build", "release", "faults")
 
 
 def cut(*options):
     """Runs the script; its exit status and how many faults it found."""
     if is_sanitized(program("jobwire-webhook")):
         pytest.skip("a sanitizer's library must be the first that is loaded")
-    if not os.path.exists(_FAULTS):
+    if not os.path.exists(FAULTS):
         pytest.skip("no recorder: make unit-programs")
     if not os.access("/dev/shm", os.W_OK):
         pytest.skip("no /dev/shm to build the states in")
     done = subprocess.run(
         ["/usr/bin/python3", _SCRIPT, *options], capture_output=True,
         text=True, timeout=patience(240),
-        env={**os.environ, "FAULTS": _FAULTS, "JOBWIRE_BIN": BIN},
+        env={**os.environ, "FAULTS": FAULTS, "JOBWIRE_BIN": BIN},
     )
     if "is left out" in done.stdout:
         pytest.skip(done.stdout)

@@ -82,12 +82,22 @@ listen_silently(struct http_request *r)
 	return fd;
 }
 
-/* libcurl's own allocations fail, too. */
+static void *
+end(void *arg)
+{
+	return arg;
+}
+
+/* libcurl's own allocations fail, too. And the thread sanitizer has a thread of
+ * its own from the first one on, before any are counted. */
 static int
 reach_libcurl(void **state)
 {
+	pthread_t first;
+
 	(void)state;
-	if (pthread_mutex_lock(&names) != 0)
+	if (pthread_create(&first, NULL, end, NULL) != 0 ||
+	    pthread_join(first, NULL) != 0 || pthread_mutex_lock(&names) != 0)
 		return -1;
 	return curl_global_init_mem(CURL_GLOBAL_DEFAULT, __wrap_malloc, free,
 		   __wrap_realloc, copy_text, __wrap_calloc) == CURLE_OK
@@ -165,9 +175,9 @@ getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
 }
 
 static bool
-is_asked(void)
+is_asked_or_done(void)
 {
-	return n_asked > 0;
+	return n_asked > 0 || n_done > 0;
 }
 
 static int
@@ -241,6 +251,28 @@ check_nobody_writes(int n_threads)
 		assert_int_equal(close(fds[i]), 0);
 }
 
+/* Sends a call that waits for its name; again where its time was over before,
+ * as on a busy machine. */
+static void
+begin_lookup(const struct http_request *r, int n_threads, struct loop **loop,
+    struct http_client **c)
+{
+	for (;;) {
+		n_done = 0;
+		assert_int_equal(loop_new(loop), OK);
+		assert_int_equal(http_client_new(*loop, 20, MAX_BODY, c), OK);
+		assert_int_equal(
+		    http_client_send(*c, r, SPAN_LIT("key"), on_done, NULL),
+		    OK);
+		assert_true(wait_until(*loop, is_asked_or_done));
+		if (n_done == 0)
+			return;
+		http_client_free(c);
+		let_tell(n_threads);
+		loop_free(loop);
+	}
+}
+
 static void
 test_no_memory_while_a_name_is_looked_up(void **state)
 {
@@ -254,13 +286,7 @@ test_no_memory_while_a_name_is_looked_up(void **state)
 	buf_add_str(&named.url, "http://name.invalid/");
 	n_calls = 2;
 	for (unsigned n = 1; is_more; n++) {
-		n_done = 0;
-		assert_int_equal(loop_new(&loop), OK);
-		assert_int_equal(http_client_new(loop, 20, MAX_BODY, &c), OK);
-		assert_int_equal(
-		    http_client_send(c, &named, SPAN_LIT("key"), on_done, NULL),
-		    OK);
-		assert_true(wait_until(loop, is_asked));
+		begin_lookup(&named, n_threads, &loop, &c);
 		assert_int_equal(
 		    http_client_send(c, &r, SPAN_LIT("key"), on_done, NULL),
 		    OK);
@@ -340,6 +366,16 @@ test_no_memory_and_a_call_that_follows(void **state)
 	http_request_done(&none);
 	http_request_done(&r);
 	assert_int_equal(close(fd), 0);
+}
+
+/* What libcurl has when it is given up is not freed, and a thread of its own
+ * that looks up a name is not waited for. */
+const char *__tsan_default_options(void);
+
+const char *
+__tsan_default_options(void)
+{
+	return "report_thread_leaks=0";
 }
 
 int

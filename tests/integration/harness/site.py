@@ -25,6 +25,10 @@ _ROOT = os.path.abspath(
 BIN = os.path.abspath(
     os.environ.get("JOBWIRE_BIN", os.path.join(_ROOT, "build", "bin"))
 )
+# What lets the system fail, of the same flavour.
+FAULTS = os.path.join(
+    _ROOT, os.environ.get("BUILD", os.path.join("build", "release")), "faults"
+)
 SECRET = leaks.secret("harness-secret-0123456789abcdef")
 PREFIX = "/api/v1"
 _JSON = {"Content-Type": "application/json"}
