@@ -31,6 +31,8 @@ static struct loop *loop;
 static struct watch *watch;
 static struct bell bell = BELL_INIT;
 static int looks, base_looks, blind_calls;
+static int last_looks; /* as is_settled() saw it, and when it was new */
+static int64_t looked_at_us;
 static char blind_why[128];
 static int64_t blind_poll_ms;
 /* A commit, whether a look found it, and after how many looks it is visible;
@@ -76,7 +78,8 @@ set_up(void **state)
 	if (mkdir(folder, 0700) == -1)
 		return -1;
 	touch(db);
-	looks = base_looks = blind_calls = 0;
+	looks = base_looks = blind_calls = last_looks = 0;
+	looked_at_us = clock_mono_us();
 	is_visible = was_seen = false;
 	visible_after = 0;
 	return loop_new(&loop) == OK ? 0 : -1;
@@ -120,13 +123,10 @@ is_seeing(void)
 static bool
 is_settled(void)
 {
-	static int64_t since_us;
-	static int last;
-
-	if (looks != last)
-		since_us = clock_mono_us();
-	last = looks;
-	return is_seeing() && clock_mono_us() - since_us > 150000;
+	if (looks != last_looks)
+		looked_at_us = clock_mono_us();
+	last_looks = looks;
+	return is_seeing() && clock_mono_us() - looked_at_us > 150000;
 }
 
 static void
