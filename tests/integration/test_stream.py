@@ -238,8 +238,11 @@ def test_lost_place_is_said_in_band(site, last_id, reason):
         assert texts(stream.take(2)) == [("step", 0), ("step", 1)]
 
 
-def test_hand_over_under_a_concurrent_publisher(site):
-    """Streams that open at any moment of a burst see all of it, in order."""
+def test_hand_over_under_a_concurrent_publisher(make_site):
+    """Streams that open at any moment of a burst see all of it, in order; they
+    are not read before its end."""
+    site = make_site(lag_timeout="10m")
+    site.start("events")
     total = 600
 
     def burst():

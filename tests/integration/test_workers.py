@@ -45,7 +45,7 @@ def populate(site, crowd):
     workers = workers_of(site.events)
     members = {}
     for pid in workers:
-        with only_worker(pid, workers):
+        with only_worker(pid, workers, site.db):
             first = len(crowd.members)
             members[pid] = [
                 crowd.add(f"job-{first + n}") for n in range(EACH)
@@ -67,7 +67,7 @@ def test_sums_over_workers(start):
     with Crowd(site.sockets["events"]) as crowd:
         populate(site, crowd)
         for pid in workers:
-            with only_worker(pid, workers):
+            with only_worker(pid, workers, site.db):
                 metrics = read_metrics(site)
                 assert metrics.value("workers") == WORKERS
                 assert metrics.value("streams_open") == WORKERS * EACH
@@ -175,7 +175,7 @@ def test_the_new_worker_streams(start):
     )
     alive = wait_workers(site.events, WORKERS)
     new = (set(alive) - set(old)).pop()
-    with only_worker(new, alive), site.stream("job") as stream:
+    with only_worker(new, alive, site.db), site.stream("job") as stream:
         stream.wait_open()
         site.writer.publish("job", "completed")
         assert [e.event for e in stream.wait_end()] == ["completed"]

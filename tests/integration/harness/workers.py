@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sqlite3
 
 from .process import read_text
 from .wait import until
@@ -38,20 +39,42 @@ def exists(pid):
     return bool(text) and text.rpartition(")")[2].split()[0] != "Z"
 
 
-@contextlib.contextmanager
-def only_worker(pid, others):
-    """Only this worker accepts within the block: the others stand still."""
-    others = [other for other in others if other != pid]
-    for other in others:
-        os.kill(other, signal.SIGSTOP)
-    for other in others:
+def _can_write(database):
+    with contextlib.closing(
+        sqlite3.connect(database, timeout=1, isolation_level=None)
+    ) as connection:
+        with contextlib.suppress(sqlite3.OperationalError):
+            connection.execute("BEGIN IMMEDIATE")
+            return True
+    return False
+
+
+def _stand_still(pids):
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    for pid in pids:
         until(
-            lambda o=other: read_text(f"/proc/{o}/stat")
+            lambda p=pid: read_text(f"/proc/{p}/stat")
             .rpartition(")")[2].split()[0] == "T",
             "a worker to stand still",
         )
+
+
+def _go_on(pids):
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def only_worker(pid, others, database):
+    """Only this worker accepts within the block: the others stand still, and
+    none of them with the lock for writing."""
+    others = [other for other in others if other != pid]
+    _stand_still(others)
+    while not _can_write(database):
+        _go_on(others)
+        _stand_still(others)
     try:
         yield
     finally:
-        for other in others:
-            os.kill(other, signal.SIGCONT)
+        _go_on(others)
