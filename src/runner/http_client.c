@@ -366,9 +366,10 @@ http_client_free(struct http_client **client)
 
 /* --- The beginning of a call ---------------------------------------------- */
 
-/* There is a connection. Whatever goes wrong now, bytes may have left: how many,
- * libcurl does not know. Before 8.7 it counts nothing of a request whose first
- * part OpenSSL did not take at once, though it goes on with it; 8.7 nothing. */
+/* There is a connection. Whatever goes wrong now, bytes may have left: how
+ * many, libcurl does not know. Before 8.7 it counts nothing of a request whose
+ * first part OpenSSL did not take at once, though it goes on with it; 8.7
+ * nothing. */
 static int
 on_connected(void *arg, char *to, char *from, int to_port, int from_port)
 {

@@ -31,7 +31,8 @@ CHECK_RESULT enum err jobs_bounds(
     struct db *db, const char *job_id, struct job_bounds *ret);
 
 /* The highest event id that left with a whole job; what is asked for a job
- * without a row, or that began later, and a lower id may be lost. 0 for none. */
+ * without a row, or that began later, and a lower id may be lost. 0 for
+ * none. */
 CHECK_RESULT enum err jobs_gone_floor(struct db *db, int64_t *ret);
 
 /* The highest floor of an owner's jobs; 0 for none. */

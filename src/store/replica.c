@@ -146,9 +146,9 @@ replica_marks(struct db *db, int64_t at_id,
 
 /* --- An entry ------------------------------------------------------------- */
 
-/* Whatever this node gave out before: the log may go on below, where the node was
- * alone with another master. The events of an entry that made more than there is
- * room for go on into the ids of the next, on every node. */
+/* Whatever this node gave out before: the log may go on below, where the node
+ * was alone with another master. The events of an entry that made more than
+ * there is room for go on into the ids of the next, on every node. */
 static enum err
 set_sequences(struct db *db, int64_t id)
 {

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define YEAR (INT64_C(366) * 24 * HOUR)
 
 enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE };
 
@@ -24,13 +25,11 @@ static const struct step_rules rules = {
     .unknown_for = 15 * MINUTE,
 };
 
-static const struct step_rules resubmitting = {
-    .run_deadline = 24 * HOUR,
+static const struct step_rules resubmitting = {.run_deadline = 24 * HOUR,
     .reconcile_after = MINUTE,
     .submit_for = 10 * MINUTE,
     .unknown_for = 15 * MINUTE,
-    .resubmits = true,
-};
+    .resubmits = true};
 
 static char external_id[] = "e1";
 
@@ -465,9 +464,8 @@ test_run_time(void **state)
 	    {"{\"ttl\":\"60000\",\"executionTimeout\":5000}", 24 * HOUR},
 	    {"{\"ttl\":-1,\"executionTimeout\":5000}", 24 * HOUR},
 	    {"{\"ttl\":9223372036854775807,\"executionTimeout\":5000}",
-		INT64_C(366) * 24 * HOUR + 5000},
-	    {"{\"ttl\":1e99,\"executionTimeout\":5000}",
-		INT64_C(366) * 24 * HOUR + 5000},
+		YEAR + 5000},
+	    {"{\"ttl\":1e99,\"executionTimeout\":5000}", YEAR + 5000},
 	    {"{\"ttl\":3.6e6,\"executionTimeout\":5000.0}", HOUR + 5000},
 	    {"{\"ttl\":1e-3,\"executionTimeout\":5000}", 24 * HOUR},
 	};
