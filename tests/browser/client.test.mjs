@@ -113,7 +113,11 @@ describe("the hook", () => {
     await until(() => tab.lines.includes("completed"), "the completion");
     await until(async () => (await tab.textContent("#connection")) === "closed", "the end");
     assert.deepEqual(tab.lines.filter((line) => line === "completed"), ["completed"]);
-    assert.match(await tab.textContent("li:last-child"), new RegExp(`${b} completed$`));
+    // The list is fetched then.
+    await until(
+      async () => (await tab.textContent("li:last-child")).endsWith(`${b} completed`),
+      "the end of the last job in the list",
+    );
   });
 
   test("calls back into the latest rendering, also when the id goes", async () => {
