@@ -115,17 +115,15 @@ take_names(struct relay *r, const char *name, bool is_placed, int64_t number)
 	struct db *db = r->leader.db;
 	enum err e = db_sync_full(db), back;
 
-	if (e == OK)
-		e = db_begin(db);
-	if (e != OK)
-		return e;
-	if (strcmp(db_node_id(db), r->node_id) != 0)
-		e = ERR_NOENT; /* it has left since we looked */
-	if (e == OK && name != NULL)
-		e = replica_adopt(db, name);
-	if (e == OK && !is_placed)
-		e = replica_own(db, buf_span(&r->identity).p, number);
-	e = db_end(db, e);
+	if (e == OK && (e = db_begin(db)) == OK) {
+		if (strcmp(db_node_id(db), r->node_id) != 0)
+			e = ERR_NOENT; /* it has left since we looked */
+		if (e == OK && name != NULL)
+			e = replica_adopt(db, name);
+		if (e == OK && !is_placed)
+			e = replica_own(db, buf_span(&r->identity).p, number);
+		e = db_end(db, e);
+	}
 	back = db_sync_normal(db);
 	return e != OK ? e : back;
 }

@@ -31,8 +31,7 @@ local ENTRIES = 8589934591 -- of an epoch: 2^33, less one
 local EPOCHS_KEPT = 100
 local LEASE_MS = 10000     -- a node that has been silent so long may be replaced
 local AWAY_MS = 86400000   -- and so long: it is waited for no more
-local FOUND_MS = 2000      -- how long others are waited for with a new log
-local GATHER_MS = 2000     -- and with a new epoch
+local GATHER_MS = 2000     -- others are waited for: a new log, a new epoch
 local PAUSE_MS = 1000      -- nobody came for so long: the wait begins anew
 
 local op, node = ARGV[1], ARGV[2]
@@ -218,17 +217,17 @@ end
 -- it again. Nil: it has begun; else the answer.
 local function found(s, replid, t, list)
   local at, base = string.match(ARGV[4], '^%S+'), ARGV[10]
-  if waited_ms(replid, t) < FOUND_MS then return {'wait'} end
+  if waited_ms(replid, t) < GATHER_MS then return {'wait'} end
   local limit = ARGV[5]
   for _, other in ipairs(list) do
-    if other.age < FOUND_MS and is_before(limit, other.horizon) then
+    if other.age < GATHER_MS and is_before(limit, other.horizon) then
       limit = other.horizon
     end
   end
   if is_before(at, limit) then return {'wait'} end
   local common, least = entries(ARGV[4]), at
   for _, other in ipairs(list) do
-    if other.age < FOUND_MS and not is_before(other.at, limit) then
+    if other.age < GATHER_MS and not is_before(other.at, limit) then
       common = shared(common, entries(other.lineage))
       if is_before(other.at, least) then least = other.at end
     end

@@ -460,15 +460,22 @@ def test_a_node_that_comes_by_another_name_sends_nothing_again(make_cluster):
     ]
 
 
-def test_a_node_that_wrote_alone_for_long_is_to_be_cloned(make_cluster, tmp_path):
-    """Its ids are the log's, for other events: it mixes neither up."""
+def write_alone(make_cluster, job):
+    """Two nodes, of which the second has left and has 200 events of its own."""
     cluster = make_cluster(size=2).start()
     a, b = cluster
     a.publish("j", {"type": "note", "data": {"n": 0}})
     cluster.settle()
     leave_alone(b)
     for number in range(1, 201):
-        b.site.writer.publish("j", "note", {"n": number})
+        b.site.writer.publish(job, "note", {"n": number})
+    return cluster
+
+
+def test_a_node_that_wrote_alone_for_long_is_to_be_cloned(make_cluster, tmp_path):
+    """Its ids are the log's, for other events: it mixes neither up."""
+    cluster = write_alone(make_cluster, "j")
+    a, b = cluster
     b.tool("cluster", "join")
     b.start_relay()
     cluster.wait_ok()
@@ -492,13 +499,8 @@ def test_a_node_that_wrote_alone_for_long_is_to_be_cloned(make_cluster, tmp_path
 
 def test_a_node_whose_own_events_are_gone_gives_the_log_s_ids(make_cluster):
     """Nobody has those of its own any more."""
-    cluster = make_cluster(size=2).start()
+    cluster = write_alone(make_cluster, "own")
     a, b = cluster
-    a.publish("j", {"type": "note", "data": {"n": 0}})
-    cluster.settle()
-    leave_alone(b)
-    for number in range(1, 201):
-        b.site.writer.publish("own", "note", {"n": number})
     b.site.writer.connection.execute("DELETE FROM jobs WHERE job_id = 'own'")
     b.tool("cluster", "join")
     b.start_relay()

@@ -173,6 +173,24 @@ raw_events(struct site *s, const char *job_id, const char *type, int n)
 	raw(s, sql);
 }
 
+/* Opens it anew, as a relay does. */
+static inline void
+site_open_to_apply(struct site *s)
+{
+	db_close(&s->db);
+	assert_int_equal(db_open(s->path, DB_APPLY, BUSY_MS, &s->db, NULL), OK);
+}
+
+/* On the connection that is tried, not beside it as raw() does. */
+static inline void
+exec(struct db *db, const char *sql)
+{
+	char *why = NULL;
+
+	if (sqlite3_exec(db->h, sql, NULL, NULL, &why) != SQLITE_OK)
+		fail_msg("%s: %s", why, sql);
+}
+
 /* Commits one event; returns its id. */
 static inline int64_t
 append(struct db *db, const struct event_new *e)

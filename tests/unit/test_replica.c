@@ -22,19 +22,9 @@ setup(void **state)
 
 	site_setup(state);
 	s = *state;
-	db_close(&s->db);
-	assert_int_equal(db_open(s->path, DB_APPLY, BUSY_MS, &s->db, NULL), OK);
+	site_open_to_apply(s);
 	assert_int_equal(replica_start(s->db, "a"), OK);
 	return 0;
-}
-
-static void
-exec(struct db *db, const char *sql)
-{
-	char *why = NULL;
-
-	if (sqlite3_exec(db->h, sql, NULL, NULL, &why) != SQLITE_OK)
-		fail_msg("%s: %s", why, sql);
 }
 
 /* An entry that does what the SQL says. */
